@@ -1,0 +1,95 @@
+package datadir
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Modes of what the platform writes: requests, results and keys are nobody else's business.
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// Dir is an open data directory, held until [Dir.Close].
+type Dir struct {
+	path string
+	lock *os.File
+}
+
+// Default is where data goes when nobody says otherwise: $XDG_DATA_HOME/stoker or
+// ~/.local/share/stoker.
+func Default() (string, error) {
+	if base := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, "stoker"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no data directory: neither XDG_DATA_HOME nor HOME is set; use --data: %w", err)
+	}
+	return filepath.Join(home, ".local", "share", "stoker"), nil
+}
+
+// Open creates the directory where it is missing, takes its lock and checks that it can be
+// written and has room. Errors: [ErrHeld], [ErrNotWritable], [ErrDiskFull].
+func Open(path string) (*Dir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, notWritable(path, err)
+	}
+	if err := os.MkdirAll(path, dirMode); err != nil {
+		return nil, notWritable(path, err)
+	}
+	lock, err := acquire(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{path: path, lock: lock}
+	if err := d.prepare(); err != nil {
+		_ = d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Dir) prepare() error {
+	if err := probe(d.path); err != nil {
+		return err
+	}
+	for _, sub := range []string{d.keysDir(), d.NATS(), d.Replicas(), d.Bin()} {
+		if err := os.MkdirAll(sub, dirMode); err != nil {
+			return notWritable(sub, err)
+		}
+	}
+	return nil
+}
+
+// Close removes server.json and gives the lock back. The directory stays.
+func (d *Dir) Close() error {
+	d.RemoveServer()
+	return d.lock.Close()
+}
+
+// Path is the directory itself, absolute.
+func (d *Dir) Path() string { return d.path }
+
+// NATS is where JetStream stores its streams.
+func (d *Dir) NATS() string { return d.join("nats") }
+
+// TemporalDB is Temporal's SQLite file.
+func (d *Dir) TemporalDB() string { return d.join("temporal.db") }
+
+// Replicas is where each local replica has its own directory.
+func (d *Dir) Replicas() string { return d.join("replicas") }
+
+// Bin is where helper binaries are kept once built.
+func (d *Dir) Bin() string { return d.join("bin") }
+
+func (d *Dir) keysDir() string { return d.join("keys") }
+
+func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
+
+func notWritable(path string, err error) error {
+	return fmt.Errorf("%w: %s: %w; choose another directory with --data or STOKER_DATA_DIR", ErrNotWritable, path, err)
+}

@@ -1,0 +1,67 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// MinFree is the room, in bytes, below which the platform refuses to start: JetStream and
+// SQLite each take write-ahead space in blocks of up to tens of MiB, and running into a
+// full disk in mid-request is worse than not starting.
+const MinFree = 256 << 20
+
+// probeSize is one page more than a file system would keep inside an inode.
+const probeSize = 8 << 10
+
+// probe writes and syncs a small file, because permissions, quotas and read-only mounts
+// show only then.
+func probe(dir string) error {
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return explain(dir, err)
+	}
+	defer os.Remove(f.Name())
+	_, werr := f.Write(make([]byte, probeSize))
+	if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
+		return explain(dir, err)
+	}
+	return enoughRoom(dir)
+}
+
+func enoughRoom(dir string) error {
+	free, err := Free(dir)
+	if err != nil {
+		return err
+	}
+	if free < MinFree {
+		return diskFull(dir, free)
+	}
+	return nil
+}
+
+// Free is the room, in bytes, that an unprivileged process has left on dir's file system.
+func Free(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
+
+// explain turns what the kernel says into the one line a user can act on.
+func explain(path string, err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		free, _ := Free(path)
+		return diskFull(path, free)
+	}
+	return notWritable(path, err)
+}
+
+func diskFull(path string, free uint64) error {
+	const mib = 1 << 20
+	return fmt.Errorf("%w: %d MiB free at %s, at least %d MiB needed; free some, or choose another directory with --data",
+		ErrDiskFull, free/mib, path, uint64(MinFree)/mib)
+}
