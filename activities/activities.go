@@ -1,0 +1,298 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+)
+
+// ReservationTTL is how long a claim may stay unbound before it expires. A start takes
+// milliseconds; the time covers a platform that is killed between claim and start and
+// resumes within ten seconds.
+const ReservationTTL = 30 * time.Second
+
+// Ledger is the capacity ledger as the activities need it.
+type Ledger interface {
+	// Reserve claims GPUs for each ask, all-or-nothing per ask. The results are in the order
+	// of the asks; an ask that could not be met has an error that matches
+	// [scale.ErrNoCapacity] or [scale.ErrTombstone].
+	Reserve(ctx context.Context, asks []scale.Ask, ttl time.Duration) ([]Claim, error)
+	Bind(ctx context.Context, holder string, epoch uint64) error
+	MarkDraining(ctx context.Context, holder string) error
+	Release(ctx context.Context, holder, cause string) error
+}
+
+// Claim is the answer to one ask: a lease, or why there is none.
+type Claim struct {
+	Lease scale.Lease
+	Err   error
+}
+
+// Queue opens and closes the consumers of a function.
+type Queue interface {
+	OpenQueue(ctx context.Context, k functions.Key, shard int) error
+	// CloseQueue deletes the consumers unless requests wait; it returns how many do.
+	CloseQueue(ctx context.Context, k functions.Key, shard int) (int, error)
+}
+
+// Access mints what one agent may use to reach the broker.
+type Access interface {
+	AgentAccess(k functions.Key, replica string, shard int) (events.NATSAccess, error)
+}
+
+// Journal tells the world what happened to a function.
+type Journal interface {
+	Emit(ctx context.Context, k functions.Key, kind, what string, data any) error
+}
+
+// Activities holds what the activities share. Its methods are what workers register.
+type Activities struct {
+	Provider Provider
+	Ledger   Ledger
+	Queue    Queue
+	Access   Access
+	Journal  Journal
+	Now      func() time.Time
+}
+
+// StartRequest asks for replicas of one revision. The IDs were minted by the workflow, so a
+// repeated request starts nothing twice.
+type StartRequest struct {
+	Key      functions.Key  `json:"key"`
+	Revision string         `json:"revision"`
+	Spec     functions.Spec `json:"spec"`
+	Shard    int            `json:"shard"`
+	Demand   time.Time      `json:"demand,omitzero"`
+	IDs      []string       `json:"ids"`
+}
+
+// StartResult says what became of each ID: it is in exactly one of the three lists.
+type StartResult struct {
+	Started []Started `json:"started,omitempty"`
+	Blocked []string  `json:"blocked,omitempty"` // no capacity; nothing was claimed
+	Failed  []Failed  `json:"failed,omitempty"`
+	Why     string    `json:"why,omitempty"` // why Blocked: what is free, who holds the rest
+}
+
+// Started is one replica that is on its way.
+type Started struct {
+	ID    string `json:"id"`
+	Node  string `json:"node,omitempty"`
+	Epoch uint64 `json:"epoch"`
+}
+
+// Failed is one replica whose start was refused for good.
+type Failed struct {
+	ID      string `json:"id"`
+	Cause   string `json:"cause"`
+	Message string `json:"message"`
+}
+
+// StartReplicas claims capacity, starts what got it and binds the claims. The queue opens
+// beside the starts: a replica needs it only once its model is loaded.
+func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartResult, error) {
+	claims, err := a.Ledger.Reserve(ctx, asks(r), ReservationTTL)
+	if err != nil {
+		return StartResult{}, fmt.Errorf("claim GPUs for %s: %w", r.Key, err)
+	}
+	reserved := a.Now()
+	results := make([]outcome, len(claims))
+	var g errgroup.Group
+	g.Go(func() error { return a.openQueue(ctx, r) })
+	for i, c := range claims {
+		g.Go(func() error {
+			var err error
+			results[i], err = a.startOne(ctx, r, r.IDs[i], c, reserved)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return StartResult{}, err
+	}
+	return collect(r.IDs, results), nil
+}
+
+func asks(r StartRequest) []scale.Ask {
+	out := make([]scale.Ask, len(r.IDs))
+	for i, id := range r.IDs {
+		out[i] = AskFor(r.Key, r.Spec, id)
+	}
+	return out
+}
+
+// AskFor is the claim one replica of a function makes.
+func AskFor(k functions.Key, s functions.Spec, id string) scale.Ask {
+	return scale.Ask{
+		Holder: id, Owner: "function " + k.String(), GPUs: s.Resources.GPUs,
+		Products: s.Resources.Products, Memory: s.Resources.GPUMem.Bytes(),
+	}
+}
+
+func (a *Activities) openQueue(ctx context.Context, r StartRequest) error {
+	if err := a.Queue.OpenQueue(ctx, r.Key, r.Shard); err != nil {
+		return fmt.Errorf("open the queue of %s: %w", r.Key, err)
+	}
+	return nil
+}
+
+// outcome is what became of one ID; exactly one field is set.
+type outcome struct {
+	started *Started
+	blocked error
+	failed  *Failed
+}
+
+func (a *Activities) startOne(ctx context.Context, r StartRequest, id string, c Claim, reserved time.Time) (outcome, error) {
+	switch {
+	case errors.Is(c.Err, scale.ErrNoCapacity):
+		return outcome{blocked: c.Err}, nil
+	case c.Err != nil:
+		return outcome{failed: &Failed{ID: id, Cause: events.CauseSpawnFailed, Message: c.Err.Error()}}, nil
+	}
+	spec, err := a.replicaSpec(r, id, c.Lease, reserved)
+	if err != nil {
+		return outcome{}, err
+	}
+	if err := a.Provider.Start(ctx, spec); err != nil {
+		return a.startFailed(ctx, id, err)
+	}
+	if err := a.Ledger.Bind(ctx, id, c.Lease.Epoch); err != nil {
+		return outcome{}, fmt.Errorf("bind the lease of replica %s: %w", id, err)
+	}
+	a.emit(ctx, r.Key, "replica-started", map[string]any{"replica": id, "revision": r.Revision, "node": c.Lease.Node, "devices": c.Lease.Devices})
+	return outcome{started: &Started{ID: id, Node: c.Lease.Node, Epoch: c.Lease.Epoch}}, nil
+}
+
+func (a *Activities) replicaSpec(r StartRequest, id string, l scale.Lease, reserved time.Time) (ReplicaSpec, error) {
+	access, err := a.Access.AgentAccess(r.Key, id, r.Shard)
+	if err != nil {
+		return ReplicaSpec{}, fmt.Errorf("mint the credentials of replica %s: %w", id, err)
+	}
+	return ReplicaSpec{
+		ID: id, Key: r.Key, Revision: r.Revision, Spec: r.Spec, Lease: l,
+		Agent: events.AgentConfig{
+			Key: r.Key, Replica: id, Revision: r.Revision, Spec: r.Spec,
+			Stream: events.ShardStream(r.Shard), NATS: access,
+			Receipt: events.Receipt{Demand: r.Demand, Reserved: reserved},
+		},
+	}, nil
+}
+
+// startFailed tells what can never work from what may work later. The first gives its lease
+// back at once; the second leaves it, and the retry finds it again by the replica's ID.
+func (a *Activities) startFailed(ctx context.Context, id string, cause error) (outcome, error) {
+	if !permanent(cause) {
+		return outcome{}, fmt.Errorf("start replica %s: %w", id, cause)
+	}
+	if err := a.Ledger.Release(ctx, id, events.CauseSpawnFailed); err != nil {
+		return outcome{}, fmt.Errorf("release the lease of replica %s after %q: %w", id, cause, err)
+	}
+	return outcome{failed: &Failed{ID: id, Cause: events.CauseSpawnFailed, Message: cause.Error()}}, nil
+}
+
+// permanent is the one place that says which provider errors no retry mends.
+func permanent(err error) bool {
+	for _, p := range []error{ErrFenced, ErrStopped, ErrNoCommand, ErrBadSpec} {
+		if errors.Is(err, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func collect(ids []string, results []outcome) StartResult {
+	var out StartResult
+	for i, r := range results {
+		switch {
+		case r.started != nil:
+			out.Started = append(out.Started, *r.started)
+		case r.failed != nil:
+			out.Failed = append(out.Failed, *r.failed)
+		default:
+			out.Blocked = append(out.Blocked, ids[i])
+			out.Why = r.blocked.Error()
+		}
+	}
+	return out
+}
+
+// ReplicaRef names one replica of a function, and what is to become of it.
+type ReplicaRef struct {
+	Key   functions.Key      `json:"key"`
+	ID    string             `json:"id"`
+	Grace functions.Duration `json:"grace,omitempty"`
+	Cause string             `json:"cause,omitempty"`
+}
+
+// DrainReplica asks a replica to take no more, finish within its grace and go.
+func (a *Activities) DrainReplica(ctx context.Context, r ReplicaRef) error {
+	if err := a.Ledger.MarkDraining(ctx, r.ID); err != nil && !errors.Is(err, scale.ErrUnknownHolder) {
+		return fmt.Errorf("mark the lease of replica %s draining: %w", r.ID, err)
+	}
+	if err := a.Provider.Stop(ctx, r.ID, r.Grace.D()); err != nil {
+		return fmt.Errorf("drain replica %s: %w", r.ID, err)
+	}
+	a.emit(ctx, r.Key, "replica-draining", map[string]any{"replica": r.ID, "cause": r.Cause})
+	return nil
+}
+
+// StopReplica kills what is left of a replica.
+func (a *Activities) StopReplica(ctx context.Context, r ReplicaRef) error {
+	if err := a.Provider.Stop(ctx, r.ID, 0); err != nil {
+		return fmt.Errorf("stop replica %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// ReleaseReplica gives a replica's lease back, once its provider says that nothing of it is
+// left (promise 4: a lease is released when the tree is gone, not when a signal was sent).
+func (a *Activities) ReleaseReplica(ctx context.Context, r ReplicaRef) error {
+	all, err := a.Provider.List(ctx)
+	if err != nil {
+		return fmt.Errorf("look for replica %s: %w", r.ID, err)
+	}
+	for _, s := range all {
+		if s.ID == r.ID && s.State != RunGone {
+			return fmt.Errorf("%w: replica %s is %s", ErrStillRunning, r.ID, s.State)
+		}
+	}
+	if err := a.Ledger.Release(ctx, r.ID, r.Cause); err != nil && !errors.Is(err, scale.ErrUnknownHolder) {
+		return fmt.Errorf("release the lease of replica %s: %w", r.ID, err)
+	}
+	if err := a.Provider.Forget(ctx, r.ID); err != nil {
+		return fmt.Errorf("forget replica %s: %w", r.ID, err)
+	}
+	a.emit(ctx, r.Key, "replica-gone", map[string]any{"replica": r.ID, "cause": r.Cause})
+	return nil
+}
+
+// QueueRef names the queue of a function.
+type QueueRef struct {
+	Key   functions.Key `json:"key"`
+	Shard int           `json:"shard"`
+}
+
+// CloseQueue removes the consumers of a function at zero and returns 0, or leaves them and
+// returns how many requests wait.
+func (a *Activities) CloseQueue(ctx context.Context, q QueueRef) (int, error) {
+	n, err := a.Queue.CloseQueue(ctx, q.Key, q.Shard)
+	if err != nil {
+		return 0, fmt.Errorf("close the queue of %s: %w", q.Key, err)
+	}
+	return n, nil
+}
+
+// emit tells the journal. A journal that cannot be written does not stop the work: the
+// workflow's own history holds the same.
+func (a *Activities) emit(ctx context.Context, k functions.Key, what string, data any) {
+	if a.Journal != nil {
+		_ = a.Journal.Emit(ctx, k, "function", what, data)
+	}
+}

@@ -1,0 +1,93 @@
+package activities
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+)
+
+// Provider is a world replicas can run in. Implementations: local processes, simulated,
+// Kubernetes. Nothing here assumes a local process: a replica is known by its ID only.
+//
+// Every method is safe for concurrent use, idempotent by the replica's ID, and returns
+// within a few seconds; what takes longer is told by Watch.
+type Provider interface {
+	// Name is "local", "simulated", "kubernetes".
+	Name() string
+	// Inventory is what there is to place on: devices with node, product, memory, health
+	// and foreign holders. Nodes without GPUs are listed by name.
+	Inventory(ctx context.Context) (Inventory, error)
+	// Start begins a replica and returns once that is under way; readiness comes as an
+	// event from the agent. Starting an ID that runs is a no-op. It refuses a start whose
+	// Lease.Epoch is older than one seen for the ID ([ErrFenced]), and one for an ID that was
+	// stopped before ([ErrStopped]): a late start never revives a released lease.
+	Start(ctx context.Context, r ReplicaSpec) error
+	// Stop makes the whole process tree go: at once with grace 0, otherwise asked first and
+	// killed after grace. It returns when the asking is under way; the end is told by Watch
+	// and List. Stopping what never ran or is gone is a no-op that still forbids a later start.
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	// List is what runs now or ended and was not forgotten yet, for adoption after a restart.
+	List(ctx context.Context) ([]ReplicaStatus, error)
+	// Forget drops what is kept of an ended replica (logs stay until rotated out).
+	Forget(ctx context.Context, id string) error
+	// Watch delivers changes until ctx ends. Level-triggered: a reader that falls behind
+	// gets the newest status of each replica, never a stale one after a newer.
+	Watch(ctx context.Context) (<-chan ReplicaStatus, error)
+	// Logs reads the output of a replica, newest tail lines first to last, following if asked.
+	Logs(ctx context.Context, id string, o LogOptions) (io.ReadCloser, error)
+}
+
+// Inventory is what a provider can place on.
+type Inventory struct {
+	Nodes   []string
+	Devices []scale.Device
+}
+
+// ReplicaSpec is all a provider needs to run one replica.
+type ReplicaSpec struct {
+	ID       string             `json:"id"`
+	Key      functions.Key      `json:"key"`
+	Revision string             `json:"revision"`
+	Spec     functions.Spec     `json:"spec"`
+	Lease    scale.Lease        `json:"lease"`
+	Agent    events.AgentConfig `json:"agent"` // credentials and addresses; the provider fills Command, Port, GPUs, files
+}
+
+// RunState is where a replica is in its provider's eyes.
+type RunState string
+
+// The states. Gone means the whole tree is gone, checked, so the lease may be released.
+const (
+	RunStarting RunState = "starting"
+	RunRunning  RunState = "running"
+	RunStopping RunState = "stopping"
+	RunGone     RunState = "gone"
+	RunUnknown  RunState = "unknown" // its node cannot be reached
+)
+
+// ReplicaStatus is what a provider says of one replica.
+type ReplicaStatus struct {
+	ID       string            `json:"id"`
+	Key      functions.Key     `json:"key"`
+	Revision string            `json:"revision"`
+	Epoch    uint64            `json:"epoch"` // the lease's
+	Node     string            `json:"node"`
+	State    RunState          `json:"state"`
+	PID      int               `json:"pid,omitempty"` // of the agent, where there is one
+	Started  time.Time         `json:"started,omitzero"`
+	Ended    time.Time         `json:"ended,omitzero"`
+	ExitCode int               `json:"exitCode,omitempty"`
+	Cause    string            `json:"cause,omitempty"`   // events.Cause…
+	Message  string            `json:"message,omitempty"` // the last lines of its output on a failure
+	Last     *events.Heartbeat `json:"last,omitempty"`    // the last status the agent left behind
+}
+
+// LogOptions choose what of a replica's output is read.
+type LogOptions struct {
+	Tail   int // lines; 0: all
+	Follow bool
+}

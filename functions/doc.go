@@ -1,0 +1,34 @@
+// Package functions holds what users write: manifests of kind Function, strictly
+// parsed, completed with defaults, validated all at once and named by content.
+//
+// The package is pure. It reads bytes it is handed and returns values; it knows no
+// clock, no file, no network. The smallest useful manifest:
+//
+//	apiVersion: stoker.dev/v1
+//	kind: Function
+//	metadata:
+//	  name: tinylm
+//	spec:
+//	  runtime:
+//	    local:
+//	      command: [tinylm, serve, --checkpoint, /var/lib/tinylm]
+//	    protocol: openai
+//	  resources:
+//	    gpus: 1
+//	  scaling:
+//	    max: 3
+//
+// Words used everywhere:
+//
+//	Function   a model deploy, named by namespace and name.
+//	Revision   one content of its spec; the same content has the same revision.
+//	Replica    one running copy of a revision.
+//	Slot       one request a replica can take at a time.
+//	Class      the urgency of a request: interactive, standard or batch.
+//
+// The way of a manifest: Parse (strict, file:line) → Default → Validate (every
+// violation at once) → Revision. Failure cases: a document that is not YAML or JSON,
+// an unknown field, a wrong type, an unknown kind or apiVersion, a duplicate name in one
+// input, and every out-of-range or contradictory value; each is a FieldError with the
+// file, the line, the field path, the offending value, what is allowed and a hint.
+package functions

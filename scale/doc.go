@@ -1,0 +1,2 @@
+// Package scale says what should happen.
+package scale
