@@ -243,25 +243,38 @@ func (a *Activities) DrainReplica(ctx context.Context, r ReplicaRef) error {
 	return nil
 }
 
-// StopReplica kills what is left of a replica.
-func (a *Activities) StopReplica(ctx context.Context, r ReplicaRef) error {
+// StopReplica kills what is left of a replica and tells whether nothing of it is left.
+func (a *Activities) StopReplica(ctx context.Context, r ReplicaRef) (bool, error) {
 	if err := a.Provider.Stop(ctx, r.ID, 0); err != nil {
-		return fmt.Errorf("stop replica %s: %w", r.ID, err)
+		return false, fmt.Errorf("stop replica %s: %w", r.ID, err)
 	}
-	return nil
+	state, err := a.runState(ctx, r.ID)
+	return state == RunGone, err
+}
+
+// runState is what the provider says of a replica; one that it does not know is gone.
+func (a *Activities) runState(ctx context.Context, id string) (RunState, error) {
+	all, err := a.Provider.List(ctx)
+	if err != nil {
+		return RunUnknown, fmt.Errorf("look for replica %s: %w", id, err)
+	}
+	for _, s := range all {
+		if s.ID == id {
+			return s.State, nil
+		}
+	}
+	return RunGone, nil
 }
 
 // ReleaseReplica gives a replica's lease back, once its provider says that nothing of it is
 // left (promise 4: a lease is released when the tree is gone, not when a signal was sent).
 func (a *Activities) ReleaseReplica(ctx context.Context, r ReplicaRef) error {
-	all, err := a.Provider.List(ctx)
+	state, err := a.runState(ctx, r.ID)
 	if err != nil {
-		return fmt.Errorf("look for replica %s: %w", r.ID, err)
+		return err
 	}
-	for _, s := range all {
-		if s.ID == r.ID && s.State != RunGone {
-			return fmt.Errorf("%w: replica %s is %s", ErrStillRunning, r.ID, s.State)
-		}
+	if state != RunGone {
+		return fmt.Errorf("%w: replica %s is %s", ErrStillRunning, r.ID, state)
 	}
 	if err := a.Ledger.Release(ctx, r.ID, r.Cause); err != nil && !errors.Is(err, scale.ErrUnknownHolder) {
 		return fmt.Errorf("release the lease of replica %s: %w", r.ID, err)

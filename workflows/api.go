@@ -3,6 +3,7 @@ package workflows
 import (
 	"time"
 
+	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
 )
@@ -25,6 +26,10 @@ const (
 	AttrGPUs      = "StokerGPUs"      // Int
 )
 
+// ErrStaleEpoch is the type of the application error that refuses a decision older than one
+// already accepted, or one for another function.
+const ErrStaleEpoch = "StaleEpoch"
+
 // FunctionWorkflowID names the entity workflow of a function.
 func FunctionWorkflowID(k functions.Key) string { return "function/" + k.String() }
 
@@ -35,7 +40,8 @@ type Sync struct {
 	Decision scale.Decision       `json:"decision"`
 	Deploy   Deploy               `json:"deploy"`
 	Observed []ReplicaObservation `json:"observed,omitempty"`
-	Adopt    []ReplicaState       `json:"adopt,omitempty"` // running replicas the workflow does not know (Temporal's file was lost)
+	Adopt    []ReplicaState       `json:"adopt,omitempty"` // living replicas, for a workflow whose history was lost
+	Close    bool                 `json:"close,omitempty"` // end the workflow once nothing is left: the function is deleted
 }
 
 // Deploy is what is needed to start a replica of the wanted revision.
@@ -46,10 +52,21 @@ type Deploy struct {
 	Demand   time.Time      `json:"demand,omitzero"` // when the event that caused the wake was seen, for the receipt
 }
 
+// The phases of a replica, in the order they are passed through. They are the agent's own
+// words, kept apart so that a change on the wire never touches a replay.
+const (
+	PhaseStarting = "starting"
+	PhaseLoading  = "loading"
+	PhaseReady    = "ready"
+	PhaseDraining = "draining"
+	PhaseStopping = "stopping" // outstayed its grace, being killed
+	PhaseExited   = "exited"
+)
+
 // ReplicaObservation is one replica as the controller sees it.
 type ReplicaObservation struct {
 	ID       string    `json:"id"`
-	Phase    string    `json:"phase"` // events.Phase: ready, draining, exited (gone)
+	Phase    string    `json:"phase"`
 	Cause    string    `json:"cause,omitempty"`
 	Message  string    `json:"message,omitempty"`
 	ExitCode int       `json:"exitCode,omitempty"`
@@ -61,19 +78,24 @@ type ReplicaObservation struct {
 type ReplicaState struct {
 	ID       string    `json:"id"`
 	Revision string    `json:"revision"`
-	Phase    string    `json:"phase"` // starting, loading, ready, draining, stopping, exited
+	Phase    string    `json:"phase"`
 	Since    time.Time `json:"since"`
 	Node     string    `json:"node,omitempty"`
 	GPUs     int       `json:"gpus"`
 	Cause    string    `json:"cause,omitempty"`
 	ColdMS   int64     `json:"coldMs,omitempty"`
+	KillAt   time.Time `json:"killAt,omitzero"` // when its grace is over
 }
 
 // Status answers a sync and the status query.
 type Status struct {
-	Epoch    uint64         `json:"epoch"` // of the newest decision accepted
-	Phase    string         `json:"phase"`
-	Replicas []ReplicaState `json:"replicas,omitempty"`
-	Blocked  string         `json:"blocked,omitempty"` // why a wanted replica did not start (no capacity and who holds it)
-	Pending  int            `json:"pending,omitempty"` // found by the last CloseQueue: requests came in while closing
+	Epoch    uint64              `json:"epoch"` // of the newest decision accepted
+	Phase    string              `json:"phase"`
+	Replicas []ReplicaState      `json:"replicas,omitempty"`
+	Blocked  string              `json:"blocked,omitempty"` // why a wanted replica did not start: who holds the GPUs
+	Failed   []activities.Failed `json:"failed,omitempty"`  // starts refused for good in the last step
+	Pending  int                 `json:"pending,omitempty"` // requests that came in while the queue was closing
+	Open     bool                `json:"open,omitempty"`    // the function's consumers exist
+	Runs     int                 `json:"runs"`              // how often the workflow continued as new
+	Trouble  string              `json:"trouble,omitempty"` // the error that ended the last step early; the next sync tries again
 }

@@ -1,0 +1,206 @@
+package workflows
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/workflow"
+
+	"stoker.dev/stoker/activities"
+)
+
+// step makes the newest decision true as far as it can be now. Each part stands alone: what
+// one cannot do does not keep the others from being done, and the next sync tries again.
+func (f *function) step(ctx workflow.Context) {
+	f.Trouble, f.Blocked, f.Pending, f.Failed = "", "", 0, nil
+	f.show(ctx)
+	for _, part := range []func(workflow.Context) error{f.kill, f.release, f.drain, f.start, f.close} {
+		if err := part(ctx); err != nil {
+			f.Trouble = err.Error()
+			workflow.GetLogger(ctx).Warn("step cut short", "function", f.Key.String(), "error", err)
+		}
+	}
+	f.show(ctx)
+}
+
+// release gives back the leases of replicas that are gone.
+func (f *function) release(ctx workflow.Context) error {
+	return f.each(ctx, f.in(PhaseExited), "release", f.acts.ReleaseReplica, func(r ReplicaState) { f.remove(r.ID) })
+}
+
+// kill ends replicas that outstayed their grace, and comes back for those that will not go.
+// One that its provider does not know (its start was lost) is gone already.
+func (f *function) kill(ctx workflow.Context) error {
+	late, _ := f.overdue(workflow.Now(ctx))
+	futures := make([]workflow.Future, len(late))
+	for i, r := range late {
+		f.update(ctx, r.ID, PhaseStopping)
+		f.find(r.ID).KillAt = workflow.Now(ctx).Add(killRetry)
+		summary := fmt.Sprintf("kill %s: %s", r.ID, f.because(r))
+		futures[i] = workflow.ExecuteActivity(withActivity(ctx, summary), f.acts.StopReplica, f.ref(r))
+	}
+	var first error
+	for i, r := range late {
+		var gone bool
+		if err := futures[i].Get(ctx, &gone); err != nil && first == nil {
+			first = fmt.Errorf("kill %s: %w", r.ID, err)
+		}
+		if gone {
+			f.update(ctx, r.ID, PhaseExited)
+		}
+	}
+	return first
+}
+
+// drain asks the victims of the decision to finish and go.
+func (f *function) drain(ctx workflow.Context) error {
+	return f.each(ctx, f.toDrain(), "drain", f.acts.DrainReplica, func(r ReplicaState) {
+		f.update(ctx, r.ID, PhaseDraining)
+		if live := f.find(r.ID); live != nil {
+			live.KillAt = f.killAt(workflow.Now(ctx))
+		}
+	})
+}
+
+// each runs one activity for several replicas at once, and done for those that it worked for.
+func (f *function) each(ctx workflow.Context, rs []ReplicaState, verb string, activity any, done func(ReplicaState)) error {
+	futures := make([]workflow.Future, len(rs))
+	for i, r := range rs {
+		summary := fmt.Sprintf("%s %s: %s", verb, r.ID, f.because(r))
+		futures[i] = workflow.ExecuteActivity(withActivity(ctx, summary), activity, f.ref(r))
+	}
+	var first error
+	for i, r := range rs {
+		if err := futures[i].Get(ctx, nil); err != nil {
+			if first == nil {
+				first = fmt.Errorf("%s %s: %w", verb, r.ID, err)
+			}
+			continue
+		}
+		done(r)
+	}
+	return first
+}
+
+func (f *function) ref(r ReplicaState) activities.ReplicaRef {
+	return activities.ReplicaRef{Key: f.Key, ID: r.ID, Cause: f.because(r), Grace: f.Deploy.Spec.Runtime.Drain.Grace}
+}
+
+// because is the cause of a replica's end: its own, or the reason of the decision.
+func (f *function) because(r ReplicaState) string {
+	if r.Cause != "" {
+		return r.Cause
+	}
+	return string(f.Decision.Reason)
+}
+
+// update moves a replica forwards; it may be gone or further on by now.
+func (f *function) update(ctx workflow.Context, id, phase string) {
+	if r := f.find(id); r != nil && rank(phase) > rank(r.Phase) {
+		r.Phase, r.Since = phase, workflow.Now(ctx)
+	}
+}
+
+// start begins the replicas the target lacks, under IDs minted here: whatever is retried
+// afterwards starts nothing twice.
+func (f *function) start(ctx workflow.Context) error {
+	n := f.lacking()
+	if n == 0 {
+		return nil
+	}
+	ids, err := f.mint(ctx, n)
+	if err != nil {
+		return err
+	}
+	f.expect(ctx, ids)
+	var out activities.StartResult
+	summary := fmt.Sprintf("start %d of revision %s: %s", n, f.Deploy.Revision, f.Decision.Reason)
+	err = workflow.ExecuteActivity(withActivity(ctx, summary), f.acts.StartReplicas, activities.StartRequest{
+		Key: f.Key, Revision: f.Deploy.Revision, Spec: f.Deploy.Spec, Shard: f.Deploy.Shard, Demand: f.Deploy.Demand, IDs: ids,
+	}).Get(ctx, &out)
+	if err != nil {
+		f.abandon(ctx, ids)
+		return fmt.Errorf("start replicas: %w", err)
+	}
+	f.started(out)
+	return nil
+}
+
+// mint makes the IDs of new replicas. They name processes, leases and, on Kubernetes, Pods, so
+// they start with the function's name and stay within a DNS label.
+func (f *function) mint(ctx workflow.Context, n int) ([]string, error) {
+	var ids []string
+	err := workflow.SideEffect(ctx, func(workflow.Context) any {
+		out := make([]string, n)
+		for i := range out {
+			out[i] = replicaID(f.Key.Name)
+		}
+		return out
+	}).Get(&ids)
+	return ids, err
+}
+
+// maxNameInID leaves room for the separator and the random part within 63 bytes.
+const maxNameInID = 50
+
+func replicaID(name string) string {
+	if len(name) > maxNameInID {
+		name = name[:maxNameInID]
+	}
+	u := uuid.New()
+	return fmt.Sprintf("%s-%x", name, u[:5])
+}
+
+// expect writes the replicas down before they are started, so that a sync which arrives
+// meanwhile counts them.
+func (f *function) expect(ctx workflow.Context, ids []string) {
+	for _, id := range ids {
+		f.add(ReplicaState{
+			ID: id, Revision: f.Deploy.Revision, Phase: PhaseStarting, Since: workflow.Now(ctx),
+			GPUs: f.Deploy.Spec.Resources.GPUs,
+		})
+	}
+	f.QueueOpen = true
+}
+
+// started sorts out what became of the replicas that were begun.
+func (f *function) started(out activities.StartResult) {
+	for _, s := range out.Started {
+		if r := f.find(s.ID); r != nil {
+			r.Node = s.Node
+		}
+	}
+	for _, id := range out.Blocked {
+		f.remove(id)
+	}
+	for _, x := range out.Failed {
+		f.remove(x.ID)
+	}
+	f.Blocked, f.Failed = out.Why, out.Failed
+}
+
+// abandon stops replicas whose start ended in doubt: some may run. They leave the state the
+// ordinary way, once the provider says that nothing of them is left.
+func (f *function) abandon(ctx workflow.Context, ids []string) {
+	for _, id := range ids {
+		if r := f.find(id); r != nil {
+			r.Cause, r.KillAt = "start-in-doubt", workflow.Now(ctx)
+			f.update(ctx, id, PhaseDraining)
+		}
+	}
+}
+
+// close removes the consumers of a function that is at zero. Requests that came in meanwhile
+// are reported instead, and the controller decides again.
+func (f *function) close(ctx workflow.Context) error {
+	if f.Decision.Target > 0 || len(f.Replicas) > 0 || !f.QueueOpen {
+		return nil
+	}
+	err := workflow.ExecuteActivity(withActivity(ctx, "close the queue: at zero"), f.acts.CloseQueue,
+		activities.QueueRef{Key: f.Key, Shard: f.Deploy.Shard}).Get(ctx, &f.Pending)
+	if err != nil {
+		return fmt.Errorf("close the queue: %w", err)
+	}
+	f.QueueOpen = f.Pending > 0
+	return nil
+}
