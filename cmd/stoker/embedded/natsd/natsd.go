@@ -1,0 +1,149 @@
+// Package natsd is the embedded broker: a NATS server with JetStream on disk, on loopback,
+// which knows three kinds of clients (see roles.go) and hands the platform an in-process
+// connection.
+package natsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	host       = "127.0.0.1"
+	serverName = "stoker"
+
+	// syncInterval is how often JetStream fsyncs what it wrote. A killed process loses
+	// nothing either way (writes reach the kernel before they are acknowledged); a power cut
+	// loses at most this much. Every message on its own would cost 95 % of the throughput
+	// (1-2k/s instead of 31k/s measured), the server's default is two minutes.
+	syncInterval = 2 * time.Second
+
+	// maxPayload bounds one message, in bytes. 8 MiB carries an image or a long context and
+	// is the most that the server accepts without a warning; larger inputs go by reference.
+	maxPayload = 8 << 20
+
+	// maxMemory bounds memory streams, in bytes. The platform makes none; the server's own
+	// default would allow three quarters of the machine's memory.
+	maxMemory = 256 << 20
+
+	// maxStore is no limit on purpose, in bytes: every stream has its own bound and the data
+	// directory is checked for room. The default, three quarters of what is free, would make
+	// it depend on the disk whether a stream can be created.
+	maxStore = 1 << 40
+
+	// readyTimeout covers the recovery of large streams after a power cut.
+	readyTimeout = 60 * time.Second
+)
+
+// PlatformInbox is the prefix under which answers to the platform itself arrive. Agents may
+// answer there, clients cannot listen there, unlike on _INBOX.
+const PlatformInbox = "_R.stoker"
+
+// Sentinels of this package.
+var (
+	// ErrStart is returned when the server did not come up; the message is the server's own.
+	ErrStart = errors.New("embedded NATS did not start")
+	// ErrUnhealthy is returned when JetStream has stopped taking messages: disk full or broken.
+	ErrUnhealthy = errors.New("JetStream is off")
+)
+
+// Options of the embedded broker. All fields are needed.
+type Options struct {
+	StoreDir   string // JetStream's directory
+	Port       int    // on loopback; -1 picks a free one
+	AdminToken string // full access
+	AgentKey   []byte // verifies agent tokens
+	Logger     *slog.Logger
+}
+
+// Server is a running broker.
+type Server struct {
+	ns    *server.Server
+	admin string
+}
+
+// Start returns once the broker accepts connections and its streams are recovered.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	ns, err := server.NewServer(options(o))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStart, err)
+	}
+	log := &bridge{log: o.Logger}
+	ns.SetLoggerV2(log, false, false, false)
+	ns.Start()
+	s := &Server{ns: ns, admin: o.AdminToken}
+	if err := s.awaitReady(ctx, log); err != nil {
+		ns.Shutdown()
+		return nil, err
+	}
+	return s, nil
+}
+
+func options(o Options) *server.Options {
+	return &server.Options{
+		ServerName: serverName, Host: host, Port: o.Port, NoSigs: true,
+		JetStream: true, StoreDir: o.StoreDir, SyncInterval: syncInterval,
+		JetStreamMaxMemory: maxMemory, JetStreamMaxStore: maxStore, MaxPayload: maxPayload,
+		CustomClientAuthentication: &roles{admin: o.AdminToken, key: o.AgentKey, log: o.Logger},
+	}
+}
+
+func (s *Server) awaitReady(ctx context.Context, log *bridge) error {
+	// Start has tried to listen and to recover the streams by now.
+	if fatal := log.fatalMessage(); fatal != "" {
+		return fmt.Errorf("%w: %s", ErrStart, fatal)
+	}
+	if !s.ns.ReadyForConnections(readyTimeout) {
+		return fmt.Errorf("%w within %v", ErrStart, readyTimeout)
+	}
+	return errors.Join(ctx.Err(), s.Healthy())
+}
+
+// URL is what clients and agents connect to.
+func (s *Server) URL() string {
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.ns.Addr().(*net.TCPAddr).Port))
+}
+
+// Connect opens an in-process connection with full access.
+func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	base := []nats.Option{nats.InProcessServer(s.ns), nats.Token(s.admin), nats.CustomInboxPrefix(PlatformInbox)}
+	nc, err := nats.Connect("", append(base, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the embedded NATS: %w", err)
+	}
+	return nc, nil
+}
+
+// Healthy tells whether messages are still taken: the server turns JetStream off by itself
+// when the disk is full.
+func (s *Server) Healthy() error {
+	if !s.ns.JetStreamEnabled() {
+		return fmt.Errorf("%w: see the log for the reason, free disk space and restart", ErrUnhealthy)
+	}
+	return nil
+}
+
+// Shutdown flushes the streams and ends; agents keep trying to come back. It returns early,
+// with ctx's error, when that takes longer than ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ns.Shutdown()
+		s.ns.WaitForShutdown()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("embedded NATS is still stopping: %w", ctx.Err())
+	}
+}

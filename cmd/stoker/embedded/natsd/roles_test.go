@@ -1,0 +1,362 @@
+package natsd
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"stoker.dev/stoker/cmd/stoker/embedded/token"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+)
+
+var (
+	keyA = functions.Key{Namespace: "default", Name: "a"}
+	keyB = functions.Key{Namespace: "default", Name: "b"}
+)
+
+const class = functions.Class("standard")
+
+// world is a broker with two deployed functions on one shard.
+type world struct {
+	s  *Server
+	js jetstream.JetStream // admin
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	ctx := testContext(t)
+	s := start(t, t.TempDir())
+	w := world{s, adminJS(t, s)}
+	for _, cfg := range []jetstream.StreamConfig{
+		{Name: events.ShardStream(0), Subjects: append(events.RequestSubjects(keyA), events.RequestSubjects(keyB)...), Retention: jetstream.WorkQueuePolicy},
+		{Name: events.StreamResults, Subjects: []string{events.AllResults}, AllowDirect: true},
+		{Name: events.StreamDead, Subjects: []string{events.AllDead}},
+	} {
+		if _, err := w.js.CreateStream(ctx, cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: events.BucketAttempts}); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []functions.Key{keyA, keyB} {
+		w.deploy(t, ctx, k)
+	}
+	return w
+}
+
+// deploy gives a function its consumer, one queued request and one record.
+func (w world) deploy(t *testing.T, ctx context.Context, k functions.Key) {
+	t.Helper()
+	_, err := w.js.CreateConsumer(ctx, events.ShardStream(0), jetstream.ConsumerConfig{
+		Durable: events.Consumer(k, class), FilterSubject: events.RequestSubject(k, class), AckPolicy: jetstream.AckExplicitPolicy,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{events.RequestSubject(k, class), events.ResultSubject(k, "done")} {
+		if _, err := w.js.Publish(ctx, subject, []byte("of "+k.Name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// peer is one connection over TCP with what it did wrong.
+type peer struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	denied chan error
+}
+
+func (w world) connect(t *testing.T, opts ...nats.Option) peer {
+	t.Helper()
+	p := peer{denied: make(chan error, 64)}
+	opts = append(opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.denied <- err }))
+	nc, err := nats.Connect(w.s.URL(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	p.nc = nc
+	if p.js, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (w world) agent(t *testing.T, k functions.Key, replica string) peer {
+	t.Helper()
+	tok := token.Mint(testKey, token.Claims{Key: k, Replica: replica, Stream: events.ShardStream(0), Consumers: []string{events.Consumer(k, class)}})
+	return w.connect(t, nats.Token(tok), nats.CustomInboxPrefix(events.AgentInbox(replica)))
+}
+
+// mayPublish flushes after a publish and tells whether the broker objected.
+func (p peer) mayPublish(t *testing.T, subject string) bool {
+	t.Helper()
+	if err := p.nc.Publish(subject, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	return p.accepted(t)
+}
+
+func (p peer) maySubscribe(t *testing.T, subject string) bool {
+	t.Helper()
+	sub, err := p.nc.SubscribeSync(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok := p.accepted(t)
+	_ = sub.Unsubscribe()
+	return ok
+}
+
+// accepted relies on order: the broker answers a violation before the flush's pong, and the
+// client queues the error for its handler; a second round trip lets the handler run.
+func (p peer) accepted(t *testing.T) bool {
+	t.Helper()
+	if err := p.nc.FlushTimeout(patience); err != nil {
+		t.Fatal(err)
+	}
+	if p.nc.LastError() == nil {
+		return true
+	}
+	select {
+	case err := <-p.denied:
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Fatalf("got %v, want a permission violation", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("violation never reached the handler")
+	}
+	p.clear(t)
+	return false
+}
+
+// clear checks that nothing but the one expected violation came.
+func (p peer) clear(t *testing.T) {
+	t.Helper()
+	select {
+	case err := <-p.denied:
+		t.Fatalf("a second error came: %v", err)
+	default:
+	}
+}
+
+func TestAgentDoesItsOwnWork(t *testing.T) {
+	w, ctx := newWorld(t), testContext(t)
+	a := w.agent(t, keyA, "a-1")
+
+	consumer, err := a.js.Consumer(ctx, events.ShardStream(0), events.Consumer(keyA, class))
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := consumer.Next(jetstream.FetchMaxWait(patience))
+	if err != nil || string(msg.Data()) != "of a" {
+		t.Fatalf("got %v, %v", msg, err)
+	}
+	if err := msg.InProgress(); err != nil {
+		t.Fatal(err)
+	}
+	if err := countAttempt(ctx, a.js, msg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.js.Publish(ctx, events.ResultSubject(keyA, "r1"), []byte("answer")); err != nil {
+		t.Fatal(err)
+	}
+	if err := msg.DoubleAck(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.js.Publish(ctx, events.DeadSubject(keyA, class), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := directGet(ctx, a.nc, events.ResultSubject(keyA, "r1")); err != nil || got != "answer" {
+		t.Fatalf("reading its own record: %q, %v", got, err)
+	}
+	for _, subject := range []string{events.HeartbeatSubject(keyA, "a-1"), "_INBOX.caller.1", "_R.gateway.1"} {
+		if !a.mayPublish(t, subject) {
+			t.Errorf("may not publish %s", subject)
+		}
+	}
+	for _, subject := range []string{events.ControlSubject(keyA, "a-1"), events.CancelSubject(keyA)} {
+		if !a.maySubscribe(t, subject) {
+			t.Errorf("may not subscribe to %s", subject)
+		}
+	}
+}
+
+func countAttempt(ctx context.Context, js jetstream.JetStream, msg jetstream.Msg) error {
+	md, err := msg.Metadata()
+	if err != nil {
+		return err
+	}
+	kv, err := js.KeyValue(ctx, events.BucketAttempts)
+	if err != nil {
+		return err
+	}
+	key := events.AttemptKey(keyA, md.Stream, md.Sequence.Stream)
+	rev, err := kv.Create(ctx, key, []byte("1"))
+	if err != nil {
+		return err
+	}
+	if _, err := kv.Update(ctx, key, []byte("2"), rev); err != nil {
+		return err
+	}
+	if _, err := kv.Get(ctx, key); err != nil {
+		return err
+	}
+	return kv.Delete(ctx, key)
+}
+
+func directGet(ctx context.Context, nc *nats.Conn, subject string) (string, error) {
+	msg, err := nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+events.StreamResults+"."+subject, nil)
+	if err != nil {
+		return "", err
+	}
+	return string(msg.Data), nil
+}
+
+func TestAgentReachesNothingOfOthers(t *testing.T) {
+	w := newWorld(t)
+	stream, other := events.ShardStream(0), events.Consumer(keyB, class)
+	for name, subject := range map[string]string{
+		"pull from another's consumer":     "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + other,
+		"look at another's consumer":       "$JS.API.CONSUMER.INFO." + stream + "." + other,
+		"acknowledge another's message":    "$JS.ACK." + stream + "." + other + ".1.1.1.1.0",
+		"publish a request":                events.RequestSubject(keyA, class),
+		"publish another's request":        events.RequestSubject(keyB, class),
+		"invoke":                           events.InvokeSubject(keyB),
+		"cancel":                           events.CancelSubject(keyB),
+		"write another's record":           events.ResultSubject(keyB, "x"),
+		"read another's record":            "$JS.API.DIRECT.GET." + events.StreamResults + "." + events.ResultSubject(keyB, "done"),
+		"read records by sequence":         "$JS.API.DIRECT.GET." + events.StreamResults,
+		"read records through the old API": "$JS.API.STREAM.MSG.GET." + events.StreamResults,
+		"read the queue":                   "$JS.API.STREAM.MSG.GET." + stream,
+		"another's dead letters":           events.DeadSubject(keyB, class),
+		"another's attempts":               "$KV." + events.BucketAttempts + "." + events.AttemptKey(keyB, stream, 1),
+		"manifests":                        "$JS.API.DIRECT.GET.KV_" + events.BucketFunctions + ".$KV." + events.BucketFunctions + "." + events.StateKey(keyA),
+		"heartbeat of a sibling":           events.HeartbeatSubject(keyA, "a-2"),
+		"heartbeat of another function":    events.HeartbeatSubject(keyB, "b-1"),
+		"order a sibling":                  events.ControlSubject(keyA, "a-2"),
+		"make a consumer":                  "$JS.API.CONSUMER.CREATE." + stream + ".mine",
+		"delete a stream":                  "$JS.API.STREAM.DELETE." + stream,
+		"purge a stream":                   "$JS.API.STREAM.PURGE." + events.StreamResults,
+		"write into a sibling's inbox":     events.AgentInbox("a-2") + ".1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if w.agent(t, keyA, "a-1").mayPublish(t, subject) {
+				t.Errorf("agent of %s may publish %s", keyA, subject)
+			}
+		})
+	}
+	for name, subject := range map[string]string{
+		"inboxes": "_INBOX.>", "sibling's inbox": events.AgentInbox("a-2") + ".>", "platform's inbox": PlatformInbox + ".>",
+		"requests": events.AllRequests, "wakes": events.AllWakes, "records": events.AllResults, "everything": ">",
+		"orders to a sibling": events.ControlSubject(keyA, "a-2"), "cancels of another": events.CancelSubject(keyB),
+	} {
+		t.Run("subscribe to "+name, func(t *testing.T) {
+			if w.agent(t, keyA, "a-1").maySubscribe(t, subject) {
+				t.Errorf("agent of %s may subscribe to %s", keyA, subject)
+			}
+		})
+	}
+}
+
+func TestClientDoesWhatStockToolsDo(t *testing.T) {
+	w, ctx := newWorld(t), testContext(t)
+	c := w.connect(t)
+	if _, err := c.js.Publish(ctx, events.RequestSubject(keyA, class), []byte("hi")); err != nil {
+		t.Fatal(err)
+	}
+	unknown := functions.Key{Namespace: "default", Name: "unknown"}
+	if _, err := c.js.Publish(ctx, events.RequestSubject(unknown, class), []byte("hi")); !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		t.Errorf("publish to an unknown function: got %v, want ErrNoStreamResponse", err)
+	}
+	if got, err := directGet(ctx, c.nc, events.ResultSubject(keyA, "done")); err != nil || got != "of a" {
+		t.Errorf("reading a record directly: %q, %v", got, err)
+	}
+	results, err := c.js.Stream(ctx, events.StreamResults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if msg, err := results.GetLastMsgForSubject(ctx, events.ResultSubject(keyB, "done")); err != nil || string(msg.Data) != "of b" {
+		t.Errorf("reading a record: %v, %v", msg, err)
+	}
+	for names := c.js.StreamNames(ctx); ; {
+		if _, ok := <-names.Name(); !ok {
+			if names.Err() != nil {
+				t.Errorf("listing streams: %v", names.Err())
+			}
+			break
+		}
+	}
+	if _, err := c.js.AccountInfo(ctx); err != nil {
+		t.Errorf("account info: %v", err)
+	}
+}
+
+func TestClientRequestReply(t *testing.T) {
+	w, ctx := newWorld(t), testContext(t)
+	platform, err := w.s.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer platform.Close()
+	if _, err := platform.Subscribe(events.AllInvokes, func(m *nats.Msg) { _ = m.Respond([]byte("pong")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := platform.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	msg, err := w.connect(t).nc.RequestWithContext(ctx, events.InvokeSubject(keyA), []byte("ping"))
+	if err != nil || string(msg.Data) != "pong" {
+		t.Fatalf("got %v, %v", msg, err)
+	}
+}
+
+func TestClientChangesAndOverhearsNothing(t *testing.T) {
+	w := newWorld(t)
+	stream := events.ShardStream(0)
+	for name, subject := range map[string]string{
+		"delete a stream":       "$JS.API.STREAM.DELETE." + stream,
+		"purge a stream":        "$JS.API.STREAM.PURGE." + stream,
+		"update a stream":       "$JS.API.STREAM.UPDATE." + stream,
+		"make a stream":         "$JS.API.STREAM.CREATE.MINE",
+		"make a consumer":       "$JS.API.CONSUMER.CREATE." + stream + ".mine",
+		"delete a consumer":     "$JS.API.CONSUMER.DELETE." + stream + "." + events.Consumer(keyA, class),
+		"pull":                  "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + events.Consumer(keyA, class),
+		"read the queue":        "$JS.API.STREAM.MSG.GET." + stream,
+		"read a manifest":       "$JS.API.STREAM.MSG.GET.KV_" + events.BucketFunctions,
+		"delete a record":       "$JS.API.STREAM.MSG.DELETE." + events.StreamResults,
+		"publish a heartbeat":   events.HeartbeatSubject(keyA, "a-1"),
+		"order a replica":       events.ControlSubject(keyA, "a-1"),
+		"write a record":        events.ResultSubject(keyA, "forged"),
+		"write a dead letter":   events.DeadSubject(keyA, class),
+		"write a bucket":        "$KV." + events.BucketFunctions + "." + events.StateKey(keyA),
+		"answer for a replica":  "_INBOX.someone.1",
+		"answer to the gateway": "_R.gateway.1",
+		"pretend a wake":        events.WakeSubject(keyA, class),
+		"acknowledge":           "$JS.ACK." + stream + "." + events.Consumer(keyA, class) + ".1.1.1.1.0",
+		"system":                "$SYS.REQ.SERVER.PING",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if w.connect(t).mayPublish(t, subject) {
+				t.Errorf("client may publish %s", subject)
+			}
+		})
+	}
+	for _, subject := range []string{">", events.AllRequests, events.AllHeartbeats, events.AllInvokes, PlatformInbox + ".>", "_R.>", "_AGENT.>"} {
+		t.Run("subscribe to "+subject, func(t *testing.T) {
+			if w.connect(t).maySubscribe(t, subject) {
+				t.Errorf("client may subscribe to %s", subject)
+			}
+		})
+	}
+	if info, err := w.js.Stream(testContext(t), stream); err != nil || info.CachedInfo().State.Msgs != 2 {
+		t.Errorf("the queue changed: %+v, %v", info, err)
+	}
+}
