@@ -1,5 +1,7 @@
 package functions
 
+import "time"
+
 // APIVersion and KindFunction are the only ones this version of stoker reads.
 const (
 	APIVersion   = "stoker.dev/v1"
@@ -39,7 +41,7 @@ type Metadata struct {
 // Spec is the content of a function. Its canonical form is hashed into the revision.
 type Spec struct {
 	Runtime   Runtime   `json:"runtime"`
-	Resources Resources `json:"resources,omitzero"`
+	Resources Resources `json:"resources"`
 	Scaling   Scaling   `json:"scaling,omitzero"`
 	Queue     Queue     `json:"queue,omitzero"`
 	Results   Results   `json:"results,omitzero"`
@@ -108,7 +110,7 @@ type DrainSpec struct {
 
 // Resources one replica needs.
 type Resources struct {
-	GPUs     int      `json:"gpus,omitempty"`      // default 1; 0 is a function without a GPU
+	GPUs     int      `json:"gpus"`                // default 1; 0 is a function without a GPU
 	GPUMem   Quantity `json:"gpuMemory,omitempty"` // memory one GPU must have at least, such as 40Gi
 	Products []string `json:"products,omitempty"`  // acceptable GPU products, in order of preference; empty: any
 	CPU      Quantity `json:"cpu,omitempty"`       // cores, such as 500m or 2
@@ -132,6 +134,21 @@ type WaitSLO struct {
 	P99 Duration `json:"p99,omitempty"`
 }
 
+// Target is the percentile as a fraction (0.50, 0.95 or 0.99) and the wait it may have;
+// 0, 0 if none is given.
+func (w WaitSLO) Target() (percentile float64, wait time.Duration) {
+	switch {
+	case w.P50 > 0:
+		return 0.50, w.P50.D()
+	case w.P95 > 0:
+		return 0.95, w.P95.D()
+	case w.P99 > 0:
+		return 0.99, w.P99.D()
+	default:
+		return 0, 0
+	}
+}
+
 // Queue bounds what may wait and how often it is tried.
 type Queue struct {
 	Depth    Depth    `json:"depth,omitzero"`
@@ -146,6 +163,20 @@ type Depth struct {
 	Interactive int `json:"interactive,omitempty"` // default 1000
 	Standard    int `json:"standard,omitempty"`    // default 1000
 	Batch       int `json:"batch,omitempty"`       // default 10000
+}
+
+// Of is the number of requests of a class that may wait; 0 for a class that does not exist.
+func (d Depth) Of(c Class) int {
+	switch c {
+	case Interactive:
+		return d.Interactive
+	case Standard:
+		return d.Standard
+	case Batch:
+		return d.Batch
+	default:
+		return 0
+	}
 }
 
 // Backoff is the pause before a failed request is tried again: initial, doubled each
@@ -186,7 +217,7 @@ func Classes() []Class { return []Class{Interactive, Standard, Batch} }
 
 // Overload says what gives way when the queue is full.
 type Overload struct {
-	Shed     []Class `json:"shed,omitempty"`     // classes that may be shed for more urgent ones, first shed first; default [batch, standard]
+	Shed     []Class `json:"shed,omitzero"`      // classes that may be shed for more urgent ones, first shed first; default [batch, standard]; []: none
 	Fallback string  `json:"fallback,omitempty"` // a function of the same namespace that takes synchronous requests this one would shed
 }
 
