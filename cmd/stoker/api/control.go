@@ -1,0 +1,35 @@
+package api
+
+import (
+	"context"
+	"io"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/functions"
+)
+
+// Control is what the controller offers to the HTTP side. Errors that people should read are
+// *[Error].
+type Control interface {
+	Apply(ctx context.Context, fs []functions.Function, dryRun bool) ([]Applied, error)
+	Delete(ctx context.Context, k functions.Key) error
+	List(ctx context.Context, namespace string) ([]Function, error) // "" is every namespace
+	Get(ctx context.Context, k functions.Key) (Function, error)
+	Explain(ctx context.Context, k functions.Key) (Explanation, error)
+	Scale(ctx context.Context, k functions.Key, replicas *int) error
+	Pause(ctx context.Context, k functions.Key, paused bool) error
+	Logs(ctx context.Context, k functions.Key, replica string, o activities.LogOptions) (io.ReadCloser, error)
+	Platform(ctx context.Context) (Platform, error)
+	// Admission is asked once per synchronous request: memory only, no I/O.
+	Admission(k functions.Key) (Admission, bool)
+}
+
+// Admission is what a gateway needs to take or refuse a request at once.
+type Admission struct {
+	Spec              functions.Spec
+	Shard             int
+	Pending           map[functions.Class]int // newest count plus what the gateway sent since; may be a second or two old
+	Deleting          bool
+	Failing           *Failure // set: fail fast with this cause
+	RetryAfterSeconds int
+}
