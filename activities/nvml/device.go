@@ -1,0 +1,45 @@
+package nvml
+
+import (
+	"context"
+
+	"stoker.dev/stoker/events"
+)
+
+// Device is one GPU as its driver sees it.
+type Device struct {
+	UUID      string // "GPU-…"; what CUDA_VISIBLE_DEVICES takes
+	Index     int    // the driver's own number, which may change with a restart
+	Product   string // such as "NVIDIA H200"
+	Memory    uint64 // bytes
+	Unhealthy string // why nothing may be placed on it; empty: healthy
+	Processes []Process
+}
+
+// Process is one process that holds memory on a GPU.
+type Process struct {
+	PID    int    // in the driver's process namespace, which inside a container is not ours
+	Name   string // as far as it can be read
+	Memory uint64 // bytes it holds; 0 when the driver does not say
+}
+
+// Library is the driver's library, opened. Its methods are safe for concurrent use and return
+// with their context even when the driver hangs, as it does when a GPU falls off the bus.
+type Library interface {
+	// Devices lists every GPU in the driver's order.
+	Devices(ctx context.Context) ([]Device, error)
+	// Sample measures the GPUs of the given UUIDs, in that order; none given means all.
+	Sample(ctx context.Context, uuids ...string) ([]events.GPUSample, error)
+	// Close lets the library go.
+	Close() error
+}
+
+// Devices opens the library, lists every GPU and closes it again, for a caller that asks once.
+func Devices(ctx context.Context) ([]Device, error) {
+	lib, err := Open()
+	if err != nil {
+		return nil, err
+	}
+	defer lib.Close()
+	return lib.Devices(ctx)
+}

@@ -1,0 +1,86 @@
+//go:build cgo && linux
+
+package nvml
+
+import (
+	"fmt"
+
+	"github.com/NVIDIA/go-nvml/pkg/nvml"
+)
+
+// applicationXids are errors a program causes by itself (a bad kernel, a page fault, a preempted
+// channel): the next program runs well on the same GPU. NVIDIA's Kubernetes device plugin
+// ignores the same ones. Source: https://docs.nvidia.com/deploy/xid-errors/
+var applicationXids = map[uint64]bool{13: true, 31: true, 43: true, 45: true, 68: true, 109: true}
+
+// maxXids bounds the events read at a time, should a broken GPU report without end.
+const maxXids = 256
+
+// subscribe asks for the driver's critical errors. A product without them has its counters.
+func (d *driver) subscribe() {
+	set, ret := d.lib.EventSetCreate()
+	if ret != nvml.SUCCESS {
+		return
+	}
+	n, ret := d.lib.DeviceGetCount()
+	if ret != nvml.SUCCESS {
+		set.Free()
+		return
+	}
+	for i := range n {
+		if h, ret := d.lib.DeviceGetHandleByIndex(i); ret == nvml.SUCCESS {
+			h.RegisterEvents(nvml.EventTypeXidCriticalError, set)
+		}
+	}
+	d.xids = set
+}
+
+// collect notes the critical errors reported since it was last called. A GPU that had one stays
+// unhealthy until the library is opened anew, as its driver asks for a reset.
+func (d *driver) collect() {
+	if d.xids == nil {
+		return
+	}
+	for range maxXids {
+		e, ret := d.xids.Wait(0)
+		if ret != nvml.SUCCESS { // ERROR_TIMEOUT: none waits
+			return
+		}
+		if e.EventType != nvml.EventTypeXidCriticalError || applicationXids[e.EventData] {
+			continue
+		}
+		if uuid, ret := e.Device.GetUUID(); ret == nvml.SUCCESS {
+			d.bad[uuid] = fmt.Sprintf("Xid %d: see https://docs.nvidia.com/deploy/xid-errors/", e.EventData)
+		}
+	}
+}
+
+// unhealthy says why nothing may be placed on a GPU, or "".
+func (d *driver) unhealthy(h nvml.Device, uuid string) string {
+	if why := d.bad[uuid]; why != "" {
+		return why
+	}
+	if mode, _, ret := h.GetMigMode(); ret == nvml.SUCCESS && mode == nvml.DEVICE_MIG_ENABLE {
+		return "MIG mode is on, and whole GPUs are placed: turn it off with nvidia-smi -mig 0"
+	}
+	return memoryFault(h)
+}
+
+// memoryFault reads the memory's own account. From Ampere on, rows are remapped and only a
+// pending or failed remap is a reason; older GPUs count errors until the driver is reloaded.
+func memoryFault(h nvml.Device) string {
+	if _, _, pending, failed, ret := h.GetRemappedRows(); ret == nvml.SUCCESS {
+		switch {
+		case failed:
+			return "a memory row could not be remapped: replace the GPU"
+		case pending:
+			return "a memory row waits to be remapped: reset the GPU"
+		}
+		return ""
+	}
+	n, ret := h.GetTotalEccErrors(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.VOLATILE_ECC)
+	if ret == nvml.SUCCESS && n > 0 {
+		return fmt.Sprintf("%d uncorrected memory errors: reset the GPU", n)
+	}
+	return ""
+}
