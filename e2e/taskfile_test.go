@@ -1,0 +1,160 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// promisedVerbs are those a contributor can count on.
+var promisedVerbs = []string{"bench", "build", "demo", "e2e", "fuzz", "lint", "replay", "test"}
+
+// verbCall is how a document or CI calls a verb.
+var verbCall = regexp.MustCompile(`go tool task ([a-z][a-z0-9:-]*)`)
+
+// taskfile is the part of Task's schema that the rules are about.
+type taskfile struct {
+	Tasks map[string]task
+}
+
+type task struct {
+	Desc     string
+	Internal bool
+	Cmds     []yaml.Node
+}
+
+func readTaskfile(t *testing.T) taskfile {
+	t.Helper()
+	var parsed taskfile
+	if err := yaml.Unmarshal([]byte(readRepoFile(t, "Taskfile.yml")), &parsed); err != nil {
+		t.Fatal(err)
+	}
+	if len(parsed.Tasks) == 0 {
+		t.Fatal("Taskfile.yml names no task")
+	}
+	return parsed
+}
+
+// readRepoFile returns a file of the repository as text.
+func readRepoFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(repoRoot, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestEveryPromisedVerbHasHelp(t *testing.T) {
+	tasks := readTaskfile(t).Tasks
+	for _, verb := range promisedVerbs {
+		if _, ok := tasks[verb]; !ok {
+			t.Errorf("Taskfile.yml has no verb %s", verb)
+		}
+	}
+	for name, task := range tasks {
+		if task.Internal {
+			continue
+		}
+		if task.Desc == "" || strings.Contains(task.Desc, "\n") || !strings.HasSuffix(task.Desc, ".") {
+			t.Errorf("verb %s: help %q, want one sentence on one line", name, task.Desc)
+		}
+		if len(task.Cmds) == 0 {
+			t.Errorf("verb %s does nothing", name)
+		}
+	}
+}
+
+// TestEveryNamedVerbExists holds the documents, CI and the Taskfile together.
+func TestEveryNamedVerbExists(t *testing.T) {
+	tasks := readTaskfile(t).Tasks
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", ".ci/run"} {
+		verbs := namedVerbs(readRepoFile(t, name))
+		if len(verbs) == 0 {
+			t.Errorf("%s names no verb", name)
+		}
+		for _, verb := range verbs {
+			if task, ok := tasks[verb]; !ok || task.Internal {
+				t.Errorf("%s calls `go tool task %s`, which Taskfile.yml does not offer", name, verb)
+			}
+		}
+	}
+	if got := namedVerbs("see `go tool task no-such` and go tool task test"); !slices.Equal(got, []string{"no-such", "test"}) {
+		t.Errorf("the verbs of a sentence are not recognised: %q", got)
+	}
+}
+
+func namedVerbs(text string) []string {
+	var verbs []string
+	for _, match := range verbCall.FindAllStringSubmatch(text, -1) {
+		verbs = append(verbs, match[1])
+	}
+	return verbs
+}
+
+// goWork is what .ci/run must leave to the verbs, so that what CI checks is what a contributor can run.
+var goWork = regexp.MustCompile(`\bgo (build|run|test|vet|generate)\b`)
+
+func TestCIRunsTheDocumentedTestCommand(t *testing.T) {
+	const command = "go tool task test"
+	ci := readRepoFile(t, ".ci/run")
+	for _, name := range []string{"README.md", ".ci/run"} {
+		if !regexp.MustCompile(`(?m)^\s*` + command + `\b`).MatchString(readRepoFile(t, name)) {
+			t.Errorf("%s has no line that runs %q", name, command)
+		}
+	}
+	for _, line := range strings.Split(ci, "\n") {
+		if goWork.MatchString(strings.SplitN(line, "#", 2)[0]) {
+			t.Errorf(".ci/run works beside the verbs: %s", strings.TrimSpace(line))
+		}
+	}
+	if info, err := os.Stat(filepath.Join(repoRoot, ".ci/run")); err != nil || info.Mode()&0o111 == 0 {
+		t.Errorf(".ci/run is not executable: %v", err)
+	}
+}
+
+func TestTestVerbUsesTheRaceDetector(t *testing.T) {
+	tasks := readTaskfile(t).Tasks
+	if !strings.Contains(commandText(tasks["gotest"]), " -race ") {
+		t.Error("the verbs that run tests do not use -race")
+	}
+	for _, verb := range []string{"test", "e2e", "replay"} {
+		if !strings.Contains(commandText(tasks[verb]), "task: gotest") {
+			t.Errorf("verb %s does not go through gotest, which turns the race detector on", verb)
+		}
+	}
+}
+
+// commandText is a task's commands as the Taskfile writes them.
+func commandText(task task) string {
+	text, err := yaml.Marshal(task.Cmds)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// TestToolsStayOutOfTheProduct checks the reason why the tools have a module of their own.
+func TestToolsStayOutOfTheProduct(t *testing.T) {
+	cmd := exec.Command("go", "list", "-m", "-f", "{{.Path}}", "all")
+	cmd.Dir = repoRoot
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := strings.Fields(string(out))
+	for _, tool := range []string{"github.com/go-task/task/v3", "github.com/golangci/golangci-lint/v2", "github.com/nats-io/natscli"} {
+		if slices.Contains(modules, tool) {
+			t.Errorf("%s is in the product's module graph: pin it in tools/go.mod instead", tool)
+		}
+		if !strings.Contains(readRepoFile(t, "tools/go.mod"), "\t"+tool+" v") {
+			t.Errorf("tools/go.mod does not pin %s", tool)
+		}
+	}
+}
