@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	problems := r.problems(want)
 	r.print(out, problems)
 	if len(problems) > 0 {
-		return fmt.Errorf("%d problems", len(problems))
+		return errors.New("the run is not good; what is wrong stands above the counts")
 	}
 	return nil
 }
