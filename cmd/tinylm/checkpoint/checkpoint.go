@@ -96,8 +96,9 @@ func publish(tmp string, c Checkpoint) error {
 }
 
 // Open returns the committed checkpoint that dir names: dir itself when it is a
-// checkpoint, otherwise the newest committed one inside it. Its files are
-// checked against the marker.
+// checkpoint, otherwise the newest committed one inside it whose files are what
+// its marker lists. Damage is an error only when nothing whole is left: losing
+// some steps is better than never starting again.
 func Open(dir string) (Checkpoint, error) {
 	if step, ok := parseStep(filepath.Base(filepath.Clean(dir))); ok {
 		c := Checkpoint{Dir: filepath.Clean(dir), Step: step}
@@ -114,8 +115,15 @@ func Open(dir string) (Checkpoint, error) {
 	if len(all) == 0 {
 		return Checkpoint{}, fmt.Errorf("%s: %w", dir, ErrNone)
 	}
-	newest := all[len(all)-1]
-	return newest, verify(newest)
+	var damaged error
+	for _, c := range slices.Backward(all) {
+		err := verify(c)
+		if err == nil {
+			return c, nil
+		}
+		damaged = errors.Join(damaged, err)
+	}
+	return Checkpoint{}, damaged
 }
 
 // List returns the committed checkpoints below root, oldest step first. Cut-short
@@ -160,12 +168,15 @@ func Prune(root string, keep int) error {
 }
 
 func removeLeftovers(root string) error {
-	left, err := filepath.Glob(filepath.Join(root, tmpPrefix+"*"))
+	entries, err := os.ReadDir(root)
 	if err != nil {
-		return err
+		return fmt.Errorf("remove cut-short checkpoints: %w", err)
 	}
-	for _, dir := range left {
-		if err := os.RemoveAll(dir); err != nil {
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), tmpPrefix) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(root, e.Name())); err != nil {
 			return fmt.Errorf("remove cut-short checkpoint: %w", err)
 		}
 	}

@@ -74,6 +74,17 @@ func TestDamageIsFound(t *testing.T) {
 	}
 }
 
+func TestDamageFallsBackToAnOlderOne(t *testing.T) {
+	root := t.TempDir()
+	older, newer := write(t, root, 1), write(t, root, 2)
+	if err := os.Truncate(filepath.Join(newer.Dir, "weights.bin"), 1); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := checkpoint.Open(root); err != nil || got != older {
+		t.Errorf("Open = %+v, %v; want the whole %+v", got, err, older)
+	}
+}
+
 func TestAFailedWriteLeavesNothing(t *testing.T) {
 	root := t.TempDir()
 	boom := errors.New("disk full")
