@@ -1,0 +1,167 @@
+package local
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+)
+
+// bootFile changes with every boot of the machine.
+const bootFile = "/proc/sys/kernel/random/boot_id"
+
+// process is one process for all time of a boot: numbers come round again, start times do not.
+type process struct {
+	pid   int
+	ticks uint64 // its start, in clock ticks since boot (field 22 of proc_pid_stat(5))
+}
+
+// member is one process of a tree.
+type member struct {
+	process
+	name  string
+	state string // one letter of proc_pid_stat(5), such as "D"
+}
+
+func (m member) String() string { return fmt.Sprintf("%d (%s, state %s)", m.pid, m.name, m.state) }
+
+// processes reads /proc.
+type processes struct {
+	fs   procfs.FS
+	self int
+}
+
+func openProcesses() (processes, string, error) {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return processes{}, "", fmt.Errorf("local provider: open /proc: %w", err)
+	}
+	boot, err := os.ReadFile(bootFile)
+	if err != nil {
+		return processes{}, "", fmt.Errorf("local provider: %w", err)
+	}
+	return processes{fs: fs, self: os.Getpid()}, strings.TrimSpace(string(boot)), nil
+}
+
+// find returns the process that has a number now.
+func (p processes) find(pid int) (procfs.ProcStat, error) {
+	proc, err := p.fs.Proc(pid)
+	if err != nil {
+		return procfs.ProcStat{}, err
+	}
+	return proc.Stat()
+}
+
+// is tells whether a process still has its number, as a zombie or alive.
+func (p processes) is(x process) bool {
+	s, err := p.find(x.pid)
+	return err == nil && x.pid != 0 && s.Starttime == x.ticks
+}
+
+// alive tells whether a process runs; a zombie does not.
+func (p processes) alive(x process) bool {
+	s, err := p.find(x.pid)
+	return err == nil && x.pid != 0 && s.Starttime == x.ticks && !dead(s)
+}
+
+// dead tells a process that only waits for its parent to look at it.
+func dead(s procfs.ProcStat) bool { return s.State == "Z" || s.State == "X" || s.State == "x" }
+
+// tree finds the living processes of a replica by marker, by session and by parent. The
+// session counts only while the agent has its number: after that the number may come to mean
+// somebody else's session.
+func (p processes) tree(id string, agent process) ([]member, error) {
+	all, err := p.fs.AllProcs()
+	if err != nil {
+		return nil, fmt.Errorf("list the processes: %w", err)
+	}
+	session := p.is(agent)
+	marker := MarkerVar + "=" + id
+	in := map[int]bool{}
+	stats := make([]procfs.ProcStat, 0, len(all))
+	for _, proc := range all {
+		s, err := proc.Stat()
+		if err != nil || proc.PID == p.self || s.Starttime < agent.ticks {
+			continue // gone meanwhile, or older than the replica
+		}
+		stats = append(stats, s)
+		in[s.PID] = session && s.Session == agent.pid || marked(proc, marker)
+	}
+	adoptChildren(stats, in)
+	var out []member
+	for _, s := range stats {
+		if in[s.PID] && !dead(s) {
+			out = append(out, member{process{s.PID, s.Starttime}, s.Comm, s.State})
+		}
+	}
+	return out, nil
+}
+
+// marked reads the environment a process was started with; another user's cannot be read, and
+// is not of this tree.
+func marked(proc procfs.Proc, marker string) bool {
+	env, err := proc.Environ()
+	return err == nil && slices.Contains(env, marker)
+}
+
+// adoptChildren adds the children of what is in, and theirs. Each round adds one generation at
+// least, so there are no more rounds than processes.
+func adoptChildren(stats []procfs.ProcStat, in map[int]bool) {
+	for range stats {
+		grown := false
+		for _, s := range stats {
+			if !in[s.PID] && in[s.PPID] {
+				in[s.PID], grown = true, true
+			}
+		}
+		if !grown {
+			return
+		}
+	}
+}
+
+// leader finds the agent of a replica by its marker: the process that leads its own session.
+func (p processes) leader(id string) (process, bool) {
+	members, err := p.tree(id, process{})
+	if err != nil {
+		return process{}, false
+	}
+	for _, m := range members {
+		if s, err := p.find(m.pid); err == nil && s.Session == m.pid && s.Starttime == m.ticks {
+			return m.process, true
+		}
+	}
+	return process{}, false
+}
+
+// kill sends SIGKILL to exactly this process.
+func (p processes) kill(x process) {
+	h, err := hold(x, -1)
+	if err != nil {
+		return // exited meanwhile
+	}
+	defer h.close()
+	if p.is(x) { // checked with the handle open: from here on it cannot become another
+		h.signal(unix.SIGKILL)
+	}
+}
+
+// reap collects a zombie that is a child of ours and returns its exit code, 128 + n for a
+// signal n. Others' zombies are their parents'.
+func (p processes) reap(x process) (int, bool) {
+	s, err := p.find(x.pid)
+	if err != nil || s.Starttime != x.ticks || s.PPID != p.self || !dead(s) {
+		return 0, false
+	}
+	var status unix.WaitStatus
+	if pid, err := unix.Wait4(x.pid, &status, unix.WNOHANG, nil); err != nil || pid != x.pid {
+		return 0, false
+	}
+	if status.Signaled() {
+		return 128 + int(status.Signal()), true
+	}
+	return status.ExitStatus(), true
+}
