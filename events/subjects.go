@@ -68,6 +68,9 @@ func RequestSubjects(k functions.Key) []string {
 	return out
 }
 
+// RequestFilter matches the requests of one function, of every class.
+func RequestFilter(k functions.Key) string { return join(kindFn, k.Namespace, k.Name, "*") }
+
 // ParseRequest reads a request subject back.
 func ParseRequest(subject string) (functions.Key, functions.Class, error) {
 	t, err := split(subject, kindFn, 5)
@@ -195,6 +198,10 @@ func ParseEvent(subject string) (k functions.Key, kind, what string, err error) 
 // ShardStream names the WorkQueue stream of a shard, 0 ≤ shard < [Shards].
 func ShardStream(shard int) string { return fmt.Sprintf("STOKER_FN_%02d", shard) }
 
+// placeholder is what a shard's stream owns while it owns no function: a stream without
+// subjects would own its own name.
+func placeholder(shard int) string { return join(kindShard, fmt.Sprintf("%02d", shard)) }
+
 // Consumer names the durable consumer of one class of a function. Names of functions have
 // no underscore, so the three parts stay apart.
 func Consumer(k functions.Key, c functions.Class) string {
@@ -308,4 +315,9 @@ func split(subject, kind string, n int) ([]string, error) {
 		}
 	}
 	return t, nil
+}
+
+// NextSubject is the broker's own subject on which a consumer is pulled from.
+func NextSubject(stream, consumer string) string {
+	return "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer
 }

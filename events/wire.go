@@ -169,4 +169,6 @@ type Record struct {
 	ContentType string          `json:"contentType,omitempty"`
 	Body        []byte          `json:"-"` // the answer; travels as the message's payload
 	RetryAfter  int             `json:"retryAfterSeconds,omitempty"`
+
+	key string // tells requests apart that lead to the same ID
 }

@@ -1,0 +1,55 @@
+package events
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"stoker.dev/stoker/functions"
+)
+
+// PubAck says that a request is stored: from here on it ends in a terminal record.
+type PubAck struct {
+	ID        string // of the terminal record
+	Stream    string
+	Seq       uint64
+	Duplicate bool // the same event was published before, within [DuplicateWindow]
+}
+
+// Publish stores a request. An event without id gets one; one without source or type gets
+// the defaults of a bare payload. Errors are [ErrQueueFull], [ErrNotDeployed], [ErrTooLarge],
+// [ErrNotConnected], a [*MalformedError], or the context's: then it may be stored or not,
+// and publishing the same event again is safe.
+func (b *Bus) Publish(ctx context.Context, e Event, k functions.Key, c functions.Class) (PubAck, error) {
+	if e.ID == "" {
+		e.ID = nuid.Next()
+	}
+	e = e.complete(e.ID, e.Time)
+	h, err := e.Encode()
+	if err != nil {
+		return PubAck{}, err
+	}
+	m := &nats.Msg{Subject: RequestSubject(k, c), Header: h, Data: e.Data}
+	ack, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(MsgID(k, e.Source, e.ID, e.Redrive)))
+	if err != nil {
+		return PubAck{}, publishError(k, c, err)
+	}
+	return PubAck{ID: RecordID(e.ID, e.Redrive), Stream: ack.Stream, Seq: ack.Sequence, Duplicate: ack.Duplicate}, nil
+}
+
+// publishError turns the broker's refusals into this package's.
+func publishError(k functions.Key, c functions.Class, err error) error {
+	switch {
+	case fullSubject(err):
+		return fmt.Errorf("%w: %s has %d requests of class %s; try again later, or use another class", ErrQueueFull, k, QueueCeiling, c)
+	case fullStream(err):
+		return fmt.Errorf("%w: %s: the broker has no room: %w", ErrQueueFull, k, err)
+	case noStream(err):
+		return fmt.Errorf("%w: %s; see: stoker get", ErrNotDeployed, k)
+	default:
+		return wrap(fmt.Sprintf("publish to %s", RequestSubject(k, c)), err)
+	}
+}
