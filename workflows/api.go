@@ -26,10 +26,6 @@ const (
 	AttrGPUs      = "StokerGPUs"      // Int
 )
 
-// ErrStaleEpoch is the type of the application error that refuses a decision older than one
-// already accepted, or one for another function.
-const ErrStaleEpoch = "StaleEpoch"
-
 // FunctionWorkflowID names the entity workflow of a function.
 func FunctionWorkflowID(k functions.Key) string { return "function/" + k.String() }
 

@@ -49,10 +49,10 @@ func (f *function) setup(ctx workflow.Context) error {
 func (f *function) validate(in Sync) error {
 	switch {
 	case f.Key.Name != "" && in.Key != f.Key:
-		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("sync is for %s, this is %s", in.Key, f.Key), ErrStaleEpoch, nil)
+		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("sync is for %s, this is %s", in.Key, f.Key), typeStale, nil)
 	case in.Decision.Epoch < f.Decision.Epoch:
 		return temporal.NewNonRetryableApplicationError(
-			fmt.Sprintf("decision %d is older than %d, which was accepted already", in.Decision.Epoch, f.Decision.Epoch), ErrStaleEpoch, nil)
+			fmt.Sprintf("decision %d is older than %d, which was accepted already", in.Decision.Epoch, f.Decision.Epoch), typeStale, nil)
 	}
 	return nil
 }

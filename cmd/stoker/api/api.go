@@ -114,7 +114,7 @@ type Failure struct {
 type Explanation struct {
 	Function  Function         `json:"function"`
 	Decisions []scale.Decision `json:"decisions"` // newest first
-	Lines     []string         `json:"lines"`     // why not bigger, why not smaller, right now
+	Lines     []scale.Line     `json:"lines"`     // why not bigger, why not smaller, right now
 	Holders   []scale.Holder   `json:"holders,omitempty"`
 	FreeGPUs  int              `json:"freeGPUs"`
 	Capacity  int              `json:"capacity"`

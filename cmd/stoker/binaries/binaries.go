@@ -1,0 +1,137 @@
+// Package binaries finds the helper programs that stoker starts: beside its own executable,
+// then on PATH, then built once from the module it is run from, into the user's cache.
+//
+// A build is kept by a fingerprint of the module's sources, so an edited helper is built again
+// and an unchanged one is not. Failure cases: no Go toolchain or no sources (the error says
+// where was looked and how to get the program), and a build that fails (its output is shown).
+package binaries
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Module is the module whose cmd/<name> folders hold the helpers.
+const Module = "stoker.dev/stoker"
+
+// ErrNotFound is returned when a helper is nowhere and cannot be built.
+var ErrNotFound = errors.New("helper program not found")
+
+// Find returns the path of a helper, building it if it must; progress goes to w.
+func Find(ctx context.Context, name string, w io.Writer) (string, error) {
+	if p, ok := beside(name); ok {
+		return p, nil
+	}
+	if p, err := exec.LookPath(name); err == nil {
+		return filepath.Abs(p)
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s is neither beside the executable nor on PATH, and it cannot be built: %w; put it on PATH, or run inside a checkout of %s", ErrNotFound, name, err, Module)
+	}
+	return build(ctx, root, name, w)
+}
+
+func beside(name string) (string, bool) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", false
+	}
+	p := filepath.Join(filepath.Dir(self), name)
+	info, err := os.Stat(p)
+	return p, err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// moduleRoot is the checkout the command runs in.
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask go for the module: %w", err)
+	}
+	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if path != Module || dir == "" {
+		return "", fmt.Errorf("the working directory is in module %q", path)
+	}
+	return dir, nil
+}
+
+func build(ctx context.Context, root, name string, w io.Writer) (string, error) {
+	print, err := fingerprint(root)
+	if err != nil {
+		return "", fmt.Errorf("read the sources of %s: %w", name, err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find the user's cache directory: %w", err)
+	}
+	target := filepath.Join(cache, "stoker", "bin", print, name)
+	if _, err := os.Stat(target); err == nil {
+		return target, nil
+	}
+	return target, compile(ctx, root, name, target, w)
+}
+
+// compile builds beside the target and renames, so that a build cut short leaves nothing that
+// looks finished.
+func compile(ctx context.Context, root, name, target string, w io.Writer) error {
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return fmt.Errorf("make the cache of built helpers: %w", err)
+	}
+	fmt.Fprintf(w, "building %s (once)...\n", name)
+	half := fmt.Sprintf("%s.%d", target, os.Getpid())
+	defer os.Remove(half)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", half, "./cmd/"+name)
+	cmd.Dir = root
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build %s: %w", name, err)
+	}
+	return os.Rename(half, target)
+}
+
+// fingerprint changes when any source of the module does.
+func fingerprint(root string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); path != root && strings.HasPrefix(name, ".") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !source(d.Name()) {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(h, path, info.Size(), info.ModTime().UnixNano())
+		return nil
+	})
+	return hex.EncodeToString(h.Sum(nil)[:8]), err
+}
+
+// source tells what a helper is built from; embedded texts count, tests do not.
+func source(name string) bool {
+	if strings.HasSuffix(name, "_test.go") {
+		return false
+	}
+	switch filepath.Ext(name) {
+	case ".go", ".mod", ".sum", ".txt":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,211 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+)
+
+// Periods of the controller. None is per function: their cost is bounded by shards and devices.
+const (
+	// reconcileEvery is how often each shard in use is counted: it catches what a lossy wake missed.
+	reconcileEvery = 1500 * time.Millisecond
+	// driftEvery is how often provider, ledger and workflows are compared.
+	driftEvery = 10 * time.Second
+	// silentAfter is how long a replica may say nothing before it counts as silent: five heartbeats.
+	silentAfter = 5 * time.Second
+	// inboxSize bounds what waits for the loop. Wakes and heartbeats beyond it are dropped, which
+	// the reconcile and the next heartbeat mend; calls and outcomes wait.
+	inboxSize = 4096
+	// syncTimeout bounds one Update. A step settles within the patience of its activities.
+	syncTimeout = 2 * time.Minute
+	// syncBackoffMax bounds the pause after failed Updates.
+	syncBackoffMax = 10 * time.Second
+)
+
+// Controller runs the functions of one platform.
+type Controller struct {
+	Options
+	inbox   chan func()
+	ctx     context.Context // of Run; ends the work outside the loop
+	work    sync.WaitGroup
+	fns     map[functions.Key]*function
+	admit   sync.Map // functions.Key → api.Admission, for gateways
+	ready   chan struct{}
+	stopped chan struct{}
+	drain   bool
+	metrics Metrics
+}
+
+// Metrics count what the controller did; they only grow.
+type Metrics struct {
+	Decisions, Syncs, SyncErrors, Wakes, Beats, Dropped, Finished atomic.Uint64
+}
+
+// New makes a controller; Run starts it.
+func New(o Options) *Controller {
+	return &Controller{
+		Options: o, inbox: make(chan func(), inboxSize), fns: map[functions.Key]*function{},
+	}
+}
+
+// Ready is closed once everything deployed and running is known again.
+func (c *Controller) Ready() <-chan struct{} { return c.ready }
+
+// Metrics returns the counters.
+func (c *Controller) Metrics() *Metrics { return &c.metrics }
+
+// Run restores what is deployed and adopts what runs, then serves until ctx ends. It returns
+// once nothing it began is under way; replicas keep running.
+func (c *Controller) Run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer func() { cancel(); close(c.stopped); c.work.Wait() }()
+	c.ctx = inner
+	statuses, err := c.Provider.Watch(inner)
+	if err != nil {
+		return fmt.Errorf("watch the %s provider: %w", c.Provider.Name(), err)
+	}
+	if err := c.restore(inner); err != nil {
+		return err
+	}
+	beats, err := c.Bus.OnHeartbeat(func(k functions.Key, h events.Heartbeat) {
+		c.offer(func() { c.beat(k, h) })
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = beats.Unsubscribe() }()
+	defer c.unsubscribeAll()
+	close(c.ready)
+	c.loop(inner, statuses)
+	return nil
+}
+
+func (c *Controller) loop(ctx context.Context, statuses <-chan activities.ReplicaStatus) {
+	reconcile, drift := time.NewTicker(reconcileEvery), time.NewTicker(driftEvery)
+	defer reconcile.Stop()
+	defer drift.Stop()
+	wakeup := time.NewTimer(time.Hour)
+	defer wakeup.Stop()
+	c.reconcile()
+	for {
+		wakeup.Reset(c.untilNext())
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-c.inbox:
+			f()
+		case s, ok := <-statuses:
+			if !ok {
+				statuses = nil
+				continue
+			}
+			c.observe(s)
+		case <-wakeup.C:
+			c.due()
+		case <-reconcile.C:
+			c.reconcile()
+		case <-drift.C:
+			c.checkDrift()
+		}
+	}
+}
+
+// post hands an outcome to the loop and waits for room; it gives up when the controller stops.
+func (c *Controller) post(f func()) {
+	select {
+	case c.inbox <- f:
+	case <-c.stopped:
+	}
+}
+
+// offer hands over what may be lost.
+func (c *Controller) offer(f func()) {
+	select {
+	case c.inbox <- f:
+	default:
+		c.metrics.Dropped.Add(1)
+	}
+}
+
+// call runs f in the loop and waits for it.
+func (c *Controller) call(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case c.inbox <- func() { f(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.stopped:
+		return errStopped
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.stopped:
+		return errStopped
+	}
+}
+
+// outside runs f beside the loop; f posts its outcome.
+func (c *Controller) outside(f func(ctx context.Context)) {
+	c.work.Add(1)
+	go func() {
+		defer c.work.Done()
+		f(c.ctx)
+	}()
+}
+
+// untilNext is how long nothing has to be decided without new input.
+func (c *Controller) untilNext() time.Duration {
+	next := time.Hour
+	now := c.Now()
+	for _, f := range c.fns {
+		if t := f.next(); !t.IsZero() {
+			next = min(next, t.Sub(now))
+		}
+	}
+	return max(next, 0)
+}
+
+// due decides again for the functions whose time has come.
+func (c *Controller) due() {
+	now := c.Now()
+	for _, f := range c.fns {
+		if t := f.next(); !t.IsZero() && !now.Before(t) {
+			f.retryAt = time.Time{}
+			c.evaluate(f)
+		}
+	}
+}
+
+// evaluate is the whole of deciding: observe, decide, and have it carried out if anything
+// differs from what the workflow knows.
+func (c *Controller) evaluate(f *function) {
+	now := c.Now()
+	obs := f.observation(c.Ledger.Snapshot(), now)
+	before := f.stored.State.Epoch
+	var d scale.Decision
+	f.stored.State, d = scale.Decide(f.spec, f.stored.State, obs, now)
+	f.exits, f.colds = nil, nil
+	f.ended, f.serviceSec = 0, 0
+	f.nextAt = d.Next
+	if f.stored.State.Epoch != before {
+		c.metrics.Decisions.Add(1)
+		f.unsaved = true
+		c.announce(f, d)
+	}
+	c.listen(f, d)
+	c.publishAdmission(f)
+	if f.wantsSync(now) {
+		c.sync(f)
+	}
+}

@@ -1,0 +1,267 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+)
+
+var errStopped = &api.Error{Code: 503, Cause: "stopping", Message: "the platform is stopping", Hint: "start it again with `stoker up`"}
+
+// Apply deploys manifests: all of them are checked before the first is written.
+func (c *Controller) Apply(ctx context.Context, fs []functions.Function, dryRun bool) ([]api.Applied, error) {
+	var problems []error
+	for _, f := range fs {
+		problems = append(problems, c.admissible(f))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, &api.Error{Code: 422, Cause: "not-admissible", Message: err.Error()}
+	}
+	var out []api.Applied
+	for _, f := range fs {
+		a, err := c.applyOne(ctx, f, dryRun)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// admissible checks what the manifest alone cannot know: the pool, the provider, its GPUs.
+func (c *Controller) admissible(f functions.Function) error {
+	s := f.Spec
+	if s.Placement.Pool != c.Pool {
+		return fmt.Errorf("%s: spec.placement.pool: %q: no such pool; this platform has %q", f.Key(), s.Placement.Pool, c.Pool)
+	}
+	if s.Runtime.Local == nil && c.Provider.Name() == "local" {
+		return fmt.Errorf("%s: spec.runtime.local.command: missing: the local provider runs no images; add the command that starts the model server", f.Key())
+	}
+	if n := largestNode(c.Ledger.Snapshot().Devices, s.Resources); s.Resources.GPUs > n {
+		return fmt.Errorf("%s: spec.resources: %d GPU(s) of %v wanted on one node, the largest node here has %d that fit", f.Key(), s.Resources.GPUs, productsText(s.Resources.Products), n)
+	}
+	return nil
+}
+
+// largestNode is the most GPUs of the wanted kind that one node has, held or free: a replica's
+// GPUs are on one node.
+func largestNode(devices []scale.Device, want functions.Resources) int {
+	perNode, most := map[string]int{}, 0
+	for _, d := range devices {
+		if d.Memory < want.GPUMem.Bytes() || (len(want.Products) > 0 && !slices.Contains(want.Products, d.Product)) {
+			continue
+		}
+		perNode[d.Node]++
+		most = max(most, perNode[d.Node])
+	}
+	return most
+}
+
+func productsText(p []string) any {
+	if len(p) == 0 {
+		return "any product"
+	}
+	return p
+}
+
+func (c *Controller) applyOne(ctx context.Context, fn functions.Function, dryRun bool) (api.Applied, error) {
+	var plan applyPlan
+	var planErr error
+	if err := c.call(ctx, func() { plan, planErr = c.plan(fn) }); err != nil {
+		return api.Applied{}, err
+	}
+	if planErr != nil || dryRun || plan.answer.Action == "unchanged" {
+		return plan.answer, planErr
+	}
+	k := fn.Key()
+	rev, err := c.Functions.Put(ctx, events.StateKey(k), plan.rec, plan.rev)
+	if err != nil {
+		return plan.answer, fmt.Errorf("write the record of %s: %w", k, err)
+	}
+	if err := c.Bus.Deploy(ctx, k, plan.rec.Shard); err != nil {
+		return plan.answer, fmt.Errorf("give %s its subjects: %w", k, err)
+	}
+	err = c.call(ctx, func() { c.deployed(k, plan.rec, rev) })
+	c.emit(k, "applied", plan.answer)
+	return plan.answer, err
+}
+
+// applyPlan is what applying a manifest will write.
+type applyPlan struct {
+	rec    events.FunctionRecord
+	rev    uint64 // the record it replaces; 0: none
+	answer api.Applied
+}
+
+func (c *Controller) plan(fn functions.Function) (applyPlan, error) {
+	k := fn.Key()
+	revision := functions.Revision(fn.Spec)
+	p := applyPlan{
+		rec:    events.FunctionRecord{Function: fn, Generation: 1, Revision: revision, Applied: c.Now()},
+		answer: api.Applied{Key: k, Action: "created", Generation: 1, Revision: revision},
+	}
+	old := c.fns[k]
+	if old == nil {
+		p.rec.Shard = events.PickShard(c.shardCounts())
+		return p, nil
+	}
+	if old.rec.Deleting {
+		return p, &api.Error{Code: 409, Cause: "deleting", Message: k.String() + " is being deleted", Hint: "apply again once `stoker get` no longer lists it"}
+	}
+	p.rev = old.recRev
+	p.rec.Shard, p.rec.Paused, p.rec.Pinned = old.rec.Shard, old.rec.Paused, old.rec.Pinned
+	p.rec.Generation = old.rec.Generation + 1
+	p.answer.Action, p.answer.Generation, p.answer.Rolls = "configured", p.rec.Generation, revision != old.rec.Revision
+	if sameManifest(old.rec.Function, fn) {
+		p.answer.Action, p.answer.Generation = "unchanged", old.rec.Generation
+	}
+	return p, nil
+}
+
+func (c *Controller) shardCounts() []int {
+	counts := make([]int, events.Shards)
+	for _, f := range c.fns {
+		counts[f.rec.Shard]++
+	}
+	return counts
+}
+
+// deployed takes a written record into the loop.
+func (c *Controller) deployed(k functions.Key, rec events.FunctionRecord, rev uint64) {
+	f := c.fns[k]
+	if f == nil {
+		f = newFunction(k)
+		c.fns[k] = f
+	}
+	f.setRecord(rec, rev)
+	c.evaluate(f)
+}
+
+// change writes a function's record with one thing changed.
+func (c *Controller) change(ctx context.Context, k functions.Key, edit func(*events.FunctionRecord)) error {
+	var rec events.FunctionRecord
+	var rev uint64
+	found := false
+	err := c.call(ctx, func() {
+		if f := c.fns[k]; f != nil {
+			rec, rev, found = f.rec, f.recRev, true
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if !found {
+		return notDeployed(k)
+	}
+	edit(&rec)
+	rev, err = c.Functions.Put(ctx, events.StateKey(k), rec, rev)
+	if errors.Is(err, events.ErrConflict) {
+		return &api.Error{Code: 409, Cause: "conflict", Message: k.String() + " was changed by someone else meanwhile", Hint: "try again"}
+	}
+	if err != nil {
+		return fmt.Errorf("write the record of %s: %w", k, err)
+	}
+	return c.call(ctx, func() { c.deployed(k, rec, rev) })
+}
+
+func notDeployed(k functions.Key) error {
+	return &api.Error{Code: 404, Cause: "not-found", Message: "function " + k.String() + " is not deployed", Hint: "`stoker get` lists what is; `stoker apply -f FILE` deploys"}
+}
+
+// Scale pins the number of replicas, or gives it back to demand.
+func (c *Controller) Scale(ctx context.Context, k functions.Key, replicas *int) error {
+	if replicas != nil && *replicas < 0 {
+		return &api.Error{Code: 422, Cause: "bad-value", Message: fmt.Sprintf("replicas %d: must be 0 or more", *replicas)}
+	}
+	return c.change(ctx, k, func(r *events.FunctionRecord) { r.Pinned = replicas })
+}
+
+// Pause keeps a function's requests waiting and runs none, or resumes.
+func (c *Controller) Pause(ctx context.Context, k functions.Key, paused bool) error {
+	return c.change(ctx, k, func(r *events.FunctionRecord) { r.Paused = paused })
+}
+
+// Delete begins the end of a function: what is in flight finishes, what waits ends in a record
+// with cause function-deleted, then its subjects, records of scaling and workflow go.
+func (c *Controller) Delete(ctx context.Context, k functions.Key) error {
+	shard := 0
+	err := c.change(ctx, k, func(r *events.FunctionRecord) { r.Deleting, shard = true, r.Shard })
+	if err != nil {
+		return err
+	}
+	c.emit(k, "deleting", nil)
+	_, err = c.Bus.Retire(ctx, k, shard)
+	return err
+}
+
+// remove takes away what is left of a deleted function: requests that wait, its subjects, its
+// records of scaling.
+func (c *Controller) remove(f *function) {
+	if f.deleted || f.reaping {
+		return
+	}
+	f.deleted = true
+	c.unlisten(f)
+	job, storRev := f.reapJob(), f.storRev
+	c.outside(func(ctx context.Context) {
+		err := c.erase(ctx, job, f.recRev, storRev)
+		c.post(func() {
+			if err != nil {
+				f.deleted = false
+				c.backOff(f, fmt.Errorf("remove %s: %w", f.key, err))
+				return
+			}
+			delete(c.fns, f.key)
+			c.admit.Delete(f.key)
+		})
+	})
+}
+
+// erase ends every request that is still stored, then deletes. The broker has refused new ones
+// since the function was retired.
+func (c *Controller) erase(ctx context.Context, job reapJob, recRev, storRev uint64) error {
+	for {
+		left, err := c.Bus.Retire(ctx, job.key, job.shard)
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			break
+		}
+		job.counts = map[functions.Class]int{functions.Interactive: left, functions.Standard: left, functions.Batch: left}
+		if _, err := job.run(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := c.Bus.Undeploy(ctx, job.key, job.shard); err != nil {
+		return err
+	}
+	key := events.StateKey(job.key)
+	err := errors.Join(c.State.Delete(ctx, key, storRev), c.Functions.Delete(ctx, key, recRev))
+	if err == nil {
+		c.emit(job.key, "deleted", nil)
+	}
+	return err
+}
+
+// announce tells the journal what was decided.
+func (c *Controller) announce(f *function, d any) { c.emit(f.key, "decided", d) }
+
+// emit tells the journal beside the loop.
+func (c *Controller) emit(k functions.Key, what string, data any) {
+	c.outside(func(ctx context.Context) {
+		if err := c.Bus.Emit(ctx, k, "function", what, data); err != nil && ctx.Err() == nil {
+			c.Log.Debug("event not written", "function", k.String(), "what", what, "error", err)
+		}
+	})
+}
+
+// sameManifest compares two manifests by what they say.
+func sameManifest(a, b functions.Function) bool { return reflect.DeepEqual(a, b) }

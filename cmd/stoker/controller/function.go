@@ -1,0 +1,189 @@
+package controller
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/workflows"
+)
+
+// function is what the loop knows of one function. Only the loop touches it.
+type function struct {
+	key     functions.Key
+	rec     events.FunctionRecord
+	recRev  uint64
+	spec    scale.Spec
+	stored  Stored
+	storRev uint64
+	unsaved bool // stored differs from key-value
+
+	replicas map[string]*replica
+	counts   map[functions.Class]int // stored requests, those in flight included
+	demand   time.Time               // when the event that woke it was seen
+
+	exits      []scale.Exit // not yet decided upon
+	colds      []time.Duration
+	ended      uint64
+	serviceSec float64
+
+	unwake  *events.Subscription // stops the subscription to wakes; nil while awake
+	wf      *workflows.Status
+	syncing bool
+	retryAt time.Time // after a failed Update
+	fails   int       // failed Updates in a row
+	nextAt  time.Time // the decision's own next moment
+	reaping bool
+	deleted bool // the workflow has nothing left; being removed
+}
+
+// replica is one replica as agent, provider and workflow tell of it.
+type replica struct {
+	id, revision, node string
+	phase              string // workflows.Phase…
+	since              time.Time
+	beat               events.Heartbeat
+	beatAt             time.Time // by this clock
+	run                activities.RunState
+	runAt              time.Time // when the provider was last heard of it
+	started            time.Time
+	cause, message     string
+	exitCode           int
+	counted            bool // its exit or its cold start was told to scale
+	cold               bool
+}
+
+func newFunction(k functions.Key) *function {
+	return &function{key: k, replicas: map[string]*replica{}, counts: map[functions.Class]int{}}
+}
+
+// setRecord takes over a manifest.
+func (f *function) setRecord(rec events.FunctionRecord, rev uint64) {
+	f.rec, f.recRev = rec, rev
+	f.spec = scale.SpecOf(rec.Function, rec.Revision)
+	f.spec.Paused, f.spec.Deleting, f.spec.Pinned = rec.Paused, rec.Deleting, rec.Pinned
+}
+
+// next is when the function must be looked at without new input; zero: never.
+func (f *function) next() time.Time {
+	if f.syncing {
+		return time.Time{}
+	}
+	if !f.retryAt.IsZero() && (f.nextAt.IsZero() || f.retryAt.Before(f.nextAt)) {
+		return f.retryAt
+	}
+	return f.nextAt
+}
+
+// sorted lists the replicas by ID, so that nothing depends on the order of a map.
+func (f *function) sorted() []*replica {
+	out := make([]*replica, 0, len(f.replicas))
+	for _, r := range f.replicas {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b *replica) int { return strings.Compare(a.id, b.id) })
+	return out
+}
+
+// inFlight is how many requests the agents say they work on.
+func (f *function) inFlight() int {
+	n := 0
+	for _, r := range f.replicas {
+		if r.phase != workflows.PhaseExited {
+			n += r.beat.InFlight
+		}
+	}
+	return n
+}
+
+// waiting splits the stored requests into those that wait: agents take the most urgent first,
+// so what is in flight is taken off the urgent classes first.
+func (f *function) waiting() map[functions.Class]int {
+	out := map[functions.Class]int{}
+	taken := f.inFlight()
+	for _, c := range functions.Classes() {
+		n := f.counts[c]
+		off := min(n, taken)
+		taken -= off
+		out[c] = n - off
+	}
+	return out
+}
+
+func (f *function) observation(l scale.Ledger, now time.Time) scale.Observation {
+	obs := scale.Observation{
+		Pending: f.waiting(), InFlight: f.inFlight(), Exits: f.exits, Ended: f.ended,
+		ServiceSec: f.serviceSec, ColdStarts: f.colds,
+		FreeGPUs: f.free(l), Holders: l.Holders(),
+	}
+	for _, r := range f.sorted() {
+		if r.phase == workflows.PhaseExited {
+			continue
+		}
+		obs.Replicas = append(obs.Replicas, scale.Replica{
+			ID: r.id, Revision: r.revision, Phase: r.scalePhase(now), Since: r.since, InFlight: r.beat.InFlight,
+		})
+	}
+	return obs
+}
+
+// free is how many GPUs this function could use now.
+func (f *function) free(l scale.Ledger) int {
+	res := f.rec.Function.Spec.Resources
+	return l.Free(res.Products, res.GPUMem.Bytes())
+}
+
+// scalePhase is the replica's phase in scale's words. What was ready and says nothing is silent,
+// not gone: only its provider can say that it is gone.
+func (r *replica) scalePhase(now time.Time) scale.ReplicaPhase {
+	switch r.phase {
+	case workflows.PhaseReady:
+		if now.Sub(r.beatAt) > silentAfter {
+			return scale.Silent
+		}
+		return scale.Ready
+	case workflows.PhaseDraining, workflows.PhaseStopping:
+		return scale.Draining
+	case workflows.PhaseExited:
+		return scale.Gone
+	}
+	return scale.Starting
+}
+
+// advance moves a replica forwards, never back, and tells whether it moved.
+func (r *replica) advance(phase string, at time.Time) bool {
+	if phaseRank(phase) <= phaseRank(r.phase) {
+		return false
+	}
+	r.phase, r.since = phase, at
+	return true
+}
+
+func phaseRank(phase string) int {
+	return slices.Index([]string{
+		workflows.PhaseStarting, workflows.PhaseLoading, workflows.PhaseReady,
+		workflows.PhaseDraining, workflows.PhaseStopping, workflows.PhaseExited,
+	}, phase)
+}
+
+// split is the GPU time of everything the function ever ran.
+func (f *function) split() api.Split {
+	out := f.stored.Split
+	gpus := float64(f.rec.Function.Spec.Resources.GPUs)
+	for _, r := range f.replicas {
+		addTotals(&out, r.beat.Totals, gpus)
+	}
+	return out
+}
+
+func addTotals(s *api.Split, t events.Totals, gpus float64) {
+	s.Useful += t.UsefulSec * gpus
+	s.Cold += t.ColdSec * gpus
+	s.Idle += t.IdleSec * gpus
+	s.Draining += t.DrainingSec * gpus
+}

@@ -1,0 +1,192 @@
+package controller
+
+import (
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/workflows"
+)
+
+// wake takes the broker's word that a request of a function at zero was stored.
+func (c *Controller) wake(k functions.Key, class functions.Class, at time.Time) {
+	f := c.fns[k]
+	if f == nil {
+		return
+	}
+	c.metrics.Wakes.Add(1)
+	f.counts[class]++
+	if f.demand.IsZero() {
+		f.demand = at
+	}
+	c.evaluate(f)
+}
+
+// beat takes what an agent says of its replica.
+func (c *Controller) beat(k functions.Key, h events.Heartbeat) {
+	c.metrics.Beats.Add(1)
+	f := c.fns[k]
+	if f == nil {
+		return
+	}
+	r := f.replica(h.Replica, h.Revision, c.Now())
+	f.account(r.beat.Totals, h.Totals)
+	r.beat, r.beatAt = h, c.Now()
+	f.raise(h.Pending)
+	moved := h.Phase != events.PhaseExited && r.advance(string(h.Phase), h.At)
+	if h.Phase == events.PhaseExited {
+		r.explain(h.Cause, h.Message, h.ExitCode)
+	}
+	if moved && h.Phase == events.PhaseReady {
+		c.becameReady(f, r)
+	}
+	c.evaluate(f)
+}
+
+// replica finds or makes the entry of a replica.
+func (f *function) replica(id, revision string, now time.Time) *replica {
+	r := f.replicas[id]
+	if r == nil {
+		r = &replica{id: id, revision: revision, phase: workflows.PhaseStarting, since: now, beatAt: now, runAt: now}
+		f.replicas[id] = r
+	}
+	if r.revision == "" {
+		r.revision = revision
+	}
+	return r
+}
+
+// account adds what happened between two heartbeats to what scale has not seen yet. An agent
+// counts from its own start, so the difference is what is new.
+func (f *function) account(old, now events.Totals) {
+	served, failed := now.Served-min(old.Served, now.Served), now.Failed-min(old.Failed, now.Failed)
+	f.stored.Served += served
+	f.stored.Failed += failed
+	f.ended += served + failed
+	f.serviceSec += max(now.ServiceSec-old.ServiceSec, 0)
+}
+
+// raise takes an agent's newer, higher count of what waits. A lower one may be old (it comes
+// with the last delivered message), so lowering is left to the reconcile.
+func (f *function) raise(pending map[functions.Class]uint64) {
+	waiting := f.waiting()
+	for _, c := range functions.Classes() {
+		if more := int(pending[c]) - waiting[c]; more > 0 {
+			f.counts[c] += more
+		}
+	}
+}
+
+// becameReady notes the cold start of a replica, once.
+func (c *Controller) becameReady(f *function, r *replica) {
+	if r.cold {
+		return
+	}
+	r.cold = true
+	cold := coldStart(r.id, r.beat.Receipt)
+	if cold.TotalMS > 0 {
+		f.colds = append(f.colds, time.Duration(cold.TotalMS*float64(time.Millisecond)))
+	}
+	f.stored.Cold, f.unsaved = &cold, true
+	f.demand = time.Time{}
+	c.emit(f.key, "replica-ready", map[string]any{"replica": r.id, "revision": r.revision, "coldStart": cold})
+}
+
+// coldStart turns a receipt's times into the length of each phase. A phase whose ends are not
+// both known is 0.
+func coldStart(id string, r events.Receipt) api.ColdStart {
+	first := r.Demand
+	if first.IsZero() {
+		first = r.Reserved
+	}
+	return api.ColdStart{
+		Replica: id, At: r.Ready, ReserveMS: ms(first, r.Reserved), SpawnMS: ms(r.Reserved, r.Spawned),
+		LoadMS: ms(r.Spawned, r.Loading), ReadyMS: ms(r.Loading, r.Ready),
+		FirstByteMS: ms(r.Ready, r.FirstByte), TotalMS: ms(first, r.Ready),
+	}
+}
+
+func ms(from, to time.Time) float64 {
+	if from.IsZero() || to.IsZero() || to.Before(from) {
+		return 0
+	}
+	return float64(to.Sub(from)) / float64(time.Millisecond)
+}
+
+// observe takes the provider's word on a replica. Only the provider says that one is gone.
+func (c *Controller) observe(s activities.ReplicaStatus) {
+	f := c.fns[s.Key]
+	if f == nil {
+		c.orphan(s)
+		return
+	}
+	if s.State == activities.RunGone && f.replicas[s.ID] == nil {
+		return // released already
+	}
+	r := f.replica(s.ID, s.Revision, c.Now())
+	r.run, r.runAt, r.node, r.started = s.State, c.Now(), s.Node, s.Started
+	if s.State == activities.RunGone {
+		c.gone(f, r, s)
+	}
+	c.evaluate(f)
+}
+
+// gone notes the end of a replica; one that nobody asked to go counts as an exit.
+func (c *Controller) gone(f *function, r *replica, s activities.ReplicaStatus) {
+	asked := phaseRank(r.phase) >= phaseRank(workflows.PhaseDraining)
+	ready := !r.beat.Receipt.Ready.IsZero()
+	if s.Last != nil {
+		f.account(r.beat.Totals, s.Last.Totals)
+		r.beat = *s.Last
+		ready = ready || !s.Last.Receipt.Ready.IsZero()
+	}
+	r.explain(s.Cause, s.Message, s.ExitCode)
+	r.beat.InFlight = 0
+	at := s.Ended
+	if at.IsZero() {
+		at = c.Now()
+	}
+	if !r.advance(workflows.PhaseExited, at) || asked || r.cause == events.CauseDrained {
+		return
+	}
+	c.failed(f, r, ready, at)
+}
+
+// failed counts an exit nobody asked for.
+func (c *Controller) failed(f *function, r *replica, ready bool, at time.Time) {
+	f.exits = append(f.exits, scale.Exit{
+		ID: r.id, Cause: r.cause, At: at, Ready: ready, Served: r.beat.Totals.Served, Message: r.message,
+	})
+	f.stored.Failure = &api.Failure{Replica: r.id, Cause: r.cause, ExitCode: r.exitCode, Message: r.message, At: at}
+	f.unsaved = true
+	c.emit(f.key, "replica-failed", map[string]any{"replica": r.id, "cause": r.cause, "exitCode": r.exitCode, "message": r.message})
+}
+
+// explain keeps the first cause told: the agent's own account is better than the provider's.
+func (r *replica) explain(cause, message string, code int) {
+	if r.cause == "" {
+		r.cause = cause
+	}
+	if r.message == "" {
+		r.message = message
+	}
+	if r.exitCode == 0 {
+		r.exitCode = code
+	}
+}
+
+// settle keeps the GPU time of a replica that leaves. What its agent could not account for any
+// more, between its last word and its end, is unknown, not useful.
+func (f *function) settle(r *replica) {
+	gpus := float64(f.rec.Function.Spec.Resources.GPUs)
+	addTotals(&f.stored.Split, r.beat.Totals, gpus)
+	t := r.beat.Totals
+	known := t.UsefulSec + t.ColdSec + t.IdleSec + t.DrainingSec
+	if !r.started.IsZero() && r.phase == workflows.PhaseExited {
+		f.stored.Split.Unknown += max(r.since.Sub(r.started).Seconds()-known, 0) * gpus
+	}
+	f.unsaved = true
+}

@@ -1,0 +1,203 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+)
+
+// reapBatch bounds how many stored requests of one class are looked at in one go, so that a
+// long queue does not hold the others up; the next reconcile goes on.
+const reapBatch = 2000
+
+// verdict is why the controller ends a request that no agent will.
+type verdict struct {
+	status     events.Status
+	cause      string
+	message    string
+	retryAfter time.Duration
+}
+
+// reap ends what no agent will end: everything of a function that is being deleted or keeps
+// crashing, what is past its deadline where nobody pulls, and what is over the queue's depth.
+func (c *Controller) reap(f *function) {
+	if f.reaping || sum(f.counts) == 0 {
+		return
+	}
+	job := f.reapJob()
+	if !job.needed() {
+		return
+	}
+	f.reaping = true
+	c.outside(func(ctx context.Context) {
+		n, err := job.run(ctx, c)
+		if err != nil && ctx.Err() == nil {
+			c.Log.Warn("queue not reaped to its end", "function", job.key.String(), "finished", n, "error", err)
+		}
+		c.metrics.Finished.Add(uint64(n))
+		c.post(func() { f.reaping = false })
+	})
+}
+
+// reapJob is a copy of what the work beside the loop needs.
+type reapJob struct {
+	key       functions.Key
+	shard     int
+	spec      functions.Spec
+	revision  string
+	counts    map[functions.Class]int
+	excess    map[functions.Class]int // how many of each class are over what may wait
+	all       *verdict                // set: everything ends so
+	deadlines bool                    // nobody pulls, so deadlines are looked at here
+	now       func() time.Time
+}
+
+func (f *function) reapJob() reapJob {
+	spec := f.rec.Function.Spec
+	j := reapJob{key: f.key, shard: f.rec.Shard, spec: spec, revision: f.rec.Revision, counts: f.counts, deadlines: !f.hasReady()}
+	switch last := f.stored.State.Last; {
+	case f.rec.Deleting:
+		j.all = &verdict{status: events.StatusError, cause: events.CauseDeleted, message: "function " + f.key.String() + " is deleted"}
+	case last.Phase == scale.PhaseFailing:
+		j.all = f.failFast()
+	}
+	j.excess = excess(f.waiting(), spec)
+	return j
+}
+
+// failFast is the answer of a function whose replicas keep crashing.
+func (f *function) failFast() *verdict {
+	v := &verdict{status: events.StatusError, cause: events.CauseCrashLoop, message: "replicas of " + f.key.String() + " keep failing"}
+	if x := f.stored.Failure; x != nil {
+		v.message += ": " + x.Cause
+		if x.Message != "" {
+			v.message += ": " + lastLine(x.Message)
+		}
+	}
+	v.retryAfter = time.Duration(f.stored.State.Last.Inputs.BackoffSec * float64(time.Second))
+	return v
+}
+
+// excess is what must be shed of each class. Every class has its depth. A class that is over
+// it first takes the room of the classes that may be shed for more urgent ones, the first
+// listed first: their newest requests go, and this one's stay.
+func excess(waiting map[functions.Class]int, spec functions.Spec) map[functions.Class]int {
+	over := map[functions.Class]int{}
+	left := map[functions.Class]int{} // what stays of each class
+	for _, c := range functions.Classes() {
+		over[c] = max(waiting[c]-spec.Queue.Depth.Of(c), 0)
+		left[c] = waiting[c] - over[c]
+	}
+	classes := functions.Classes()
+	for i, c := range classes {
+		for _, victim := range spec.Overload.Shed {
+			if slices.Index(classes, victim) <= i {
+				continue // only less urgent ones give way
+			}
+			n := min(over[c], left[victim])
+			over[c] -= n
+			over[victim] += n
+			left[victim] -= n
+		}
+	}
+	return over
+}
+
+func (j reapJob) needed() bool {
+	return j.all != nil || j.deadlines || sum(j.excess) > 0
+}
+
+func (j reapJob) run(ctx context.Context, c *Controller) (int, error) {
+	j.now = c.Now
+	done := 0
+	for _, class := range functions.Classes() {
+		if j.counts[class] == 0 {
+			continue
+		}
+		n, err := j.class(ctx, c, class)
+		done += n
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// class walks the stored requests of one class, oldest first. The excess is what stands at the
+// end, so those are the newest.
+func (j reapJob) class(ctx context.Context, c *Controller, class functions.Class) (int, error) {
+	keep := j.counts[class] - j.excess[class]
+	done, from := 0, uint64(1)
+	for i := range reapBatch {
+		if j.all == nil && !j.deadlines && j.excess[class] == 0 {
+			return done, nil
+		}
+		r, err := c.Bus.Peek(ctx, j.shard, j.key, class, from)
+		if errors.Is(err, events.ErrNoRequest) {
+			return done, nil
+		}
+		if err != nil && !errors.Is(err, events.ErrMalformed) {
+			return done, err
+		}
+		from = r.Seq + 1
+		v := j.verdict(r, i >= keep)
+		if v == nil {
+			continue
+		}
+		if err := c.finish(ctx, j, r, *v); err != nil {
+			return done, err
+		}
+		done++
+	}
+	return done, nil
+}
+
+func (j reapJob) verdict(r events.Request, excess bool) *verdict {
+	switch {
+	case j.all != nil:
+		return j.all
+	case j.deadlines && !j.now().Before(r.Deadline(j.spec.Queue)):
+		return &verdict{status: events.StatusExpired, cause: events.CauseDeadline, message: "the deadline passed before a replica took the request"}
+	case excess:
+		return &verdict{
+			status: events.StatusShed, cause: events.CauseQueueFull, retryAfter: time.Second,
+			message: "the queue of class " + string(r.Class) + " is full",
+		}
+	}
+	return nil
+}
+
+// finish ends a request that no agent will, in the order agents keep: record, removal, reply. A
+// request that has its record already is answered with that one.
+func (c *Controller) finish(ctx context.Context, j reapJob, r events.Request, v verdict) error {
+	rec := r.Record(v.status, v.cause, v.message)
+	rec.Revision, rec.Ended, rec.RetryAfter = j.revision, j.now(), int(v.retryAfter.Seconds())
+	rec, err := c.Bus.WriteRecord(ctx, rec, j.spec.Results.Retention.D())
+	if err != nil && !errors.Is(err, events.ErrRecordExists) {
+		return err
+	}
+	if err := c.Bus.Remove(ctx, j.shard, r.Seq); err != nil {
+		return err
+	}
+	if r.Event.ReplyTo == "" {
+		return nil
+	}
+	return c.Bus.Reply(r.Event.ReplyTo, rec)
+}
+
+func lastLine(s string) string {
+	for len(s) > 0 && s[len(s)-1] == '\n' {
+		s = s[:len(s)-1]
+	}
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] == '\n' {
+			return s[i+1:]
+		}
+	}
+	return s
+}

@@ -1,0 +1,144 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/workflows"
+)
+
+// restore reads what is deployed, what was decided and what runs. Nothing is started or
+// stopped here: the first evaluation of each function does that.
+func (c *Controller) restore(ctx context.Context) error {
+	deployed, err := c.Functions.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list the deployed functions: %w", err)
+	}
+	for _, e := range deployed {
+		if err := c.restoreOne(ctx, e); err != nil {
+			return err
+		}
+	}
+	running, err := c.Provider.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list what runs at the %s provider: %w", c.Provider.Name(), err)
+	}
+	c.adopt(running)
+	for _, f := range c.fns {
+		c.evaluate(f)
+	}
+	return nil
+}
+
+func (c *Controller) restoreOne(ctx context.Context, e events.Entry[events.FunctionRecord]) error {
+	k, err := events.ParseStateKey(e.Key)
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", events.BucketFunctions, err)
+	}
+	f := newFunction(k)
+	f.setRecord(e.Value, e.Rev)
+	f.stored, f.storRev, err = c.State.Get(ctx, e.Key)
+	if err != nil && !errors.Is(err, events.ErrNotFound) {
+		return fmt.Errorf("read the state of %s: %w", k, err)
+	}
+	// The subjects are there already, unless the platform died between record and deploy.
+	if !e.Value.Deleting {
+		if err := c.Bus.Deploy(ctx, k, e.Value.Shard); err != nil {
+			return fmt.Errorf("give %s its subjects: %w", k, err)
+		}
+	}
+	c.fns[k] = f
+	return nil
+}
+
+// adopt takes over the replicas that lived through the restart: same process, nothing lost.
+func (c *Controller) adopt(running []activities.ReplicaStatus) {
+	now := c.Now()
+	for _, s := range running {
+		f := c.fns[s.Key]
+		if f == nil {
+			c.orphan(s)
+			continue
+		}
+		r := f.replica(s.ID, s.Revision, now)
+		if s.Last != nil {
+			r.beat, r.cold = *s.Last, !s.Last.Receipt.Ready.IsZero()
+			if s.Last.Phase != events.PhaseExited {
+				r.advance(string(s.Last.Phase), s.Last.At)
+			}
+		}
+		if s.State == activities.RunStopping {
+			r.advance(workflows.PhaseDraining, now)
+		}
+		c.observeQuietly(f, r, s)
+	}
+}
+
+// observeQuietly is observe without a decision, for the restore.
+func (c *Controller) observeQuietly(f *function, r *replica, s activities.ReplicaStatus) {
+	r.run, r.runAt, r.node, r.started = s.State, c.Now(), s.Node, s.Started
+	if s.State == activities.RunGone {
+		c.gone(f, r, s)
+	}
+}
+
+// reconcile counts what is stored on each shard in use, and ends what no agent will.
+func (c *Controller) reconcile() {
+	shards := map[int]bool{}
+	for _, f := range c.fns {
+		shards[f.rec.Shard] = true
+	}
+	for shard := range shards {
+		c.outside(func(ctx context.Context) {
+			counts, err := c.Bus.Pending(ctx, shard)
+			if err != nil {
+				if ctx.Err() == nil {
+					c.Log.Warn("queue not counted", "shard", shard, "error", err)
+				}
+				return
+			}
+			c.post(func() { c.counted(shard, counts) })
+		})
+	}
+}
+
+// counted takes over the counts of one shard. Functions at zero with nothing stored are not
+// looked at: an idle platform decides nothing.
+func (c *Controller) counted(shard int, counts map[functions.Key]map[functions.Class]uint64) {
+	for k, f := range c.fns {
+		if f.rec.Shard != shard {
+			continue
+		}
+		fresh := ints(counts[k])
+		if f.atRest() && sum(fresh) == 0 {
+			clear(f.counts)
+			continue
+		}
+		f.counts = fresh
+		if f.demand.IsZero() && sum(fresh) > 0 && !f.hasReady() {
+			f.demand = c.Now()
+		}
+		c.evaluate(f)
+		c.reap(f)
+	}
+}
+
+func ints(m map[functions.Class]uint64) map[functions.Class]int {
+	out := make(map[functions.Class]int, len(m))
+	for c, n := range m {
+		out[c] = int(n)
+	}
+	return out
+}
+
+// atRest tells whether a function is at zero with nothing under way.
+func (f *function) atRest() bool {
+	d := f.stored.State.Last
+	return len(f.replicas) == 0 && !f.syncing && d.Target == 0 && f.retryAt.IsZero() && !f.rec.Deleting &&
+		(d.Phase == scale.PhaseZero || d.Phase == scale.PhasePaused)
+}

@@ -1,0 +1,286 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/workflows"
+)
+
+// listen subscribes a function to its wakes before it goes to zero, and keeps an awake one
+// unsubscribed, so that a warm request costs the controller nothing.
+func (c *Controller) listen(f *function, d scale.Decision) {
+	awake := d.Target > 0 && f.hasReady()
+	switch {
+	case awake && f.unwake != nil:
+		c.unlisten(f)
+	case !awake && f.unwake == nil && !f.rec.Deleting:
+		sub, err := c.Bus.OnWake(f.key, func(w events.Wake) {
+			c.offer(func() { c.wake(w.Key, w.Class, w.At) })
+		})
+		if err != nil {
+			c.Log.Warn("no subscription to wakes; the reconcile stands in", "function", f.key.String(), "error", err)
+			return
+		}
+		f.unwake = sub
+	}
+}
+
+func (c *Controller) unlisten(f *function) {
+	if f.unwake == nil {
+		return
+	}
+	if err := f.unwake.Unsubscribe(); err != nil {
+		c.Log.Debug("wakes not unsubscribed", "function", f.key.String(), "error", err)
+	}
+	f.unwake = nil
+}
+
+func (f *function) hasReady() bool {
+	for _, r := range f.replicas {
+		if r.phase == workflows.PhaseReady {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Controller) unsubscribeAll() {
+	for _, f := range c.fns {
+		c.unlisten(f)
+	}
+}
+
+// wantsSync tells whether the workflow lacks something: a newer decision, a phase, a replica,
+// or another try at what it could not do.
+func (f *function) wantsSync(now time.Time) bool {
+	if f.syncing || f.deleted || (!f.retryAt.IsZero() && now.Before(f.retryAt)) {
+		return false
+	}
+	last := f.stored.State.Last
+	if f.wf == nil {
+		return last.Epoch > 0 && (last.Target > 0 || len(f.replicas) > 0 || f.unsaved || f.rec.Deleting)
+	}
+	return f.wf.Epoch != last.Epoch || f.wf.Trouble != "" || f.phasesDiffer() || f.unmet() || f.overdueClose()
+}
+
+// phasesDiffer compares what is known of the replicas with what the workflow knows.
+func (f *function) phasesDiffer() bool {
+	theirs := map[string]string{}
+	for _, r := range f.wf.Replicas {
+		theirs[r.ID] = r.Phase
+	}
+	for id, r := range f.replicas {
+		phase, known := theirs[id]
+		if !known || phaseRank(r.phase) > phaseRank(phase) {
+			return true
+		}
+	}
+	return false
+}
+
+// unmet tells whether replicas are wanted that could not be started for want of GPUs, and that
+// there is room for now.
+func (f *function) unmet() bool {
+	last := f.stored.State.Last
+	have := 0
+	for _, r := range f.wf.Replicas {
+		if r.Revision == last.Revision && phaseRank(r.Phase) < phaseRank(workflows.PhaseDraining) {
+			have++
+		}
+	}
+	if have >= last.Target {
+		return false
+	}
+	return f.wf.Blocked == "" || last.Inputs.FreeGPUs >= f.spec.GPUs
+}
+
+// overdueClose tells whether a function at zero still has its consumers.
+func (f *function) overdueClose() bool {
+	return f.stored.State.Last.Target == 0 && len(f.wf.Replicas) == 0 && f.wf.Open && f.wf.Pending == 0
+}
+
+// sync sends the newest decision, one Update in flight per function. What changes meanwhile
+// goes with the next one.
+func (c *Controller) sync(f *function) {
+	f.syncing = true
+	in := f.message()
+	store, rev, save := f.stored, f.storRev, f.unsaved
+	f.unsaved = false
+	c.metrics.Syncs.Add(1)
+	c.outside(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+		defer cancel()
+		var err error
+		if save {
+			rev, err = c.State.Put(ctx, events.StateKey(in.Key), store, rev)
+		}
+		var st workflows.Status
+		if err == nil && in.Decision.Target == 0 {
+			err = c.Bus.Flush(ctx) // the broker has the subscription to wakes before replicas go
+		}
+		if err == nil {
+			st, err = c.Workflows.Sync(ctx, in)
+		}
+		c.post(func() { c.synced(f, rev, st, err) })
+	})
+}
+
+// message is everything the workflow should know now.
+func (f *function) message() workflows.Sync {
+	in := workflows.Sync{
+		Key: f.key, Decision: f.stored.State.Last, Close: f.rec.Deleting,
+		Deploy: workflows.Deploy{Revision: f.rec.Revision, Spec: f.rec.Function.Spec, Shard: f.rec.Shard, Demand: f.demand},
+	}
+	theirs := map[string]bool{}
+	if f.wf != nil {
+		for _, r := range f.wf.Replicas {
+			theirs[r.ID] = true
+		}
+	}
+	for _, r := range f.sorted() {
+		in.Observed = append(in.Observed, workflows.ReplicaObservation{
+			ID: r.id, Phase: r.phase, Cause: r.cause, Message: r.message, ExitCode: r.exitCode, At: r.since, ColdMS: r.coldMS(),
+		})
+		if !theirs[r.id] {
+			in.Adopt = append(in.Adopt, workflows.ReplicaState{
+				ID: r.id, Revision: r.revision, Phase: r.phase, Since: r.since, Node: r.node, GPUs: f.spec.GPUs, Cause: r.cause,
+			})
+		}
+	}
+	return in
+}
+
+func (r *replica) coldMS() int64 {
+	if !r.cold {
+		return 0
+	}
+	return int64(coldStart(r.id, r.beat.Receipt).TotalMS)
+}
+
+// synced takes over what the workflow made of a decision.
+func (c *Controller) synced(f *function, rev uint64, st workflows.Status, err error) {
+	f.syncing, f.storRev = false, rev
+	if err != nil {
+		c.syncFailed(f, err)
+		return
+	}
+	f.fails, f.retryAt, f.wf = 0, time.Time{}, &st
+	now := c.Now()
+	for _, r := range st.Replicas {
+		mine := f.replica(r.ID, r.Revision, now)
+		if r.Phase == workflows.PhaseDraining || r.Phase == workflows.PhaseStopping {
+			mine.advance(r.Phase, r.Since)
+		}
+	}
+	f.forgetReleased(st)
+	for _, x := range st.Failed {
+		c.failed(f, &replica{id: x.ID, cause: x.Cause, message: x.Message}, false, now)
+	}
+	if st.Pending > 0 && sum(f.waiting()) == 0 {
+		f.counts[functions.Standard] += st.Pending // a count without classes; the reconcile sorts it out
+	}
+	if st.Trouble != "" {
+		c.backOff(f, errors.New(st.Trouble))
+	}
+	if f.rec.Deleting && !st.Open && len(st.Replicas) == 0 && len(f.replicas) == 0 {
+		c.remove(f)
+		return
+	}
+	c.evaluate(f)
+}
+
+// forgetReleased drops the replicas whose leases the workflow has given back.
+func (f *function) forgetReleased(st workflows.Status) {
+	theirs := map[string]bool{}
+	for _, r := range st.Replicas {
+		theirs[r.ID] = true
+	}
+	for _, r := range f.sorted() {
+		if !theirs[r.id] && r.phase == workflows.PhaseExited {
+			f.settle(r)
+			delete(f.replicas, r.id)
+		}
+	}
+}
+
+func (c *Controller) syncFailed(f *function, err error) {
+	c.metrics.SyncErrors.Add(1)
+	f.unsaved = true
+	switch {
+	case c.ctx.Err() != nil:
+		return
+	case errors.Is(err, events.ErrConflict):
+		c.reload(f)
+	case errors.Is(err, workflows.ErrStale):
+		c.catchUp(f)
+	}
+	c.backOff(f, err)
+	c.publishAdmission(f)
+}
+
+// backOff sets when the next try is: 250 ms, doubled, at most ten seconds.
+func (c *Controller) backOff(f *function, err error) {
+	f.fails++
+	pause := min(250*time.Millisecond<<min(f.fails-1, 10), syncBackoffMax)
+	f.retryAt = c.Now().Add(pause)
+	c.Log.Warn("workflow not in step, trying again", "function", f.key.String(), "tries", f.fails, "pause", pause, "error", err)
+}
+
+// reload reads the state another controller wrote.
+func (c *Controller) reload(f *function) {
+	c.outside(func(ctx context.Context) {
+		st, rev, err := c.State.Get(ctx, events.StateKey(f.key))
+		if err != nil && !errors.Is(err, events.ErrNotFound) {
+			return
+		}
+		c.post(func() { f.stored, f.storRev = st, rev })
+	})
+}
+
+// catchUp raises the epoch above the workflow's, for a state that was lost or restored from an
+// older copy.
+func (c *Controller) catchUp(f *function) {
+	c.outside(func(ctx context.Context) {
+		st, err := c.Workflows.Status(ctx, f.key)
+		if err != nil {
+			return
+		}
+		c.post(func() {
+			if s := &f.stored.State; s.Epoch <= st.Epoch {
+				s.Epoch = st.Epoch + 1
+				s.Last.Epoch = s.Epoch
+			}
+		})
+	})
+}
+
+// orphan ends what runs for no function: its manifest was deleted while the platform was down.
+func (c *Controller) orphan(s activities.ReplicaStatus) {
+	c.outside(func(ctx context.Context) {
+		var err error
+		if s.State == activities.RunGone {
+			err = errors.Join(c.Ledger.Release(ctx, s.ID, "orphan"), c.Provider.Forget(ctx, s.ID))
+		} else if s.State != activities.RunStopping {
+			c.Log.Warn("stopping a replica of no function", "replica", s.ID, "function", s.Key.String())
+			err = c.Provider.Stop(ctx, s.ID, 0)
+		}
+		if err != nil && ctx.Err() == nil {
+			c.Log.Warn("orphan not ended", "replica", s.ID, "error", fmt.Errorf("%s: %w", s.State, err))
+		}
+	})
+}
+
+func sum(m map[functions.Class]int) int {
+	n := 0
+	for _, v := range m {
+		n += v
+	}
+	return n
+}

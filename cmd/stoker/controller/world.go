@@ -1,0 +1,83 @@
+package controller
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/workflows"
+)
+
+// KV is a typed key-value bucket with compare-and-swap, as [events.Store] is. Revision 0 means
+// "must not exist"; a lost race is [events.ErrConflict].
+type KV[T any] interface {
+	Get(ctx context.Context, key string) (T, uint64, error)
+	Put(ctx context.Context, key string, v T, revision uint64) (uint64, error)
+	Delete(ctx context.Context, key string, revision uint64) error
+	List(ctx context.Context) ([]events.Entry[T], error)
+}
+
+// Bus is the part of [events.Bus] the controller uses.
+type Bus interface {
+	Deploy(ctx context.Context, k functions.Key, shard int) error
+	Retire(ctx context.Context, k functions.Key, shard int) (int, error)
+	Undeploy(ctx context.Context, k functions.Key, shard int) error
+	Pending(ctx context.Context, shard int) (map[functions.Key]map[functions.Class]uint64, error)
+	Peek(ctx context.Context, shard int, k functions.Key, c functions.Class, from uint64) (events.Request, error)
+	Remove(ctx context.Context, shard int, seq uint64) error
+	WriteRecord(ctx context.Context, rec events.Record, retention time.Duration) (events.Record, error)
+	Reply(to string, rec events.Record) error
+	CountDead(ctx context.Context, k functions.Key) (int, error)
+	Emit(ctx context.Context, k functions.Key, kind, what string, data any) error
+	OnWake(k functions.Key, f func(events.Wake)) (*events.Subscription, error)
+	OnHeartbeat(f func(functions.Key, events.Heartbeat)) (*events.Subscription, error)
+	Flush(ctx context.Context) error
+}
+
+var _ Bus = (*events.Bus)(nil)
+
+// Ledger is the capacity ledger as the controller reads and mends it.
+type Ledger interface {
+	Snapshot() scale.Ledger
+	Release(ctx context.Context, holder, cause string) error
+	SetDevices(ctx context.Context, devices []scale.Device) error
+	Expire(ctx context.Context) error
+}
+
+// Workflows carries decisions out.
+type Workflows interface {
+	// Sync is one Update-with-Start; it returns when the step is settled.
+	Sync(ctx context.Context, s workflows.Sync) (workflows.Status, error)
+	// Status asks a running workflow; [workflows.ErrNotRunning] when there is none.
+	Status(ctx context.Context, k functions.Key) (workflows.Status, error)
+}
+
+// Options are the controller's parts.
+type Options struct {
+	Functions KV[events.FunctionRecord]
+	State     KV[Stored]
+	Bus       Bus
+	Ledger    Ledger
+	Workflows Workflows
+	Provider  activities.Provider
+	Pool      string // the one pool's name
+	Log       *slog.Logger
+	Now       func() time.Time
+	Info      func() api.Platform // what the platform knows of itself: version, addresses
+}
+
+// Stored is what key-value holds of a function's scaling: the memory of its decisions and the
+// GPU time it used.
+type Stored struct {
+	State   scale.State    `json:"state"`
+	Split   api.Split      `json:"split"` // of replicas that are gone
+	Served  uint64         `json:"served"`
+	Failed  uint64         `json:"failed"`
+	Cold    *api.ColdStart `json:"cold,omitempty"`
+	Failure *api.Failure   `json:"failure,omitempty"`
+}

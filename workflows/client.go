@@ -1,0 +1,72 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"stoker.dev/stoker/functions"
+)
+
+// Client speaks to the functions' workflows.
+type Client struct {
+	Temporal client.Client
+}
+
+// Sync sends one sync, starting the workflow if it does not run, and returns once its step is
+// settled. It returns [ErrStale] if the workflow has accepted a newer decision.
+func (c Client) Sync(ctx context.Context, s Sync) (Status, error) {
+	start := c.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+		ID:                       FunctionWorkflowID(s.Key),
+		TaskQueue:                TaskQueue,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		TypedSearchAttributes:    SearchAttributes(s.Key.Namespace, s.Key.Name),
+		StaticSummary:            "function " + s.Key.String(),
+		StaticDetails:            "Carries the replicas of function `" + s.Key.String() + "`. Decisions come as `sync` updates; each carries its reason and inputs.",
+	}, FunctionWorkflow, State{Key: s.Key})
+	handle, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start,
+		UpdateOptions: client.UpdateWorkflowOptions{
+			WorkflowID: FunctionWorkflowID(s.Key), UpdateName: UpdateSync, Args: []any{s},
+			WaitForStage: client.WorkflowUpdateStageCompleted,
+		},
+	})
+	if err != nil {
+		return Status{}, fmt.Errorf("sync %s: %w", s.Key, refusal(err))
+	}
+	var st Status
+	if err := handle.Get(ctx, &st); err != nil {
+		return Status{}, fmt.Errorf("sync %s: %w", s.Key, refusal(err))
+	}
+	return st, nil
+}
+
+// refusal marks the workflow's own refusal, so that it is told from a server out of reach.
+func refusal(err error) error {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) && app.Type() == typeStale {
+		return fmt.Errorf("%w: %s", ErrStale, app.Message())
+	}
+	return err
+}
+
+// Status asks a running workflow. It returns [ErrNotRunning] if there is none.
+func (c Client) Status(ctx context.Context, k functions.Key) (Status, error) {
+	v, err := c.Temporal.QueryWorkflow(ctx, FunctionWorkflowID(k), "", QueryStatus)
+	if missing := (*serviceerror.NotFound)(nil); errors.As(err, &missing) {
+		return Status{}, fmt.Errorf("%w: %s", ErrNotRunning, k)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("ask the workflow of %s: %w", k, err)
+	}
+	var st Status
+	if err := v.Get(&st); err != nil {
+		return Status{}, fmt.Errorf("read the status of %s: %w", k, err)
+	}
+	return st, nil
+}
