@@ -23,8 +23,9 @@ func Function(ctx workflow.Context, state State) error {
 // function is a run of the workflow: the carried state and what belongs to the run only.
 type function struct {
 	State
-	asked   int // syncs accepted
-	settled int // syncs whose step is done
+	asked   int    // syncs accepted
+	settled int    // syncs whose step is done
+	answer  Status // how the step of the newest settled sync ended
 	acts    *activities.Activities
 	shown   shown
 }
@@ -65,7 +66,7 @@ func (f *function) sync(ctx workflow.Context, in Sync) (Status, error) {
 	if err := workflow.Await(ctx, func() bool { return f.settled >= mine }); err != nil {
 		return Status{}, err
 	}
-	return f.status(), nil
+	return f.answer, nil
 }
 
 // run makes one step per sync or per grace that ends, until the function is deleted or the
@@ -75,15 +76,23 @@ func (f *function) run(ctx workflow.Context) error {
 		if err := f.await(ctx); err != nil {
 			return err
 		}
-		mine := f.asked
-		f.step(ctx)
-		f.settled = mine
+		f.settle(ctx)
 		if f.Closing && f.idle() {
 			return f.finish(ctx)
 		}
 		if f.full(ctx) {
 			return f.continueAsNew(ctx)
 		}
+	}
+}
+
+// settle makes a step and keeps how it ended for the syncs that were accepted before it: the
+// next step may begin before their handlers run.
+func (f *function) settle(ctx workflow.Context) {
+	mine := f.asked
+	f.step(ctx)
+	if mine > f.settled {
+		f.settled, f.answer = mine, f.status()
 	}
 }
 
@@ -121,9 +130,7 @@ func (f *function) continueAsNew(ctx workflow.Context) error {
 		return err
 	}
 	for f.asked > f.settled {
-		mine := f.asked
-		f.step(ctx)
-		f.settled = mine
+		f.settle(ctx)
 		if err := f.finish(ctx); err != nil {
 			return err
 		}
