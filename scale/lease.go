@@ -1,6 +1,11 @@
 package scale
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // LeaseState is where a claim on GPUs is.
 type LeaseState string
@@ -25,19 +30,24 @@ type Lease struct {
 	Before  LeaseState `json:"before,omitempty"` // unknown only: the state to go back to
 	Epoch   uint64     `json:"epoch"`            // fences: a start with an older epoch is refused
 	Since   time.Time  `json:"since"`            // when the state began
-	Expires time.Time  `json:"expires,omitzero"` // reserved only
+	Expires time.Time  `json:"expires,omitzero"` // reserved (also before unknown) only
 	Cause   string     `json:"cause,omitempty"`  // released only: why
 }
 
-// Device is one GPU a pool owns. Its ID is unique on its node.
-type Device struct {
-	ID      string `json:"id"` // UUID or "sim-0"
-	Node    string `json:"node"`
-	Product string `json:"product"`
-	Memory  uint64 `json:"memory"` // bytes
-	Healthy bool   `json:"healthy"`
-	Foreign string `json:"foreign,omitempty"` // held by something that is not ours
-	Missing bool   `json:"missing,omitempty"` // leased, and no longer in its node's inventory
+func (x Lease) clone() Lease {
+	x.Devices = slices.Clone(x.Devices)
+	return x
+}
+
+// expired is about reservations only; while its node is out of reach none runs out, since
+// nobody can tell whether its start happened.
+func (x Lease) expired(now time.Time) bool { return x.State == Reserved && !now.Before(x.Expires) }
+
+func (x Lease) endCause() string {
+	if x.State == Released {
+		return x.Cause
+	}
+	return CauseExpired
 }
 
 // Ask is a wish for GPUs, all on one node and of one product.
@@ -49,15 +59,50 @@ type Ask struct {
 	Memory   uint64   `json:"memory,omitempty"`   // bytes per GPU at least
 }
 
-// Usage counts devices; every device is in exactly one of the parts, which add up to
-// Capacity.
-type Usage struct {
-	Capacity int `json:"capacity"`
-	Reserved int `json:"reserved"`
-	Bound    int `json:"bound"`
-	Draining int `json:"draining"`
-	Unknown  int `json:"unknown"`
-	Foreign  int `json:"foreign"`
-	Unusable int `json:"unusable"` // unleased, and sick or on a node out of reach
-	Free     int `json:"free"`
+func (a Ask) check(ttl time.Duration) error {
+	switch {
+	case a.Holder == "":
+		return fmt.Errorf("reserve: %w: the holder has no name", ErrAsk)
+	case a.GPUs < 0:
+		return fmt.Errorf("reserve for %s: %w: %d GPUs; 0 or more are allowed", a.Holder, ErrAsk, a.GPUs)
+	case ttl <= 0:
+		return fmt.Errorf("reserve for %s: %w: a reservation of %v; it must last longer than 0s", a.Holder, ErrAsk, ttl)
+	}
+	return nil
+}
+
+// describe is "2 GPUs (H100 or A100, 40 GiB at least)".
+func (a Ask) describe() string {
+	var kind []string
+	if len(a.Products) > 0 {
+		kind = append(kind, strings.Join(a.Products, " or "))
+	}
+	if a.Memory > 0 {
+		kind = append(kind, fmt.Sprintf("%.3g GiB at least", float64(a.Memory)/(1<<30)))
+	}
+	text := fmt.Sprintf("%d GPUs", a.GPUs)
+	if a.GPUs == 1 {
+		text = "1 GPU"
+	}
+	if len(kind) > 0 {
+		text += " (" + strings.Join(kind, ", ") + ")"
+	}
+	return text
+}
+
+// wall drops the monotonic reading and the zone, which would not survive a store.
+func wall(t time.Time) time.Time { return t.Round(0).UTC() }
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

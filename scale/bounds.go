@@ -1,0 +1,51 @@
+package scale
+
+// bound turns demand into the number of replicas there should be: what people ordered, or
+// demand held up by the window, the keep-alive and replicas out of reach, within the
+// manifest's bounds.
+func (t *turn) bound() {
+	spec := t.spec
+	switch {
+	case spec.Deleting || spec.Paused:
+		t.n = 0
+		t.watch(0)
+		return
+	case spec.Pinned != nil:
+		t.watch(clamp(*spec.Pinned, 0, MaxReplicas))
+		t.n = clamp(*spec.Pinned, 0, spec.Max)
+		return
+	}
+	t.watch(max(t.demand, spec.Min))
+	t.n = max(t.demand, t.held(), count(t.fresh, Silent)+count(t.old, Silent))
+	t.n = clamp(t.n, spec.Min, spec.Max)
+}
+
+// watch puts what is needed now into the window. What was needed before held until now.
+func (t *turn) watch(need int) {
+	t.s.Window = t.s.Window.Push(t.s.Need, t.now).Push(need, t.now)
+	t.s.Need = need
+	t.peak = t.s.Window.Peak()
+}
+
+// held is how many replicas are kept beyond demand. Only what is there, or was lost
+// unasked, is held: the past starts nothing.
+func (t *turn) held() int {
+	there := t.have() + t.s.Lost
+	if t.idleOver() {
+		return 0
+	}
+	return max(min(t.peak, t.s.Size, there), min(1, there))
+}
+
+// idleOver is whether the keep-alive has run out.
+func (t *turn) idleOver() bool { return t.isIdle() && t.idle >= t.keepAlive }
+
+// room is how many more replicas the free GPUs can take, as far as is known. What was
+// decided on and is not observed yet may not have its GPUs, so it is subtracted; should it
+// have them, the room is found a moment later.
+func (t *turn) room() int {
+	if t.obs.FreeGPUs < 0 || t.spec.GPUs == 0 {
+		return MaxReplicas
+	}
+	return max(0, t.obs.FreeGPUs/t.spec.GPUs-t.unseen)
+}
