@@ -29,6 +29,8 @@ type Config struct {
 	DataDir string `envconfig:"DATA_DIR" flag:"data" desc:"data directory (default $XDG_DATA_HOME/stoker or ~/.local/share/stoker)"`
 	Listen  string `envconfig:"LISTEN" flag:"listen" default:"127.0.0.1:8080" desc:"address of the one HTTP port; loopback only"`
 
+	RandomPorts bool `envconfig:"RANDOM_PORTS" flag:"random-ports" desc:"choose free ports for a new data directory instead of the well-known ones"`
+
 	GPUs     int    `envconfig:"GPUS" flag:"gpus" default:"0" desc:"simulated GPU slots, where there is no NVIDIA driver; 0: the driver's GPUs, or one simulated slot without a driver"`
 	Provider string `envconfig:"PROVIDER" flag:"provider" default:"local" desc:"where replicas run: local, or simulated (instant, serves nothing)"`
 	Pool     string `envconfig:"POOL" flag:"pool" default:"default" desc:"name of this platform's GPU pool"`
@@ -36,15 +38,14 @@ type Config struct {
 
 	NATSURL   string `envconfig:"NATS_URL" flag:"nats-url" desc:"use this NATS server instead of the embedded one"`
 	NATSCreds string `envconfig:"NATS_CREDS" flag:"nats-creds" desc:"NATS credentials file of the platform"`
+	NATSNKey  string `envconfig:"NATS_NKEY" flag:"nats-nkey" desc:"NATS nkey seed file of the platform"`
 	NATSCA    string `envconfig:"NATS_CA" flag:"nats-ca" desc:"CA file that signed the NATS server's certificate"`
 	NATSCert  string `envconfig:"NATS_CERT" flag:"nats-cert" desc:"client certificate file for NATS"`
 	NATSKey   string `envconfig:"NATS_KEY" flag:"nats-key" desc:"client key file for NATS"`
 
-	AgentNATSURL   string `envconfig:"AGENT_NATS_URL" flag:"agent-nats-url" desc:"NATS address for agents, where theirs differs"`
 	AgentNATSCreds string `envconfig:"AGENT_NATS_CREDS" flag:"agent-nats-creds" desc:"NATS credentials file of the agents, with an external server (default: the platform's)"`
 
-	TemporalAddress   string `envconfig:"TEMPORAL_ADDRESS" flag:"temporal-address" desc:"use this Temporal server instead of the embedded one"`
-	TemporalNamespace string `envconfig:"TEMPORAL_NAMESPACE" flag:"temporal-namespace" default:"default" desc:"Temporal namespace"`
+	TemporalAddress string `envconfig:"TEMPORAL_ADDRESS" flag:"temporal-address" desc:"use this Temporal server instead of the embedded one; namespace, TLS and API key by TEMPORAL_* variables"`
 
 	DrainGrace time.Duration `envconfig:"DRAIN_GRACE" flag:"drain-grace" default:"30s" desc:"how long requests in flight may finish when the platform stops"`
 	LogLevel   string        `envconfig:"LOG_LEVEL" flag:"log-level" default:"info" desc:"debug, info, warn or error"`
@@ -82,6 +83,8 @@ func (c *Config) Bind(fs *pflag.FlagSet) {
 		switch p := f.(type) {
 		case *string:
 			fs.StringVar(p, name, *p, help)
+		case *bool:
+			fs.BoolVar(p, name, *p, help)
 		case *int:
 			fs.IntVar(p, name, *p, help)
 		case *time.Duration:

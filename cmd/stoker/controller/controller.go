@@ -40,7 +40,7 @@ type Controller struct {
 	admit   sync.Map // functions.Key → api.Admission, for gateways
 	ready   chan struct{}
 	stopped chan struct{}
-	drain   bool
+	paused  atomic.Bool
 	metrics Metrics
 }
 
@@ -135,6 +135,9 @@ func (c *Controller) offer(f func()) {
 	}
 }
 
+// Pause ends deciding: what is observed is still taken in, nothing more is begun.
+func (c *Controller) Pause() { c.paused.Store(true) }
+
 // call runs f in the loop and waits for it.
 func (c *Controller) call(ctx context.Context, f func()) error {
 	done := make(chan struct{})
@@ -190,6 +193,9 @@ func (c *Controller) due() {
 // evaluate is the whole of deciding: observe, decide, and have it carried out if anything
 // differs from what the workflow knows.
 func (c *Controller) evaluate(f *function) {
+	if c.paused.Load() {
+		return
+	}
 	now := c.Now()
 	obs := f.observation(c.Ledger.Snapshot(), now)
 	before := f.stored.State.Epoch

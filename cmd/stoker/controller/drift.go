@@ -25,9 +25,10 @@ func (c *Controller) checkDrift() {
 		inv, invErr := c.Provider.Inventory(ctx)
 		running, err := c.Provider.List(ctx)
 		if invErr == nil {
-			invErr = errors.Join(c.Ledger.SetDevices(ctx, inv.Devices), c.Ledger.Expire(ctx))
+			invErr = c.Ledger.SetInventory(ctx, inv)
 		}
-		if err := errors.Join(err, invErr); err != nil {
+		_, expErr := c.Ledger.Expire(ctx)
+		if err := errors.Join(err, invErr, expErr); err != nil {
 			if ctx.Err() == nil {
 				c.Log.Warn("drift not checked", "error", err)
 			}

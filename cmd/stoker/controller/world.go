@@ -45,8 +45,8 @@ var _ Bus = (*events.Bus)(nil)
 type Ledger interface {
 	Snapshot() scale.Ledger
 	Release(ctx context.Context, holder, cause string) error
-	SetDevices(ctx context.Context, devices []scale.Device) error
-	Expire(ctx context.Context) error
+	SetInventory(ctx context.Context, inv activities.Inventory) error
+	Expire(ctx context.Context) ([]scale.Lease, error)
 }
 
 // Workflows carries decisions out.

@@ -1,0 +1,94 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"stoker.dev/stoker/activities/local"
+	"stoker.dev/stoker/activities/nvml"
+	"stoker.dev/stoker/cmd/stoker/binaries"
+	"stoker.dev/stoker/cmd/stoker/embedded"
+	"stoker.dev/stoker/cmd/stoker/embedded/token"
+	"stoker.dev/stoker/cmd/stoker/gateway"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+)
+
+// agentName is the helper that runs beside every model server.
+const agentName = "stoker-agent"
+
+// defaultSlots is how many GPUs are simulated where there is no driver and none were asked for.
+const defaultSlots = 1
+
+// startProvider makes the world replicas run in.
+func (p *Platform) startProvider(ctx context.Context) error {
+	agent := p.Config.Agent
+	if agent == "" {
+		found, err := binaries.Find(ctx, agentName, p.Progress)
+		if err != nil {
+			return err
+		}
+		agent = found
+	}
+	gpus, err := p.gpus()
+	if err != nil {
+		return err
+	}
+	l, err := local.New(local.Options{
+		Dir: p.dir.Replicas(), Secrets: filepath.Join(p.dir.Path(), "secrets"), AgentBinary: agent, GPUs: gpus,
+		Logger: p.Log.With("part", "local"),
+	})
+	if err != nil {
+		return err
+	}
+	p.provider = l
+	p.onClose(func(context.Context) error { return l.Close() })
+	return nil
+}
+
+// gpus are the driver's, or simulated ones: as many as asked for, or one where there is no
+// driver, and then it says so.
+func (p *Platform) gpus() (local.GPUs, error) {
+	if p.Config.GPUs > 0 {
+		return local.SimulatedGPUs(p.Config.GPUs), nil
+	}
+	lib, err := nvml.Open()
+	if errors.Is(err, nvml.ErrNotAvailable) {
+		p.Log.Info("no NVIDIA GPUs, simulating", "slots", defaultSlots, "reason", err)
+		return local.SimulatedGPUs(defaultSlots), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(func(context.Context) error { return lib.Close() })
+	return lib, nil
+}
+
+func (p *Platform) startGateway(ctx context.Context) error {
+	p.gateway = gateway.New(gateway.Options{
+		Bus: p.bus, Control: p.control, Token: p.servers.Keys().Admin, UI: p.servers.UI(), Ready: p.servers.Healthy,
+		Log: p.Log.With("part", "gateway"), Now: time.Now,
+	})
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- p.gateway.Run(inner) }()
+	p.onClose(func(context.Context) error { cancel(); return <-ended })
+	h := http.Handler(p.gateway.Handler())
+	p.handler.Store(&h)
+	return nil
+}
+
+// access mints what an agent may use.
+type access struct{ servers *embedded.Platform }
+
+// AgentAccess implements [activities.Access].
+func (a access) AgentAccess(k functions.Key, replica string, shard int) (events.NATSAccess, error) {
+	c := token.Claims{Key: k, Replica: replica, Stream: events.ShardStream(shard)}
+	for _, class := range functions.Classes() {
+		c.Consumers = append(c.Consumers, events.Consumer(k, class))
+	}
+	return a.servers.AgentAccess(c), nil
+}

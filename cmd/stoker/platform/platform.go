@@ -1,0 +1,269 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/worker"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/capacity"
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/config"
+	"stoker.dev/stoker/cmd/stoker/controller"
+	"stoker.dev/stoker/cmd/stoker/datadir"
+	"stoker.dev/stoker/cmd/stoker/embedded"
+	"stoker.dev/stoker/cmd/stoker/gateway"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/workflows"
+)
+
+// Times of starting and stopping.
+const (
+	readyTimeout = 30 * time.Second // for the controller to know everything deployed and running
+	stopTimeout  = 15 * time.Second // for the servers, after everything that uses them has ended
+	killMargin   = 5 * time.Second  // beyond the grace, for trees that had to be killed
+)
+
+// workflowCache is how many sleeping workflows a worker keeps in memory. One costs some 100 kB;
+// one that is not kept is replayed from its short history when it is needed.
+const workflowCache = 512
+
+// Options of a platform.
+type Options struct {
+	Config   config.Config
+	Version  string
+	Log      *slog.Logger
+	Progress io.Writer // where building a helper shows
+}
+
+// Platform is a running platform.
+type Platform struct {
+	Options
+	dir      *datadir.Dir
+	servers  *embedded.Platform
+	bus      *events.Bus
+	ledger   *capacity.Writer
+	provider activities.Provider
+	control  *controller.Controller
+	gateway  *gateway.Gateway
+	server   datadir.Server
+	failed   chan error
+	closers  []func(context.Context) error
+	handler  atomic.Pointer[http.Handler]
+}
+
+// Start returns a ready platform, or an error with nothing left running.
+func Start(ctx context.Context, o Options) (*Platform, error) {
+	p := &Platform{Options: o, failed: make(chan error, 8)}
+	for _, step := range []func(context.Context) error{
+		p.openDir, p.listen, p.startServers, p.connect, p.startProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
+	} {
+		if err := step(ctx); err != nil {
+			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer cancel()
+			return nil, errors.Join(err, p.close(abort))
+		}
+	}
+	return p, nil
+}
+
+// onClose registers what undoes a step; the last registered runs first.
+func (p *Platform) onClose(f func(context.Context) error) { p.closers = append(p.closers, f) }
+
+func (p *Platform) close(ctx context.Context) error {
+	var errs []error
+	for _, f := range slices.Backward(p.closers) {
+		errs = append(errs, f(ctx))
+	}
+	p.closers = nil
+	return errors.Join(errs...)
+}
+
+// Server is how the platform is reached.
+func (p *Platform) Server() datadir.Server { return p.server }
+
+// Failed receives an error when a part gave up; the process should then end.
+func (p *Platform) Failed() <-chan error { return p.failed }
+
+// Ledger is the capacity ledger, for what measures it.
+func (p *Platform) Ledger() *capacity.Writer { return p.ledger }
+
+func (p *Platform) openDir(context.Context) error {
+	if err := p.Config.Validate(); err != nil {
+		return err
+	}
+	dir, err := datadir.Open(p.Config.DataDir)
+	if err != nil {
+		return err
+	}
+	p.dir = dir
+	p.onClose(func(context.Context) error { return dir.Close() })
+	return nil
+}
+
+// listen takes the HTTP port first: it is the one most likely to be taken.
+func (p *Platform) listen(ctx context.Context) error {
+	if err := datadir.CheckPort("http", p.Config.Listen, "stop it, or choose another with --listen"); err != nil {
+		return err
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", p.Config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; choose another address with --listen", p.Config.Listen, err)
+	}
+	p.server.HTTP = "http://" + ln.Addr().String()
+	srv := &http.Server{
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r) }),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			p.failed <- fmt.Errorf("http: %w", err)
+		}
+	}()
+	p.onClose(func(context.Context) error { return srv.Close() })
+	return nil
+}
+
+// serve answers 503 until the gateway is there.
+func (p *Platform) serve(w http.ResponseWriter, r *http.Request) {
+	if h := p.handler.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, "stoker is starting", http.StatusServiceUnavailable)
+}
+
+func (p *Platform) startServers(ctx context.Context) error {
+	ports := datadir.Preferred
+	if p.Config.RandomPorts {
+		ports = datadir.Random
+	}
+	c := p.Config
+	servers, err := embedded.Start(ctx, embedded.Options{
+		Dir: p.dir, Ports: ports, TemporalAddress: c.TemporalAddress, Logger: p.Log,
+		NATS: embedded.NATSOptions{
+			URL: c.NATSURL, Creds: c.NATSCreds, NKey: c.NATSNKey, AgentCreds: c.AgentNATSCreds, CA: c.NATSCA, Cert: c.NATSCert, Key: c.NATSKey,
+		},
+		SearchAttributes: map[string]enumspb.IndexedValueType{
+			workflows.AttrNamespace: enumspb.INDEXED_VALUE_TYPE_KEYWORD, workflows.AttrFunction: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+			workflows.AttrPhase: enumspb.INDEXED_VALUE_TYPE_KEYWORD, workflows.AttrGPUs: enumspb.INDEXED_VALUE_TYPE_INT,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	p.servers = servers
+	p.onClose(servers.Stop)
+	go func() {
+		if err, ok := <-servers.Failed(); ok {
+			p.failed <- err
+		}
+	}()
+	return nil
+}
+
+func (p *Platform) connect(ctx context.Context) error {
+	nc, err := p.servers.NATSConn(ctx)
+	if err != nil {
+		return err
+	}
+	if p.bus, err = events.NewBus(nc, p.Log.With("part", "events")); err != nil {
+		nc.Close()
+		return err
+	}
+	p.onClose(func(context.Context) error { p.bus.Close(); return nil })
+	return p.bus.Ensure(ctx, events.StreamOptions{})
+}
+
+func (p *Platform) startLedger(ctx context.Context) error {
+	store, err := events.OpenStore[scale.Ledger](ctx, p.bus, events.BucketLedger)
+	if err != nil {
+		return err
+	}
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if p.ledger, err = capacity.Open(inner, store, p.Config.Pool); err != nil {
+		cancel()
+		return err
+	}
+	p.onClose(func(context.Context) error { cancel(); <-p.ledger.Done(); return nil })
+	inv, err := p.provider.Inventory(ctx)
+	if err != nil {
+		return fmt.Errorf("look for GPUs: %w", err)
+	}
+	return p.ledger.SetInventory(ctx, inv)
+}
+
+func (p *Platform) startWorker(context.Context) error {
+	worker.SetStickyWorkflowCacheSize(workflowCache)
+	w := worker.New(p.servers.TemporalClient(), workflows.TaskQueue, worker.Options{
+		OnFatalError: func(err error) { p.failed <- fmt.Errorf("temporal worker: %w", err) },
+	})
+	workflows.RegisterWorkflows(w)
+	workflows.RegisterActivities(w, &activities.Activities{
+		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: access{p.servers}, Journal: p.bus, Now: time.Now,
+	})
+	if err := w.Start(); err != nil {
+		return fmt.Errorf("start the Temporal worker: %w", err)
+	}
+	p.onClose(func(context.Context) error { w.Stop(); return nil })
+	return nil
+}
+
+func (p *Platform) startController(ctx context.Context) error {
+	fns, err := events.OpenStore[events.FunctionRecord](ctx, p.bus, events.BucketFunctions)
+	if err != nil {
+		return err
+	}
+	state, err := events.OpenStore[controller.Stored](ctx, p.bus, events.BucketState)
+	if err != nil {
+		return err
+	}
+	p.control = controller.New(controller.Options{
+		Functions: fns, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
+		Provider: p.provider, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: time.Now, Info: p.info,
+	})
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- p.control.Run(inner) }()
+	p.onClose(func(context.Context) error { cancel(); return <-ended })
+	select {
+	case <-p.control.Ready():
+		return nil
+	case err := <-ended:
+		ended <- nil
+		return err
+	case <-time.After(readyTimeout):
+		return errors.New("the controller did not become ready in time")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *Platform) info() api.Platform {
+	return api.Platform{
+		Version: p.Version, Started: p.server.Started, NATS: p.servers.NATSURL(), Temporal: p.servers.TemporalAddress(), HTTP: p.server.HTTP,
+	}
+}
+
+// publish writes down how the platform is reached: from here on the CLI finds it.
+func (p *Platform) publish(context.Context) error {
+	p.server = p.servers.Server(p.server.HTTP, p.Version)
+	if err := p.dir.WriteServer(p.server); err != nil {
+		return err
+	}
+	p.onClose(func(context.Context) error { p.dir.RemoveServer(); return nil })
+	return nil
+}

@@ -1,0 +1,85 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"stoker.dev/stoker/activities"
+)
+
+// Stop drains and ends the platform: the gateway refuses new work, the controller decides
+// nothing more, every replica finishes what it holds within the grace and goes, then the
+// servers stop. Requests that wait stay stored and are taken up by the next start.
+func (p *Platform) Stop(ctx context.Context) error {
+	p.dir.RemoveServer()
+	drain, cancel := context.WithTimeout(ctx, p.Config.DrainGrace)
+	errs := []error{p.gateway.Drain(drain)}
+	cancel()
+	p.control.Pause()
+	errs = append(errs, p.drainReplicas(ctx))
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(append(errs, p.close(end))...)
+}
+
+// Abandon ends the platform and leaves its replicas running, for the next start to adopt.
+func (p *Platform) Abandon(ctx context.Context) error {
+	p.control.Pause()
+	return p.close(ctx)
+}
+
+// drainReplicas asks every replica to finish and go, and waits until nothing is left of them.
+func (p *Platform) drainReplicas(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.Config.DrainGrace+killMargin)
+	defer cancel()
+	changes, err := p.provider.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	alive, err := p.alive(ctx)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, s := range alive {
+		wg.Go(func() {
+			if err := p.provider.Stop(ctx, s.ID, p.Config.DrainGrace); err != nil {
+				p.Log.Warn("replica not stopped", "replica", s.ID, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+	return p.awaitGone(ctx, changes)
+}
+
+// awaitGone looks again at every change, and once a second in case one was missed.
+func (p *Platform) awaitGone(ctx context.Context, changes <-chan activities.ReplicaStatus) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		alive, err := p.alive(ctx)
+		if err != nil || len(alive) == 0 {
+			return err
+		}
+		select {
+		case <-changes:
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d replica(s) still run after the grace; the next start takes care of them", len(alive))
+		}
+	}
+}
+
+func (p *Platform) alive(ctx context.Context) ([]activities.ReplicaStatus, error) {
+	all, err := p.provider.List(context.WithoutCancel(ctx))
+	var out []activities.ReplicaStatus
+	for _, s := range all {
+		if s.State != activities.RunGone {
+			out = append(out, s)
+		}
+	}
+	return out, err
+}
