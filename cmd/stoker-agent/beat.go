@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"stoker.dev/stoker/events"
+)
+
+// beatEvery is the pace of heartbeats. Phase changes do not wait for it.
+const beatEvery = time.Second
+
+// beater says how the replica is: to the broker each second, and at every change of phase
+// to the status file too, which a platform that was away reads.
+type beater struct {
+	a    *agent
+	wake chan struct{}
+
+	mu      sync.Mutex
+	said    events.Heartbeat // cause, message, process IDs; the rest is read fresh
+	written events.Phase     // of the status file
+}
+
+func newBeater(a *agent) *beater {
+	return &beater{a: a, wake: make(chan struct{}, 1), said: events.Heartbeat{
+		Replica: a.c.Replica, Revision: a.c.Revision, PID: os.Getpid(), Slots: a.c.Spec.Scaling.Slots,
+	}}
+}
+
+// run beats until ctx ends.
+func (b *beater) run(ctx context.Context) {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-b.wake:
+		case <-ctx.Done():
+			return
+		}
+		b.now()
+	}
+}
+
+// soon beats without waiting for it.
+func (b *beater) soon() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// now beats. A broker that is away hears the next one: a buffered heartbeat would be old.
+func (b *beater) now() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	hb := b.said
+	hb.At = time.Now().UTC()
+	b.a.meter.Read(hb.At, &hb)
+	hb.Pending = b.a.puller.Pending()
+	hb.GPUs = b.a.gpus.last()
+	if hb.Phase != b.written && b.a.c.StatusFile != "" {
+		if err := writeStatus(b.a.c.StatusFile, hb); err != nil {
+			b.a.log.Error("status file not written", "err", err)
+		} else {
+			b.written = hb.Phase
+		}
+	}
+	if !b.a.bus.Conn().IsConnected() {
+		return
+	}
+	if err := b.a.bus.Beat(b.a.c.Key, hb); err != nil {
+		b.a.log.Warn("heartbeat not sent", "err", err)
+	}
+}
+
+func (b *beater) serverPID(pid int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.said.ServerPID = pid
+}
+
+// because says why the replica is on its way out.
+func (b *beater) because(cause, message string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.said.Cause, b.said.Message = cause, message
+}
+
+func (b *beater) exited(e end) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.said.Cause, b.said.Message, b.said.ExitCode = e.cause, e.message, e.serverCode
+}
+
+// writeStatus replaces the file as a whole: a reader sees the old status or the new one.
+func writeStatus(path string, hb events.Heartbeat) error {
+	data, err := json.Marshal(hb)
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".status-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	if _, err := temp.Write(data); err != nil {
+		temp.Close()
+		return err
+	}
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path)
+}

@@ -1,0 +1,258 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"gopkg.in/natefinch/lumberjack.v2"
+)
+
+// Options say what to run. The command is not passed to a shell.
+type Options struct {
+	Command []string // program and arguments; a program without a slash is looked up on PATH
+	Dir     string   // working directory; empty: ours
+	Env     []string // the whole environment, see [Env]
+	LogFile string   // rotated; empty: only the last lines are kept
+}
+
+// Exit is how a model server ended.
+type Exit struct {
+	Code   int    // 128 + signal when a signal ended it, as a shell says it
+	Signal string // "" when it ended by itself
+}
+
+// String is the exit in words.
+func (e Exit) String() string {
+	if e.Signal != "" {
+		return "killed by signal: " + e.Signal
+	}
+	return fmt.Sprintf("exit code %d", e.Code)
+}
+
+// Server is one running model server and all it started.
+type Server struct {
+	pid    int
+	last   *tail
+	output *os.File // our end of the server's stdout and stderr
+	copied chan struct{}
+	done   chan struct{} // the main process ended
+	exit   Exit          // set before done is closed
+	signal chan os.Signal
+	quit   chan struct{} // the tree is gone, the reaper may go
+	once   sync.Once
+}
+
+// Start runs the command in its own process group. Our process becomes the subreaper of
+// all its descendants. The error is [ErrSpawn].
+func Start(o Options) (*Server, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("%w: become subreaper: %w", ErrSpawn, err)
+	}
+	path, err := lookPath(o.Command)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSpawn, err)
+	}
+	s := &Server{last: &tail{}, copied: make(chan struct{}), done: make(chan struct{}),
+		signal: make(chan os.Signal, 1), quit: make(chan struct{})}
+	signal.Notify(s.signal, syscall.SIGCHLD)
+	if err := s.spawn(path, o); err != nil {
+		signal.Stop(s.signal)
+		return nil, fmt.Errorf("%w: %s: %w", ErrSpawn, strings.Join(o.Command, " "), err)
+	}
+	go s.reap()
+	return s, nil
+}
+
+func lookPath(command []string) (string, error) {
+	if len(command) == 0 {
+		return "", errors.New("the command is empty; set runtime.local.command")
+	}
+	if strings.Contains(command[0], "/") {
+		return command[0], nil // relative to the working directory, as execve sees it
+	}
+	return exec.LookPath(command[0])
+}
+
+// spawn opens the files, forks on a thread of its own and begins copying output.
+func (s *Server) spawn(path string, o Options) error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	out, in, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	started := make(chan error)
+	go s.fork(path, o, []uintptr{null.Fd(), in.Fd(), in.Fd()}, started)
+	if err := <-started; err != nil {
+		out.Close()
+		return err
+	}
+	s.output = out
+	go s.copy(o.LogFile)
+	return nil
+}
+
+// fork starts the child and keeps its thread until the child ended: the kernel sends
+// Pdeathsig when the thread that forked dies, not when the process does.
+func (s *Server) fork(path string, o Options, files []uintptr, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, err := syscall.ForkExec(path, o.Command, &syscall.ProcAttr{
+		Dir: o.Dir, Env: o.Env, Files: files,
+		Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+	})
+	s.pid = pid
+	started <- err
+	if err == nil {
+		<-s.done
+	}
+}
+
+// copy ends when the last process holding the server's output is gone.
+func (s *Server) copy(file string) {
+	defer close(s.copied)
+	if file == "" {
+		_, _ = io.Copy(s.last, s.output)
+		return
+	}
+	log := &lumberjack.Logger{Filename: file, MaxSize: LogMegabytes, MaxBackups: LogBackups}
+	defer log.Close()
+	_, _ = io.Copy(io.MultiWriter(s.last, ignoreErrors{log}), s.output)
+}
+
+// reap waits for every child, ours and inherited, until the tree is gone.
+func (s *Server) reap() {
+	for {
+		s.reapAll()
+		select {
+		case <-s.signal:
+		case <-s.quit:
+			return
+		}
+	}
+}
+
+func (s *Server) reapAll() {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil || pid == 0:
+			return
+		case pid == s.pid:
+			s.exit = exitOf(status)
+			close(s.done)
+		}
+	}
+}
+
+func exitOf(status unix.WaitStatus) Exit {
+	if status.Signaled() {
+		return Exit{Code: 128 + int(status.Signal()), Signal: status.Signal().String()}
+	}
+	return Exit{Code: status.ExitStatus()}
+}
+
+// PID is the model server's process.
+func (s *Server) PID() int { return s.pid }
+
+// Done is closed when the main process ended. What it started may still run: call Stop.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Exit is how the main process ended; call it after Done is closed.
+func (s *Server) Exit() Exit { return s.exit }
+
+// Tail is the last lines the server wrote.
+func (s *Server) Tail() string { return s.last.String() }
+
+// goneWait is how long a killed tree may take to be gone. A process in an uninterruptible
+// call (a hung GPU driver or network mount) takes longer than anyone wants to wait.
+const goneWait = time.Minute
+
+// The pause between two looks at a dying tree, growing from the first to the last.
+const (
+	goneFirstPoll = time.Millisecond
+	goneLastPoll  = 100 * time.Millisecond
+)
+
+// lastWordsWait bounds how long the output of a tree that is gone may still be read. It
+// ends at once unless the server handed its output to a process outside its tree.
+const lastWordsWait = time.Second
+
+// Stop asks the model server's group to go, kills the whole tree once grace is over or
+// ctx ends or the server went, and returns when nothing of it is left. The error is
+// [ErrTreeAlive]. Calling it again is a no-op.
+func (s *Server) Stop(ctx context.Context, grace time.Duration) (err error) {
+	s.once.Do(func() {
+		s.ask(ctx, grace)
+		if err = s.kill(); err == nil {
+			<-s.done // a zombie until the reaper had it
+		}
+		signal.Stop(s.signal)
+		close(s.quit)
+		s.lastWords()
+	})
+	return err
+}
+
+func (s *Server) ask(ctx context.Context, grace time.Duration) {
+	if grace <= 0 {
+		return
+	}
+	_ = unix.Kill(-s.pid, unix.SIGTERM)
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// kill repeats until a look finds nobody: what forks while it is being killed is found by
+// the next one.
+func (s *Server) kill() error {
+	deadline := time.Now().Add(goneWait)
+	pause := goneFirstPoll
+	for {
+		left, err := descendants(os.Getpid())
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrTreeAlive, err)
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%w after %s: pids %v; they hold their GPUs until the kernel lets them go", ErrTreeAlive, goneWait, left)
+		}
+		for _, pid := range left {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		<-time.After(pause)
+		pause = min(2*pause, goneLastPoll)
+	}
+}
+
+func (s *Server) lastWords() {
+	select {
+	case <-s.copied:
+	case <-time.After(lastWordsWait):
+	}
+	_ = s.output.Close()
+}
