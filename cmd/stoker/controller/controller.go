@@ -40,7 +40,7 @@ type Controller struct {
 	admit   sync.Map // functions.Key → api.Admission, for gateways
 	ready   chan struct{}
 	stopped chan struct{}
-	paused  atomic.Bool
+	frozen  atomic.Bool
 	metrics Metrics
 }
 
@@ -135,8 +135,8 @@ func (c *Controller) offer(f func()) {
 	}
 }
 
-// Pause ends deciding: what is observed is still taken in, nothing more is begun.
-func (c *Controller) Pause() { c.paused.Store(true) }
+// Freeze ends deciding: what is observed is still taken in, nothing more is begun.
+func (c *Controller) Freeze() { c.frozen.Store(true) }
 
 // call runs f in the loop and waits for it.
 func (c *Controller) call(ctx context.Context, f func()) error {
@@ -193,7 +193,7 @@ func (c *Controller) due() {
 // evaluate is the whole of deciding: observe, decide, and have it carried out if anything
 // differs from what the workflow knows.
 func (c *Controller) evaluate(f *function) {
-	if c.paused.Load() {
+	if c.frozen.Load() {
 		return
 	}
 	now := c.Now()

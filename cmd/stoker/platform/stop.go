@@ -18,7 +18,7 @@ func (p *Platform) Stop(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(ctx, p.Config.DrainGrace)
 	errs := []error{p.gateway.Drain(drain)}
 	cancel()
-	p.control.Pause()
+	p.control.Freeze()
 	errs = append(errs, p.drainReplicas(ctx))
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
@@ -27,7 +27,7 @@ func (p *Platform) Stop(ctx context.Context) error {
 
 // Abandon ends the platform and leaves its replicas running, for the next start to adopt.
 func (p *Platform) Abandon(ctx context.Context) error {
-	p.control.Pause()
+	p.control.Freeze()
 	return p.close(ctx)
 }
 

@@ -1,0 +1,80 @@
+// Command stoker is the platform and its CLI in one binary: `stoker up` runs everything,
+// the other verbs talk to it. `stoker help` lists them.
+//
+// Exit codes: 0 done; 1 it failed, and standard error says why and what to do; 2 the command
+// line is wrong; 3 what was asked for does not exist; 4 the platform does not run; 5 the
+// request ended without a result (error, expired or shed).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/datadir"
+)
+
+// Exit codes.
+const (
+	exitFailed     = 1
+	exitUsage      = 2
+	exitNotFound   = 3
+	exitNotRunning = 4
+	exitNoResult   = 5
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program, for main and for tests.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot(&streams{stdin, stdout, stderr})
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errSilent) {
+		fmt.Fprintln(stderr, "stoker:", err)
+	}
+	return exitCode(err)
+}
+
+// errSilent ends a command that has said all there is to say.
+var errSilent = errors.New("")
+
+// usageError is a command line that is wrong.
+type usageError struct{ error }
+
+// noResult is a request that ended without a result.
+type noResult struct{ error }
+
+func (e noResult) Unwrap() error { return e.error }
+
+func exitCode(err error) int {
+	var usage usageError
+	var none noResult
+	var remote *api.Error
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &none):
+		return exitNoResult
+	case errors.Is(err, datadir.ErrNotRunning):
+		return exitNotRunning
+	case errors.As(err, &remote) && remote.Cause == "not-running":
+		return exitNotRunning
+	case errors.As(err, &remote) && remote.Code == 404:
+		return exitNotFound
+	}
+	return exitFailed
+}
