@@ -1,0 +1,58 @@
+package providertest
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+)
+
+// Behaviour is what the model server of a test's replica does.
+type Behaviour string
+
+// The behaviours a harness provides.
+const (
+	Serves     Behaviour = "serves"     // writes OutputLines lines, "line 1" on, and runs until asked to go
+	Crashes    Behaviour = "crashes"    // writes the same lines and exits with CrashCode by itself
+	Deaf       Behaviour = "deaf"       // runs, and does not go when asked
+	Daemonizes Behaviour = "daemonizes" // runs, having started processes that left its session
+)
+
+// What the behaviours write and exit with.
+const (
+	OutputLines = 100
+	CrashCode   = 7
+)
+
+// Harness is one provider under test, alone in its world.
+type Harness struct {
+	Provider activities.Provider
+	// Runtime makes a replica behave.
+	Runtime func(Behaviour) functions.Runtime
+	// Restart puts a new provider in the place of one whose process was killed, over the same world.
+	Restart func(t *testing.T) activities.Provider
+	// Processes lists the living processes of a replica; nil: there are none to see.
+	Processes func(t *testing.T, id string) []int
+	// SetLost puts the only node out of reach, or back; nil: the provider runs on its own node.
+	SetLost func(lost bool)
+	// Hold gives a device to somebody who is not ours.
+	Hold func(device, who string)
+	// Settled is called at the end, when every replica is gone and forgotten: it fails the test
+	// if something is left behind that should not be. May be nil.
+	Settled func(t *testing.T)
+}
+
+// replica makes the spec of a replica that behaves. Its ID is unique on this machine, since
+// processes may be found by it.
+func (h Harness) replica(b Behaviour) activities.ReplicaSpec {
+	return activities.ReplicaSpec{
+		ID:       "conformance-" + uuid.NewString(),
+		Key:      functions.Key{Namespace: "default", Name: "conformance"},
+		Revision: "0123456789",
+		Spec:     functions.Spec{Runtime: h.Runtime(b), Scaling: functions.Scaling{Slots: 1, Max: 1}},
+		Lease:    scale.Lease{Epoch: 10},
+	}
+}

@@ -1,0 +1,159 @@
+package providertest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/scale"
+)
+
+func foreign(t *testing.T, h *Harness) {
+	inv, err := h.Provider.Inventory(t.Context())
+	if err != nil || len(inv.Devices) < 2 {
+		t.Fatalf("the harness needs two devices: %+v, %v", inv, err)
+	}
+	for _, d := range inv.Devices {
+		if d.Foreign != "" || !d.Healthy || d.Node == "" || d.Product == "" || d.Memory == 0 {
+			t.Errorf("a free device: %+v", d)
+		}
+	}
+	taken := inv.Devices[0].ID
+	h.Hold(taken, "somebody else")
+	inv, err = h.Provider.Inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := inv.Devices[0]; d.ID != taken || d.Foreign == "" {
+		t.Errorf("%s is held by somebody else, and listed as %+v", taken, d)
+	}
+	var l scale.Ledger
+	now := time.Now()
+	l.SetInventory(inv.Nodes, inv.Devices, now)
+	for i := range len(inv.Devices) {
+		lease, err := l.Reserve(scale.Ask{Holder: fmt.Sprint("r", i), Owner: "test", GPUs: 1}, time.Minute, now)
+		if last := i == len(inv.Devices)-1; last != (err != nil) {
+			t.Errorf("reservation %d of %d devices, one of them foreign: %v", i+1, len(inv.Devices), err)
+		}
+		if err == nil && lease.Devices[0] == taken {
+			t.Errorf("placed on %s, which somebody else holds", taken)
+		}
+	}
+}
+
+func crashCause(t *testing.T, h *Harness) {
+	spec := h.replica(Crashes)
+	if err := h.Provider.Start(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	s := awaitState(t, h.Provider, spec.ID, activities.RunGone)
+	if s.Cause != events.CauseCrashed || s.ExitCode != CrashCode {
+		t.Errorf("cause %q, exit code %d; want %q, %d", s.Cause, s.ExitCode, events.CauseCrashed, CrashCode)
+	}
+	first, last := fmt.Sprintf("line %d\n", OutputLines/2), fmt.Sprintf("line %d", OutputLines)
+	if !strings.Contains(s.Message, last) || strings.Contains(s.Message+"\n", first) {
+		t.Errorf("the message is not the last lines of output:\n%s", s.Message)
+	}
+	if s.Last == nil || s.Last.Phase != events.PhaseExited {
+		t.Errorf("the agent's last status is missing: %+v", s.Last)
+	}
+}
+
+func grace(t *testing.T, h *Harness) {
+	spec := h.replica(Serves)
+	start(t, h, spec)
+	within(t, "the server writes", func() bool { return len(lines(t, h, spec.ID, 1)) > 0 })
+	if err := h.Provider.Stop(t.Context(), spec.ID, patience); err != nil {
+		t.Fatal(err)
+	}
+	s := awaitState(t, h.Provider, spec.ID, activities.RunGone)
+	if s.Cause != events.CauseDrained {
+		t.Errorf("asked with a long grace, it ended by %q: %s", s.Cause, s.Message)
+	}
+	if took := s.Ended.Sub(s.Started); took >= patience {
+		t.Errorf("it went only after its whole grace: %v", took)
+	}
+}
+
+func deaf(t *testing.T, h *Harness) {
+	spec := h.replica(Deaf)
+	start(t, h, spec)
+	within(t, "the server writes", func() bool { return len(lines(t, h, spec.ID, 1)) > 0 })
+	asked := time.Now()
+	if err := h.Provider.Stop(t.Context(), spec.ID, calm); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(asked); took > calm {
+		t.Errorf("Stop waited %v for the end", took)
+	}
+	s := awaitState(t, h.Provider, spec.ID, activities.RunGone)
+	if s.Cause != events.CauseKilled {
+		t.Errorf("ended by %q, want %q", s.Cause, events.CauseKilled)
+	}
+	if took := s.Ended.Sub(asked); took < calm {
+		t.Errorf("killed after %v, its grace was %v", took, calm)
+	}
+
+	spec = h.replica(Deaf) // a shorter grace wins over a longer one
+	start(t, h, spec)
+	for _, grace := range []time.Duration{time.Hour, 0, time.Hour} {
+		if err := h.Provider.Stop(t.Context(), spec.ID, grace); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitState(t, h.Provider, spec.ID, activities.RunGone)
+}
+
+func grandchildren(t *testing.T, h *Harness) {
+	if h.Processes == nil {
+		t.Log("not run: this provider's replicas have no processes")
+		return
+	}
+	for _, end := range []string{"stopped", "restarted and stopped"} {
+		spec := h.replica(Daemonizes)
+		start(t, h, spec)
+		within(t, "the server writes", func() bool { return len(lines(t, h, spec.ID, 1)) > 0 })
+		const least = 3 // agent, server, and what left the session
+		within(t, "the tree grows", func() bool { return len(h.Processes(t, spec.ID)) >= least })
+		if end != "stopped" {
+			h.Provider = h.Restart(t)
+		}
+		stop(t, h, spec.ID)
+		if left := h.Processes(t, spec.ID); len(left) > 0 {
+			t.Errorf("%s: processes %v outlived their replica", end, left)
+		}
+	}
+}
+
+func forget(t *testing.T, h *Harness) {
+	spec := h.replica(Serves)
+	if err := h.Provider.Forget(t.Context(), spec.ID); err != nil {
+		t.Errorf("forgetting what never was: %v", err)
+	}
+	start(t, h, spec)
+	if err := h.Provider.Forget(t.Context(), spec.ID); err == nil {
+		t.Error("a running replica was forgotten")
+	}
+	stop(t, h, spec.ID)
+	for range 2 {
+		if err := h.Provider.Forget(t.Context(), spec.ID); err != nil {
+			t.Errorf("forget: %v", err)
+		}
+	}
+	if s, there := find(t, h.Provider, spec.ID); there {
+		t.Errorf("forgotten, and listed: %+v", s)
+	}
+	h.Provider = h.Restart(t)
+	if s, there := find(t, h.Provider, spec.ID); there {
+		t.Errorf("forgotten, and listed after a restart: %+v", s)
+	}
+	if err := h.Provider.Start(t.Context(), spec); err == nil {
+		t.Error("a late start revived a forgotten replica")
+	}
+	if got := lines(t, h, spec.ID, 0); len(got) > OutputLines {
+		t.Errorf("%d lines of a forgotten replica", len(got))
+	}
+}
