@@ -11,8 +11,8 @@ func (t *turn) bound() {
 		t.watch(0)
 		return
 	case spec.Pinned != nil:
-		t.watch(clamp(*spec.Pinned, 0, MaxReplicas))
 		t.n = clamp(*spec.Pinned, 0, spec.Max)
+		t.watch(t.n)
 		return
 	}
 	t.watch(max(t.demand, spec.Min))

@@ -129,6 +129,9 @@ func (t *turn) allVictims() []string {
 // conclude is the state after the decision.
 func (t *turn) conclude(d Decision) State {
 	s := t.s
+	if len(t.old) == 0 && s.Recreate <= t.goal {
+		s.Recreate = 0
+	}
 	s.Size = t.size()
 	s.Lost = clamp(s.Lost, 0, max(0, s.Size-t.unseen-t.stayingFresh()-t.oldKept))
 	s.Aside = nil
@@ -147,11 +150,11 @@ func (t *turn) conclude(d Decision) State {
 	return s
 }
 
-// size is what the function will stand at. A rollout that drained an old replica to make
-// room has not become smaller by it.
+// size is what the function will stand at. It has not become smaller by a replica that was
+// lost, or drained to make room for its successor, and cannot be replaced right now.
 func (t *turn) size() int {
 	size := min(t.n, t.oldKept+t.goal)
-	if t.s.Recreate > t.goal {
+	if t.s.Recreate > t.goal || t.s.Lost > 0 {
 		size = max(size, min(t.n, t.s.Size))
 	}
 	return size

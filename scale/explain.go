@@ -45,6 +45,9 @@ func (t *turn) explainNow(d Decision) Line {
 	if in.Silent > 0 {
 		text += fmt.Sprintf(", %d silent", in.Silent)
 	}
+	if in.Outdated > 0 {
+		text += fmt.Sprintf("; of them %d of an older revision, which the target does not count", in.Outdated)
+	}
 	text += fmt.Sprintf("; %d requests wait, %d run; %s", in.Pending, in.InFlight, d.Reason.Meaning())
 	return Line{TopicNow, d.Reason, text}
 }
@@ -100,10 +103,12 @@ func (t *turn) explainSmaller(d Decision) Line {
 	}
 	left := t.keepAlive - t.idle
 	switch {
-	case d.Target == 0:
+	case d.Target+t.oldKept == 0:
 		return say(ReasonNone, "it is at zero")
 	case t.spec.Pinned != nil:
 		return say(ReasonPinned, "set to %d by hand", *t.spec.Pinned)
+	case t.rolling():
+		return say(ReasonRollout, "one replica at a time gives way to the current revision")
 	case t.idleOver() && t.n > t.spec.Min:
 		return say(ReasonSilent, "%d replicas are out of reach, and nobody knows what they do", d.Inputs.Silent)
 	case t.n == t.spec.Min:
@@ -111,7 +116,7 @@ func (t *turn) explainSmaller(d Decision) Line {
 	case t.isIdle() && t.n == 1:
 		return say(ReasonKeepAlive, "idle for %v, held warm for %v more", span(t.idle), span(left))
 	case t.demand >= t.n:
-		return say(ReasonSteady, "demand needs %d", t.n)
+		return say(ReasonSteady, "demand needs %d", t.demand)
 	case t.s.Lost > 0:
 		return say(ReasonReplace, "one that ended unasked is being replaced")
 	}

@@ -15,7 +15,9 @@ func (t *turn) next() time.Time {
 	}
 	if t.isIdle() && t.oldKept+t.goal > 0 {
 		due.add(t.s.IdleSince.Add(IdleAfter))
-		due.add(t.s.IdleSince.Add(t.keepAlive))
+		if t.n > t.spec.Min {
+			due.add(t.s.IdleSince.Add(t.keepAlive))
+		}
 	}
 	if t.oldKept+t.goal > 0 {
 		due.add(t.s.Window.Falls(t.s.Need))

@@ -20,9 +20,6 @@ func (t *turn) roll() {
 		t.retire(t.aside, len(t.aside))
 	}
 	t.limitByBounds()
-	if len(t.old) == 0 && t.s.Recreate <= t.goal {
-		t.s.Recreate = 0
-	}
 }
 
 // retire names the k replicas that lose least by going.

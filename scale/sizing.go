@@ -20,7 +20,7 @@ const (
 
 	maxCount         = 1_000_000_000 // requests in one number of an observation
 	maxSlotsInFlight = MaxSlots      // requests on one replica
-	maxWaves = 1_000_000
+	maxWaves         = 1_000_000
 )
 
 // Size is how many replicas take the backlog within the wait SLO: each slot can end

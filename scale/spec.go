@@ -31,7 +31,7 @@ type Spec struct {
 // Pinned are not in a manifest: the caller sets them.
 func SpecOf(f functions.Function, revision string) Spec {
 	s := f.Spec
-	at, wait := waitTarget(s.Scaling.WaitSLO)
+	at, wait := s.Scaling.WaitSLO.Target()
 	return Spec{
 		Revision:  revision,
 		Min:       s.Scaling.Min,
@@ -48,20 +48,6 @@ func SpecOf(f functions.Function, revision string) Spec {
 			functions.Batch:       s.Queue.Depth.Batch,
 		},
 	}
-}
-
-// waitTarget is the one percentile a manifest gives; the strictest wins if a manifest
-// that was never validated gives several.
-func waitTarget(w functions.WaitSLO) (at float64, wait time.Duration) {
-	switch {
-	case w.P99 > 0:
-		return 0.99, w.P99.D()
-	case w.P95 > 0:
-		return 0.95, w.P95.D()
-	case w.P50 > 0:
-		return 0.50, w.P50.D()
-	}
-	return 0, 0
 }
 
 // keepAliveOf reads "auto" or a duration; what cannot be read is auto, since validation

@@ -35,6 +35,9 @@ func (t *turn) survey() {
 		t.s.Size, t.s.Need = t.have(), t.have()
 	}
 	t.s.Lost = min(t.s.Lost+t.lost, max(0, t.s.Size-t.have()))
+	if t.s.Failures.failing() { // only who asks gets a probe
+		t.s.Lost = 0
+	}
 }
 
 // isAside is whether a silent replica is no longer counted on: since requests wait that it

@@ -60,7 +60,7 @@ func (t *turn) shrinkReason() Reason {
 
 // blockedReason is what keeps everything that is wanted from being started.
 func (t *turn) blockedReason() Reason {
-	if t.limit == ReasonNoGPU && t.rolling() && t.oldKept > 0 {
+	if t.limit == ReasonNoGPU && t.rolling() && t.oldKept+t.draining > 0 {
 		return ReasonRollout
 	}
 	return t.limit
@@ -77,7 +77,7 @@ func (t *turn) underWay(victims []string) bool {
 	if serving(t.fresh) < t.goal && slices.Contains(starts, last.Reason) {
 		return true
 	}
-	stops := []Reason{ReasonOversized, ReasonRollout, ReasonPinned, ReasonMaxReplicas}
+	stops := []Reason{ReasonIdle, ReasonOversized, ReasonRollout, ReasonPinned, ReasonMaxReplicas}
 	return len(victims) > 0 && slices.Contains(stops, last.Reason)
 }
 
@@ -95,6 +95,8 @@ func (t *turn) restReason() Reason {
 		return ReasonIdle
 	case t.peak > t.spec.Max && t.n == t.spec.Max:
 		return ReasonMaxReplicas
+	case !calm && t.s.Last.Reason == ReasonNoGPU && t.peak > t.goal && t.room() == 0:
+		return ReasonNoGPU // wanted a moment ago: load that ripples makes no decisions
 	case t.idleOver() && t.n > t.spec.Min:
 		return ReasonSilent
 	case calm && t.n == t.spec.Min:
