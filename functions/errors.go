@@ -49,6 +49,8 @@ type FieldError struct {
 	Err     Fault  `json:"error"`             // what kind of fault it is
 	Allowed string `json:"allowed,omitempty"` // what may stand there
 	Hint    string `json:"hint,omitempty"`    // what to do next
+
+	with string // the path of the other field of a contradiction
 }
 
 // Unwrap returns the fault, for errors.Is.

@@ -39,8 +39,9 @@ func (q Quantity) Milli() int64 {
 
 const milliPerUnit = 1000
 
-// maxQuantity keeps rounding up and sums of a thousand amounts within an int64.
-const maxQuantity = math.MaxInt64 / 1_000_000
+// maxQuantity is the largest amount in thousandths, about 92 TB. It keeps rounding up and the
+// sum of a hundred amounts within an int64.
+const maxQuantity = math.MaxInt64 / 100
 
 // parse returns the amount in thousandths. Errors match ErrValue.
 func (q Quantity) parse() (int64, error) {

@@ -1,0 +1,215 @@
+package functions_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	validator "github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"stoker.dev/stoker/functions"
+)
+
+// compiled is the schema as an independent validator understands it.
+func compiled(t testing.TB) *validator.Schema {
+	t.Helper()
+	text, err := functions.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := validator.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := validator.NewCompiler()
+	c.DefaultDraft(validator.Draft2020)
+	if err := c.AddResource("function.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("function.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// generic reads the documents of an input as a validator wants them.
+func generic(t testing.TB, file string, data []byte) []any {
+	t.Helper()
+	var docs []any
+	decode := yaml.NewDecoder(bytes.NewReader(data)).Decode
+	if strings.HasSuffix(file, ".json") {
+		decode = json.NewDecoder(bytes.NewReader(data)).Decode
+	}
+	for {
+		var doc any
+		if err := decode(&doc); errors.Is(err, io.EOF) {
+			return docs
+		} else if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		text, err := json.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := validator.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value != nil {
+			docs = append(docs, value)
+		}
+	}
+}
+
+func TestSchemaAcceptsValidManifests(t *testing.T) {
+	schema := compiled(t)
+	for _, file := range manifests(t, "valid") {
+		docs := generic(t, file, readFile(t, file))
+		if len(docs) == 0 {
+			t.Errorf("%s: no documents", file)
+		}
+		for _, doc := range docs {
+			if err := schema.Validate(doc); err != nil {
+				t.Errorf("%s: %v", filepath.Base(file), err)
+			}
+		}
+	}
+}
+
+// TestSchemaHasEveryField walks the Go types and wants each field in the schema, described,
+// and wants nothing in the schema beside them.
+func TestSchemaHasEveryField(t *testing.T) {
+	text, err := functions.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root map[string]any
+	if err := json.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	if n := compareFields(t, reflect.TypeFor[functions.Function](), root, "function"); n < 50 {
+		t.Errorf("compared %d fields, want all of them", n)
+	}
+}
+
+func compareFields(t *testing.T, typ reflect.Type, schema map[string]any, path string) (n int) {
+	switch typ.Kind() {
+	case reflect.Pointer:
+		return compareFields(t, typ.Elem(), schema, path)
+	case reflect.Slice:
+		return compareFields(t, typ.Elem(), schema["items"].(map[string]any), path+"[]")
+	case reflect.Struct:
+	default:
+		return 0
+	}
+	if schema["additionalProperties"] != false {
+		t.Errorf("%s: takes unknown fields", path)
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	if len(properties) != typ.NumField() {
+		t.Errorf("%s: %d properties for %d fields", path, len(properties), typ.NumField())
+	}
+	for i := range typ.NumField() {
+		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		property, found := properties[name].(map[string]any)
+		if !found {
+			t.Errorf("%s.%s: not in the schema", path, name)
+			continue
+		}
+		if property["description"] == nil {
+			t.Errorf("%s.%s: no description; comment the field in function.go", path, name)
+		}
+		n += 1 + compareFields(t, typ.Field(i).Type, property, path+"."+name)
+	}
+	return n
+}
+
+// TestSchemaAndParseRefuseTheSame gives both a full manifest with one thing wrong.
+func TestSchemaAndParseRefuseTheSame(t *testing.T) {
+	schema := compiled(t)
+	const full = "testdata/valid/full.yaml"
+	var tree map[string]any
+	if err := yaml.Unmarshal(readFile(t, full), &tree); err != nil {
+		t.Fatal(err)
+	}
+	for path := range objects(tree, "") {
+		changed := clone(t, tree)
+		at(changed, path)["unknownField"] = "x"
+		refusedByBoth(t, schema, changed, "an unknown field in "+path)
+	}
+	for path, value := range map[string]any{
+		"apiVersion": "v2", "kind": "Job", "metadata.name": "A", "spec.runtime.protocol": "grpc", "spec.runtime.port": 65536,
+		"spec.runtime.path": "v1", "spec.runtime.ready.timeout": 5, "spec.resources.gpus": -1, "spec.resources.cpu": "two",
+		"spec.scaling.max": 0, "spec.scaling.keepAlive": "5", "spec.queue.depth.batch": 10_001, "spec.results.record": "all",
+		"spec.overload.shed": []string{"batch", "batch"}, "spec.placement.pool": "", "spec.scaling.min": "1", "metadata.labels": []string{},
+		"spec.scaling.waitSLO": map[string]any{"p50": "1s", "p95": "1s"}, "spec.runtime": map[string]any{}, "spec.resources.gpuMemory": "8GB",
+		"spec.runtime.local.command": []string{}, "spec.runtime.env": []any{map[string]any{"name": "A", "value": "1", "valueFrom": map[string]any{}}},
+	} {
+		changed := clone(t, tree)
+		parent, last := changed, path
+		if i := strings.LastIndex(path, "."); i >= 0 {
+			parent, last = at(changed, path[:i]), path[i+1:]
+		}
+		if _, found := parent[last]; !found {
+			t.Fatalf("%s has no %s to change", full, path)
+		}
+		parent[last] = value
+		refusedByBoth(t, schema, changed, path)
+	}
+}
+
+func refusedByBoth(t *testing.T, schema *validator.Schema, tree map[string]any, what string) {
+	t.Helper()
+	text, err := yaml.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := functions.Parse("f.yaml", text); err == nil {
+		t.Errorf("Parse accepts %s", what)
+	}
+	if err := schema.Validate(generic(t, "f.yaml", text)[0]); err == nil {
+		t.Errorf("the schema accepts %s", what)
+	}
+}
+
+// objects lists the paths of the objects in a tree that have fixed fields.
+func objects(tree map[string]any, path string) map[string]bool {
+	out := map[string]bool{path: true}
+	for name, child := range tree {
+		if object, ok := child.(map[string]any); ok && name != "labels" && name != "annotations" {
+			for p := range objects(object, strings.TrimPrefix(path+"."+name, ".")) {
+				out[p] = true
+			}
+		}
+	}
+	return out
+}
+
+func at(tree map[string]any, path string) map[string]any {
+	if path == "" {
+		return tree
+	}
+	for name := range strings.SplitSeq(path, ".") {
+		tree = tree[name].(map[string]any)
+	}
+	return tree
+}
+
+func clone(t *testing.T, tree map[string]any) (out map[string]any) {
+	t.Helper()
+	text, err := yaml.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
