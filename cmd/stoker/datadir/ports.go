@@ -32,18 +32,21 @@ type Ports struct {
 // are the defaults of Temporal itself.
 var preferred = Ports{NATS: 4222, Temporal: 7233, History: 7234, Matching: 7235, Worker: 7239}
 
-// named lists the ports in a fixed order.
-func (p *Ports) named() []namedPort {
-	return []namedPort{
-		{"nats", &p.NATS}, {"temporal", &p.Temporal}, {"temporal history", &p.History},
-		{"temporal matching", &p.Matching}, {"temporal worker", &p.Worker},
-	}
-}
-
 type namedPort struct {
 	purpose string
 	port    *int
 }
+
+func (p *Ports) ofNATS() []namedPort { return []namedPort{{"nats", &p.NATS}} }
+
+func (p *Ports) ofTemporal() []namedPort {
+	return []namedPort{
+		{"temporal", &p.Temporal}, {"temporal history", &p.History},
+		{"temporal matching", &p.Matching}, {"temporal worker", &p.Worker},
+	}
+}
+
+func (p *Ports) named() []namedPort { return append(p.ofNATS(), p.ofTemporal()...) }
 
 // PortChoice says how the ports of a new directory are chosen.
 type PortChoice int
@@ -56,8 +59,7 @@ const (
 	Random
 )
 
-// Ports reads the directory's ports, choosing them at the first start. Later starts check
-// that they are still free: [ErrPortInUse].
+// Ports reads the directory's ports, choosing them at the first start.
 func (d *Dir) Ports(choice PortChoice) (Ports, error) {
 	path := d.join(portsFile)
 	data, err := os.ReadFile(path)
@@ -71,7 +73,7 @@ func (d *Dir) Ports(choice PortChoice) (Ports, error) {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return Ports{}, fmt.Errorf("%w: %s: %w; delete it to choose ports anew", ErrDamaged, path, err)
 	}
-	return p, p.check(path)
+	return p, nil
 }
 
 func (d *Dir) choosePorts(choice PortChoice) (Ports, error) {
@@ -95,9 +97,15 @@ func (d *Dir) choosePorts(choice PortChoice) (Ports, error) {
 	return p, writeFile(d.join(portsFile), append(data, '\n'))
 }
 
-func (p *Ports) check(path string) error {
-	for _, n := range p.named() {
-		hint := "stop it, or edit " + path + " while no replica runs"
+// CheckNATS tells whether the broker's port is still free: [ErrPortInUse].
+func (d *Dir) CheckNATS(p Ports) error { return d.check(p.ofNATS()) }
+
+// CheckTemporal tells whether Temporal's ports are still free: [ErrPortInUse].
+func (d *Dir) CheckTemporal(p Ports) error { return d.check(p.ofTemporal()) }
+
+func (d *Dir) check(ports []namedPort) error {
+	hint := "stop it, or choose another port in " + d.join(portsFile) + " while no replica runs"
+	for _, n := range ports {
 		if err := CheckPort(n.purpose, net.JoinHostPort(Loopback, strconv.Itoa(*n.port)), hint); err != nil {
 			return err
 		}

@@ -57,7 +57,10 @@ func TestKeptPortInUseIsNamedWithItsHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = d.Ports(Random)
+	if err := d.CheckNATS(p); err != nil {
+		t.Errorf("the broker's port is free: %v", err)
+	}
+	err = d.CheckTemporal(p)
 	var inUse *PortInUseError
 	if !errors.As(err, &inUse) || inUse.Addr != addr || inUse.Purpose != "temporal matching" || !errors.Is(err, ErrPortInUse) {
 		t.Fatalf("got %v, want PortInUseError of %s", err, addr)

@@ -82,6 +82,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{ns: ns, admin: o.AdminToken}
 	if err := s.awaitReady(ctx, log); err != nil {
 		ns.Shutdown()
+		ns.WaitForShutdown()
 		return nil, err
 	}
 	return s, nil

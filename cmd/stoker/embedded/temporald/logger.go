@@ -19,7 +19,7 @@ type bridge struct {
 	slog     *slog.Logger
 	building *atomic.Bool // while the server is put together, all in guard's goroutine
 	quiet    *atomic.Bool // while stopping, when everything loses its connection
-	failed   chan string  // holds the first fatal message
+	failed   chan error   // holds the first fatal message
 }
 
 // fatal is what building the server panics with.
@@ -31,7 +31,7 @@ var (
 )
 
 func newBridge(l *slog.Logger) *bridge {
-	return &bridge{slog: l, building: new(atomic.Bool), quiet: new(atomic.Bool), failed: make(chan string, 1)}
+	return &bridge{slog: l, building: new(atomic.Bool), quiet: new(atomic.Bool), failed: make(chan error, 1)}
 }
 
 // With returns a logger that adds tags to every line.
@@ -68,7 +68,7 @@ func (b *bridge) Fatal(msg string, tags ...tag.Tag) {
 	}
 	b.write(slog.LevelError, msg, tags)
 	select {
-	case b.failed <- text:
+	case b.failed <- errors.New(text):
 	default: // the first one is the cause
 	}
 	runtime.Goexit()
@@ -103,8 +103,8 @@ func (b *bridge) guard(build, start func() error) error {
 		err = start()
 	}
 	select {
-	case msg := <-b.failed:
-		return fmt.Errorf("%w: %s", ErrStart, msg)
+	case cause := <-b.failed:
+		return fmt.Errorf("%w: %w", ErrStart, cause)
 	default:
 	}
 	if err != nil {

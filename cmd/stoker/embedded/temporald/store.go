@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"go.temporal.io/server/common/config"
@@ -38,12 +39,18 @@ var opened atomic.Int64
 // the last commits; FULL would fsync every one of them.
 func sqlConfig(path string) *config.SQL {
 	return &config.SQL{
-		PluginName: sqliteplugin.PluginName, DatabaseName: path, MaxConns: 1, MaxIdleConns: 1,
+		PluginName: sqliteplugin.PluginName, DatabaseName: uriPath(path), MaxConns: 1, MaxIdleConns: 1,
 		ConnectAttributes: map[string]string{
 			"mode": "rwc", "journal_mode": "wal", "synchronous": "1", "busy_timeout": "5000",
 			"stoker_start": strconv.FormatInt(opened.Add(1), 10), // an unknown pragma does nothing
 		},
 	}
+}
+
+// uriPath escapes what SQLite would read as something else in a file: URI; Temporal's plugin
+// puts the name in as it is.
+func uriPath(path string) string {
+	return strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
 }
 
 // prepareStore makes or checks the file and its namespace before the server opens it.
@@ -89,7 +96,7 @@ func createStore(ctx context.Context, path string) error {
 
 func createSchema(ctx context.Context, path string) (err error) {
 	// No journal and no fsync per statement: the file counts only once it is renamed.
-	db, err := sql.Open(driver, "file:"+path+"?mode=rwc&_pragma=synchronous=0&_pragma=journal_mode=memory")
+	db, err := sql.Open(driver, "file:"+uriPath(path)+"?mode=rwc&_pragma=synchronous=0&_pragma=journal_mode=memory")
 	if err != nil {
 		return err
 	}
@@ -123,7 +130,7 @@ func checkStore(ctx context.Context, path string, size int64) error {
 	if err := errors.Join(ctx.Err(), checkStamp(path)); err != nil {
 		return err
 	}
-	db, err := sql.Open(driver, "file:"+path+"?mode=rw&_pragma=busy_timeout=5000")
+	db, err := sql.Open(driver, "file:"+uriPath(path)+"?mode=rw&_pragma=busy_timeout=5000")
 	if err != nil {
 		return corrupt(path, err)
 	}

@@ -107,8 +107,8 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
-		case fatal := <-s.log.failed:
-			return fmt.Errorf("%w: %s", ErrStart, fatal)
+		case cause := <-s.log.failed:
+			return fmt.Errorf("%w: %w", ErrStart, cause)
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %s does not answer: %w", ErrStart, s.address, err)
 		}
@@ -125,9 +125,9 @@ func (s *Server) Dial(ctx context.Context) (client.Client, error) {
 // Address is the frontend's host:port.
 func (s *Server) Address() string { return s.address }
 
-// Failed receives one message if a service gives up while running; the platform should then
+// Failed receives one error if a service gives up while running; the platform should then
 // end, since Temporal does not restart a service by itself.
-func (s *Server) Failed() <-chan string { return s.log.failed }
+func (s *Server) Failed() <-chan error { return s.log.failed }
 
 // stopTimeout bounds the stop after a failed start.
 const stopTimeout = 5 * time.Second

@@ -266,6 +266,22 @@ func TestAHalfMadeFileIsMadeAnew(t *testing.T) {
 	stop(t, start(t, o))
 }
 
+func TestAPathThatLooksLikeAURI(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "50%25 of #1? yes&no=1")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(t, dir)
+	stop(t, start(t, o))
+	if err := checkStore(t.Context(), o.DB, 0); err != nil {
+		t.Error(err)
+	}
+	files, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil || len(files) != 1 {
+		t.Errorf("files elsewhere: %v, %v", files, err)
+	}
+}
+
 // Deleting the file is the documented way out, also inside one process.
 func TestADeletedFileIsRebuilt(t *testing.T) {
 	o := testOptions(t, t.TempDir())
