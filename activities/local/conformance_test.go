@@ -1,0 +1,177 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/nvml"
+	"stoker.dev/stoker/activities/providertest"
+	"stoker.dev/stoker/functions"
+)
+
+// TestConformance runs the suite in both ways a tree is found.
+func TestConformance(t *testing.T) {
+	t.Run("Scan", func(t *testing.T) { conformance(t, true) })
+	if c := findCgroups(slog.New(slog.DiscardHandler)); c == nil {
+		t.Log("not run with cgroups: none can be made here")
+		return
+	}
+	t.Run("Cgroup", func(t *testing.T) { conformance(t, false) })
+}
+
+func conformance(t *testing.T, noCgroup bool) {
+	providertest.Run(t, func(t *testing.T) *providertest.Harness {
+		gpus := &testGPUs{GPUs: SimulatedGPUs(3), foreign: map[string]bool{}}
+		o := options(t)
+		o.GPUs, o.NoCgroup = gpus, noCgroup
+		l := open(t, o)
+		return &providertest.Harness{
+			Provider: l,
+			Runtime:  behave,
+			Restart: func(t *testing.T) activities.Provider {
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				l = open(t, o)
+				return l
+			},
+			Processes: living,
+			Hold:      func(device, _ string) { gpus.hold(device) },
+			Settled:   func(t *testing.T) { settled(t, l) },
+		}
+	})
+}
+
+// options are a provider over an empty directory whose agent is this test binary.
+func options(t *testing.T) Options {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{Dir: filepath.Join(t.TempDir(), "replicas"), AgentBinary: self, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// open opens a provider that kills what it runs when the test ends.
+func open(t *testing.T, o Options) *Local {
+	t.Helper()
+	l, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, s := range l.board.List() {
+			l.Stop(context.Background(), s.ID, 0) // fails on one that a later provider took over
+		}
+		for _, s := range l.board.List() {
+			r, err := l.take(s.ID, false)
+			if err == nil {
+				rec := r.rec
+				r.mu.Unlock()
+				l.clear(rec, func(left []member) { t.Logf("%s still has %v", s.ID, left) })
+			}
+		}
+		l.Close()
+	})
+	return l
+}
+
+// behave makes a real process of each behaviour.
+func behave(b providertest.Behaviour) functions.Runtime {
+	script := fmt.Sprintf("for i in $(seq %d); do echo line $i; done; ", providertest.OutputLines)
+	var env []functions.EnvVar
+	switch b {
+	case providertest.Serves:
+		script += "exec sleep 1000"
+	case providertest.Crashes:
+		script += fmt.Sprintf("exit %d", providertest.CrashCode)
+	case providertest.Deaf:
+		script += "trap '' TERM; sleep 1000"
+		env = []functions.EnvVar{{Name: deafAgent, Value: "1"}}
+	case providertest.Daemonizes: // one leaves the session, one its parent too
+		script = "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & wait' &) ; " + script + "exec sleep 1000"
+	}
+	return functions.Runtime{Local: &functions.Local{Command: []string{"sh"}, Args: []string{"-c", script}}, Env: env}
+}
+
+// living lists the processes that carry a replica's marker.
+func living(t *testing.T, id string) []int {
+	t.Helper()
+	procs, _, err := openProcesses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := procs.fs.AllProcs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []int
+	for _, p := range all {
+		if s, err := p.Stat(); err == nil && !dead(s) && marked(p, MarkerVar+"="+id) {
+			out = append(out, p.PID)
+		}
+	}
+	return out
+}
+
+// settled looks for zombies, credentials and cgroups that are left.
+func settled(t *testing.T, l *Local) {
+	t.Helper()
+	all, err := l.procs.fs.AllProcs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		if s, err := p.Stat(); err == nil && s.PPID == l.procs.self && dead(s) {
+			t.Errorf("process %d (%s) was not reaped", s.PID, s.Comm)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(l.o.Dir, "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := []string{runFile, serverLog, agentLog}
+	for _, f := range files {
+		if !slices.Contains(kept, filepath.Base(f)) {
+			t.Errorf("%s is left behind", f)
+		}
+	}
+	if l.cgroups != nil {
+		left, err := filepath.Glob(filepath.Join(l.cgroups.base, cgroupPrefix+"conformance-*"))
+		if err != nil || len(left) > 0 {
+			t.Errorf("cgroups are left behind: %v, %v", left, err)
+		}
+	}
+}
+
+// testGPUs are simulated ones that somebody else can hold.
+type testGPUs struct {
+	GPUs
+	mu      sync.Mutex
+	foreign map[string]bool
+}
+
+func (g *testGPUs) hold(device string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.foreign[device] = true
+}
+
+func (g *testGPUs) Devices(ctx context.Context) ([]nvml.Device, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all, err := g.GPUs.Devices(ctx)
+	for i := range all {
+		if g.foreign[all[i].UUID] {
+			all[i].Processes = []nvml.Process{{PID: os.Getpid(), Name: "local.test", Memory: 1 << 30}}
+		}
+	}
+	return all, err
+}
