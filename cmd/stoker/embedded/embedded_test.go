@@ -29,7 +29,7 @@ import (
 )
 
 // patience bounds every wait of these tests; none should come near it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 var attributes = map[string]enumspb.IndexedValueType{
 	workflows.AttrNamespace: enumspb.INDEXED_VALUE_TYPE_KEYWORD,

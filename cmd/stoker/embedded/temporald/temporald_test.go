@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait of these tests; none should come near it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 const testNamespace = "default"
 
