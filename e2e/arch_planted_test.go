@@ -42,6 +42,7 @@ var plantedTrees = []planted{
 	{"imports go one way", map[string]string{"x.go": "package stoker\n"}, "the root holds no Go package"},
 	{"outside libraries have one home", map[string]string{"cmd/stoker/x.go": "package main\n\nimport _ \"github.com/nats-io/nats.go\"\n"}, "only place that knows NATS"},
 	{"outside libraries have one home", map[string]string{"cmd/stoker/x.go": "package main\n\nimport _ \"k8s.io/client-go/rest\"\n"}, "a Pod is one provider's idea"},
+	{"what serves tests stays in tests", map[string]string{"cmd/stoker/x.go": "package main\n\nimport _ \"stoker.dev/stoker/events/eventstest\"\n"}, "serves tests"},
 	{"pure packages import no outside world", map[string]string{"scale/x.go": body(`_ "os/exec"`, "")}, "no os/exec"},
 	{"pure packages import no outside world", map[string]string{"functions/x.go": "package functions\n\nimport _ \"math/rand/v2\"\n"}, "no math/rand/v2"},
 	{"pure packages import no outside world", map[string]string{"scale/x.go": body(`_ "github.com/google/uuid"`, "")}, "not among the text libraries"},

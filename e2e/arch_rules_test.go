@@ -71,6 +71,22 @@ func checkHomes(t tree) []string {
 	return found
 }
 
+// checkTestSupport keeps packages whose name ends in "test" (eventstest, providertest) out of the programs.
+func checkTestSupport(t tree) []string {
+	var found []string
+	for _, f := range t.files {
+		if f.isTest() || strings.HasSuffix(f.dir(), "test") {
+			continue
+		}
+		for _, spec := range f.ast.Imports {
+			if name := importPath(spec); within(name, modulePath) && strings.HasSuffix(name, "test") {
+				found = append(found, t.at(spec, "%s serves tests, and this file is none", name))
+			}
+		}
+	}
+	return found
+}
+
 // pure lists the product files of the pure packages.
 func (t tree) pure() []source {
 	return slices.DeleteFunc(slices.Clone(t.files), func(f source) bool {

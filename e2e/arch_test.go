@@ -49,7 +49,7 @@ type home struct {
 
 var homes = []home{
 	{"github.com/nats-io/nats.go", []string{"events", "cmd/stoker/embedded"}, "events/ is the only place that knows NATS"},
-	{"github.com/nats-io/nats-server", []string{"cmd/stoker/embedded"}, "only the embedded default runs servers"},
+	{"github.com/nats-io/nats-server", []string{"cmd/stoker/embedded", "events/eventstest"}, "only the embedded default and the tests run servers"},
 	{"go.temporal.io/server", []string{"cmd/stoker/embedded"}, "only the embedded default runs servers"},
 	{"go.temporal.io/sdk", []string{"activities", "workflows", "cmd/stoker"}, "everything else must work without Temporal"},
 	{"k8s.io/client-go", []string{"activities/kubernetes"}, "a Pod is one provider's idea"},
@@ -73,6 +73,7 @@ type rule struct {
 var rules = []rule{
 	{"imports go one way", checkDirections},
 	{"outside libraries have one home", checkHomes},
+	{"what serves tests stays in tests", checkTestSupport},
 	{"pure packages import no outside world", checkPureImports},
 	{"pure packages use no clock, goroutine, channel or output", checkPureCode},
 	{"one package doc per package", checkPackageDocs},
