@@ -42,8 +42,8 @@ func Decode(h Header, data []byte) (Event, error) {
 	var found required
 	for key, values := range h {
 		name := strings.ToLower(key)
-		if len(values) == 0 {
-			continue
+		if _, twice := h[name]; len(values) == 0 || twice && name != key {
+			continue // of two spellings, the one the specification has counts
 		}
 		if name == "content-type" {
 			content = values[0]
