@@ -51,6 +51,7 @@ func newRoot(s *streams) *cobra.Command {
 	a.config = loaded
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return err }
 	a.flags(root)
+	root.AddGroup(groups()...)
 	root.AddCommand(a.commands()...)
 	return root
 }

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/functions"
+)
+
+// manifestExt are the files `apply -f DIR` reads.
+var manifestExt = []string{".yaml", ".yml", ".json"}
+
+func (a *app) applyCommand() *cobra.Command {
+	var files []string
+	var dryRun bool
+	var out format
+	c := &cobra.Command{
+		Use:   "apply -f FILE",
+		Short: "Deploy functions from manifests",
+		Long: `Deploy the functions in manifests: created, configured or unchanged.
+
+FILE is YAML or JSON with one or more documents, a directory of such files, or - for
+standard input. All of them are checked before the first is deployed. A changed runtime,
+placement or resources makes a new revision, which takes over without dropping a request.`,
+		Example: "  stoker apply -f tinylm.yaml\n  stoker apply --dry-run -f deploy/examples",
+		Args:    exactly(0, "none beside -f FILE"),
+		RunE:    func(c *cobra.Command, _ []string) error { return a.apply(c, files, dryRun, out) },
+	}
+	c.Flags().StringArrayVarP(&files, "filename", "f", nil, "manifest file, directory, or - (may be repeated)")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "check and say what would happen, deploy nothing")
+	out.bind(c)
+	return c
+}
+
+func (a *app) apply(c *cobra.Command, files []string, dryRun bool, out format) error {
+	if len(files) == 0 {
+		return usageError{errors.New("which manifest? give -f FILE, -f DIRECTORY or -f -")}
+	}
+	sources, err := a.manifests(files)
+	if err != nil {
+		return err
+	}
+	cl, _, err := a.client()
+	if err != nil {
+		return err
+	}
+	var all []api.Applied
+	for _, s := range sources {
+		applied, err := cl.Apply(c.Context(), s.name, s.data, dryRun)
+		if err != nil {
+			return err
+		}
+		all = append(all, applied...)
+	}
+	return out.print(a.out, all, func(w io.Writer) error { return sayApplied(w, all, dryRun) })
+}
+
+func sayApplied(w io.Writer, all []api.Applied, dryRun bool) error {
+	suffix := ""
+	if dryRun {
+		suffix = " (dry run)"
+	}
+	for _, x := range all {
+		rolls := ""
+		if x.Rolls && x.Action == "configured" {
+			rolls = ", new revision takes over"
+		}
+		fmt.Fprintf(w, "function %s %s, revision %s%s%s\n", x.Key, x.Action, x.Revision, rolls, suffix)
+	}
+	return nil
+}
+
+// source is the text of one manifest file.
+type source struct {
+	name string
+	data []byte
+}
+
+// manifests reads and checks all files, so that a mistake in the last one deploys nothing.
+func (a *app) manifests(files []string) ([]source, error) {
+	var out []source
+	for _, f := range files {
+		s, err := a.read(f)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s...)
+	}
+	var problems []error
+	for _, s := range out {
+		_, err := functions.Parse(s.name, s.data)
+		problems = append(problems, err)
+	}
+	return out, errors.Join(problems...)
+}
+
+func (a *app) read(file string) ([]source, error) {
+	if file == "-" {
+		data, err := io.ReadAll(a.in)
+		return []source{{"standard input", data}}, err
+	}
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such file or directory", file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		data, err := os.ReadFile(file)
+		return []source{{file, data}}, err
+	}
+	return readDir(file)
+}
+
+func readDir(dir string) ([]source, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []source
+	for _, e := range entries {
+		if e.IsDir() || !slices.Contains(manifestExt, filepath.Ext(e.Name())) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, source{path, data})
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: no .yaml, .yml or .json file in it", dir)
+	}
+	return out, nil
+}
+
+func (a *app) deleteCommand() *cobra.Command {
+	var files []string
+	c := &cobra.Command{
+		Use:   "delete NAME... | -f FILE",
+		Short: "Delete functions: what is in flight finishes, what waits ends with a record",
+		RunE: func(c *cobra.Command, args []string) error {
+			keys, err := a.keysOf(args, files)
+			if err != nil {
+				return err
+			}
+			cl, _, err := a.client()
+			if err != nil {
+				return err
+			}
+			for _, k := range keys {
+				if err := cl.Delete(c.Context(), k); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.out, "function %s is being deleted\n", k)
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeFunctions,
+	}
+	c.Flags().StringArrayVarP(&files, "filename", "f", nil, "delete the functions of these manifests")
+	return c
+}
+
+func (a *app) keysOf(args, files []string) ([]functions.Key, error) {
+	var out []functions.Key
+	for _, arg := range args {
+		k, err := a.key(arg)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, k)
+	}
+	sources, err := a.manifests(files)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sources {
+		fs, err := functions.Parse(s.name, s.data)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range fs {
+			out = append(out, f.Key())
+		}
+	}
+	if len(out) == 0 {
+		return nil, usageError{errors.New("which function? give its NAME or -f FILE")}
+	}
+	return out, nil
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of manifests, for editors and CI",
+		Args:  exactly(0, "none"),
+		RunE: func(*cobra.Command, []string) error {
+			data, err := functions.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = a.out.Write(append(data, '\n'))
+			return err
+		},
+	}
+}

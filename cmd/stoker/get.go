@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/functions"
+)
+
+func (a *app) getCommand() *cobra.Command {
+	var out format
+	var all bool
+	c := &cobra.Command{
+		Use:   "get [NAME]",
+		Short: "List functions, or show one with its manifest (-o yaml)",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, _, err := a.client()
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				return a.getOne(c, cl, args[0], out)
+			}
+			ns := a.namespace
+			if all {
+				ns = ""
+			}
+			fns, err := cl.List(c.Context(), ns)
+			if err != nil {
+				return err
+			}
+			return out.print(a.out, fns, func(w io.Writer) error { return a.list(w, fns) })
+		},
+		ValidArgsFunction: a.completeFunctions,
+	}
+	c.Flags().BoolVarP(&all, "all-namespaces", "A", false, "functions of every namespace")
+	out.bind(c)
+	return c
+}
+
+func (a *app) getOne(c *cobra.Command, cl *api.Client, name string, out format) error {
+	k, err := a.key(name)
+	if err != nil {
+		return err
+	}
+	fn, err := cl.Get(c.Context(), k)
+	if err != nil {
+		return err
+	}
+	return out.print(a.out, fn, func(w io.Writer) error { return a.list(w, []api.Function{fn}) })
+}
+
+func (a *app) list(w io.Writer, fns []api.Function) error {
+	if len(fns) == 0 {
+		fmt.Fprintln(a.err, "no functions here; `stoker apply -f FILE` deploys one")
+		return nil
+	}
+	now := time.Now()
+	rows := make([][]string, len(fns))
+	for i, f := range fns {
+		rows[i] = []string{
+			f.Key.Namespace, f.Key.Name, string(f.Phase), fmt.Sprintf("%d/%d", f.Ready, f.Target), strconv.Itoa(waiting(f)),
+			strconv.Itoa(f.InFlight), strconv.Itoa(f.GPUs * (f.Ready + f.Starting + f.Draining + f.Silent)), dash(string(f.Last.Reason)), f.Revision, age(f.Applied, now),
+		}
+	}
+	return table(w, "NAMESPACE NAME PHASE READY WAITING IN-FLIGHT GPUS REASON REVISION AGE", rows)
+}
+
+func waiting(f api.Function) int {
+	n := 0
+	for _, c := range functions.Classes() {
+		n += f.Pending[c]
+	}
+	return n
+}
+
+// completeFunctions completes names from the running platform.
+func (a *app) completeFunctions(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cl, _, err := a.client()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	fns, err := cl.List(c.Context(), a.namespace)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, f := range fns {
+		names = append(names, f.Key.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var out format
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the platform: addresses, GPUs, who holds them",
+		Args:  exactly(0, "none"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, s, err := a.client()
+			if err != nil {
+				return err
+			}
+			p, err := cl.Platform(c.Context())
+			if err != nil {
+				return err
+			}
+			return out.print(a.out, p, func(w io.Writer) error {
+				fmt.Fprintf(w, "stoker %s, up %s, pid %d\nHTTP %s  NATS %s  Temporal %s\n", p.Version, age(p.Started, time.Now()), s.PID, p.HTTP, p.NATS, p.Temporal)
+				fmt.Fprintf(w, "%d functions, provider %s, %d of %d GPUs free\n", p.Functions, p.Provider, p.Free, p.Capacity)
+				for _, h := range p.Holders {
+					fmt.Fprintf(w, "  %d GPU(s) held by %s\n", h.GPUs, h.Who)
+				}
+				return nil
+			})
+		},
+	}
+	out.bind(c)
+	return c
+}
