@@ -200,8 +200,7 @@ func (d *decoder) unknown(parent, key *yaml.Node, at place, known []string) {
 	if homes := homesOf(key.Value); hint == "" && len(homes) > 0 {
 		hint = "there is " + listWords(homes)
 	}
-	name := shorten(key.Value)
-	d.fail(key, FieldError{Path: at.field(name).path, Err: ErrUnknownField, Allowed: listWords(known), Hint: hint})
+	d.fail(key, FieldError{Path: at.field(key.Value).path, Err: ErrUnknownField, Allowed: listWords(known), Hint: hint})
 }
 
 func hasKey(n *yaml.Node, name string) bool {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -39,9 +41,15 @@ type place struct {
 	kind string // spec.runtime.env[].name
 }
 
+// field is the place of a field, which need not be one that exists.
 func (p place) field(name string) place {
+	if !plainName.MatchString(name) {
+		name = strconv.Quote(shorten(name))
+	}
 	return place{joinPath(p.path, name), joinPath(p.kind, name)}
 }
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // entry is the place of one entry of a list.
 func (p place) entry(i int) place { return place{fmt.Sprintf("%s[%d]", p.path, i), p.kind + "[]"} }
@@ -97,7 +105,7 @@ func walk(v reflect.Value, at place, visit func(reflect.Value, place)) {
 func homesOf(name string) []string {
 	var homes []string
 	walkType(reflect.TypeFor[Function](), "", func(_ reflect.Type, path string) {
-		if path == joinPath(parentPath(path), name) {
+		if path != "" && path == joinPath(parentPath(path), name) {
 			homes = append(homes, path)
 		}
 	})

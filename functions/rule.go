@@ -122,11 +122,16 @@ func name(path string) rule {
 	return r
 }
 
+// freeText is any text that a process can be given: at most maxBytes, without NUL.
+func freeText(path string, maxBytes int) rule {
+	return text(path, anyTextPattern, maxBytes, fmt.Sprintf("text of at most %d KiB without NUL", maxBytes>>10))
+}
+
 // entries is a list or map of at most n entries.
-func entries(path string, n int, allowed string) rule {
+func entries(path string, n int, of string) rule {
 	return rule{
 		path:    path,
-		allowed: allowed,
+		allowed: fmt.Sprintf("at most %d %s", n, of),
 		fits:    func(v reflect.Value) bool { return v.Len() <= n },
 		bounds:  bounds{maxEntries: n},
 	}
