@@ -122,7 +122,7 @@ func (s *sse) data(data string) error {
 	case s.event == "error":
 		return noResult{streamError(data)}
 	}
-	_, err := io.WriteString(s.w, chunkText(data))
+	_, err := io.WriteString(s.w, api.ChunkText([]byte("data: "+data)))
 	return err
 }
 
@@ -133,29 +133,6 @@ func streamError(data string) error {
 		return wrapped.Error
 	}
 	return errors.New(data)
-}
-
-// chunkText is the text in an OpenAI chunk, or the data itself where it is something else.
-func chunkText(data string) string {
-	var c struct {
-		Choices []struct {
-			Text  *string
-			Delta *struct{ Content string }
-		}
-	}
-	if json.Unmarshal([]byte(data), &c) != nil || c.Choices == nil {
-		return data + "\n"
-	}
-	var b strings.Builder
-	for _, x := range c.Choices {
-		if x.Text != nil {
-			b.WriteString(*x.Text)
-		}
-		if x.Delta != nil {
-			b.WriteString(x.Delta.Content)
-		}
-	}
-	return b.String()
 }
 
 func (a *app) resultCommand() *cobra.Command {

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/local"
 	"stoker.dev/stoker/activities/nvml"
+	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/binaries"
 	"stoker.dev/stoker/cmd/stoker/embedded"
 	"stoker.dev/stoker/cmd/stoker/embedded/token"
@@ -25,6 +28,10 @@ const defaultSlots = 1
 
 // startProvider makes the world replicas run in.
 func (p *Platform) startProvider(ctx context.Context) error {
+	if p.Config.Provider == "simulated" {
+		p.provider = simulated.New(p.world())
+		return nil
+	}
 	agent := p.Config.Agent
 	if agent == "" {
 		found, err := binaries.Find(ctx, agentName, p.Progress)
@@ -47,6 +54,36 @@ func (p *Platform) startProvider(ctx context.Context) error {
 	p.provider = l
 	p.onClose(func(context.Context) error { return l.Close() })
 	return nil
+}
+
+// world is what the simulated provider runs replicas in: they say over the broker how they are,
+// as agents do, and serve nothing.
+func (p *Platform) world() *simulated.World {
+	var keys sync.Map // replica ID → functions.Key
+	o := p.Simulated
+	if o.GPUs == 0 {
+		o.GPUs = p.Config.GPUs
+	}
+	started := o.OnStart
+	o.OnStart = func(r activities.ReplicaSpec) {
+		if started != nil {
+			started(r)
+		}
+		keys.Store(r.ID, r.Key)
+	}
+	o.Beat = func(h events.Heartbeat) {
+		k, ok := keys.Load(h.Replica)
+		if !ok {
+			return
+		}
+		if err := p.bus.Beat(k.(functions.Key), h); err != nil {
+			p.Log.Debug("simulated heartbeat not sent", "replica", h.Replica, "error", err)
+		}
+		if h.Phase == events.PhaseExited {
+			keys.Delete(h.Replica)
+		}
+	}
+	return simulated.NewWorld(o)
 }
 
 // gpus are the driver's, or simulated ones: as many as asked for, or one where there is no

@@ -17,6 +17,7 @@ import (
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/capacity"
+	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/config"
 	"stoker.dev/stoker/cmd/stoker/controller"
@@ -45,6 +46,8 @@ type Options struct {
 	Version  string
 	Log      *slog.Logger
 	Progress io.Writer // where building a helper shows
+	// Simulated shapes the simulated provider's world; its Beat is the platform's own.
+	Simulated simulated.Options
 }
 
 // Platform is a running platform.

@@ -1,0 +1,114 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+)
+
+// prompts begin sentences of the kind the model was trained on.
+var prompts = []string{"The stoker ", "A furnace ", "The ship ", "Every GPU ", "The engine ", "A replica "}
+
+// maxTokens is the length of an answer, in characters.
+const maxTokens = 60
+
+// burst publishes the events, waits for all their records, and meanwhile asks for one answer
+// that streams.
+func (r *run) burst(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	sent := time.Now()
+	ids, err := r.publish(ctx)
+	if err != nil {
+		return err
+	}
+	var answered atomic.Int64
+	var wg sync.WaitGroup
+	for _, id := range ids {
+		wg.Go(func() {
+			rec, err := r.bus.WatchRecord(ctx, r.key, id, source)
+			if err == nil && rec.Status == events.StatusOK {
+				answered.Add(1)
+			}
+		})
+	}
+	fn, err := r.until(ctx, func(f api.Function) bool { return f.ColdStart != nil })
+	if err != nil {
+		return fmt.Errorf("no replica became ready: %w", err)
+	}
+	r.receipt(fn, sent)
+	if err := r.stream(ctx); err != nil {
+		return err
+	}
+	if _, err := r.until(ctx, func(api.Function) bool { return int(answered.Load()) == len(ids) }); err != nil {
+		return fmt.Errorf("%d of %d answered: %w", answered.Load(), len(ids), err)
+	}
+	wg.Wait()
+	r.report.RequestsAnswered += int(answered.Load())
+	r.say("     %d of %d events answered in %.1f s", answered.Load(), len(ids), time.Since(sent).Seconds())
+	return nil
+}
+
+// source is the CloudEvents source of the burst.
+const source = "stoker-demo"
+
+func (r *run) publish(ctx context.Context) ([]string, error) {
+	var ids []string
+	for i := range r.Requests {
+		body, err := json.Marshal(map[string]any{"prompt": prompts[i%len(prompts)], "max_tokens": maxTokens, "seed": i})
+		if err != nil {
+			return nil, err
+		}
+		e := events.Event{
+			ID: uuid.NewString(), Source: source, Type: "com.example.prompt.v1", Time: time.Now(),
+			DataContentType: "application/json", Data: body,
+		}
+		if _, err := r.bus.Publish(ctx, e, r.key, functions.Standard); err != nil {
+			return nil, fmt.Errorf("publish event %d: %w", i, err)
+		}
+		ids = append(ids, e.ID)
+		r.report.RequestsSent++
+	}
+	return ids, nil
+}
+
+// receipt reads what the first cold start took. The lease's commit and the publish are on one
+// machine, so their wall clocks are one.
+func (r *run) receipt(fn api.Function, sent time.Time) {
+	r.report.Receipt, r.report.ColdStartMS = *fn.ColdStart, fn.ColdStart.TotalMS
+	for _, x := range fn.Replicas {
+		if x.ID == fn.ColdStart.Replica && !x.Receipt.Reserved.IsZero() {
+			r.report.EventToStartMS = float64(x.Receipt.Reserved.Sub(sent)) / float64(time.Millisecond)
+		}
+	}
+}
+
+// stream asks for one answer in pieces and prints it as it comes.
+func (r *run) stream(ctx context.Context) error {
+	body := fmt.Appendf(nil, `{"prompt":"The stoker ","max_tokens":%d,"stream":true,"seed":7}`, 2*maxTokens)
+	fmt.Fprint(r.Progress, "     streaming: The stoker ")
+	r.report.RequestsSent++
+	_, err := r.client.Invoke(ctx, api.Call{Key: r.key, Body: body, ContentType: "application/json", Stream: true}, func(line []byte) error {
+		if text := api.ChunkText(line); text != "" {
+			r.report.Streamed += text
+			r.report.StreamChunks++
+			fmt.Fprint(r.Progress, text)
+		}
+		return nil
+	})
+	fmt.Fprintln(r.Progress)
+	if err != nil {
+		return fmt.Errorf("stream an answer: %w", err)
+	}
+	r.report.RequestsAnswered++
+	return nil
+}
