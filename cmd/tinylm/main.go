@@ -6,18 +6,17 @@
 //	tinylm train --out ./model            train on the built-in text, with checkpoints
 //	tinylm train --out ./model --resume auto   go on from the newest checkpoint
 //	tinylm serve --checkpoint ./model --port 8000
-//	tinylm sample --checkpoint ./model --prompt 'user: What is a GPU?
-//	stoker:'
+//	tinylm sample --checkpoint ./model --prompt 'The stoker'
 //
 // # Training
 //
 // Progress is a line per second (package progress); other lines begin with
 // another word:
 //
-//	started step=0 steps=3000 vocab=53 uniform_loss=3.9703
-//	progress step=120 steps=3000 loss=2.0193 percent=4.0 eta_s=13.2
+//	started step=0 steps=2800 vocab=53 uniform_loss=3.9703
+//	progress step=112 steps=2800 loss=2.0193 percent=4.0 eta_s=19.2
 //	checkpoint step=500 dir=model/step-000000000500
-//	done step=3000 steps=3000 loss_first=3.9712 loss_last=0.2390 seconds=17.3
+//	done step=2800 steps=2800 loss_first=3.9712 loss_last=0.0691 seconds=20.3
 //
 // The loss is the training loss in nats per character; a model that knows nothing
 // has the logarithm of the number of different characters. The model is small and

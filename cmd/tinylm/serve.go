@@ -91,7 +91,7 @@ func (f serveFlags) options() openai.Options {
 }
 
 // chatPrompt words a question as the training text does.
-func chatPrompt(message string) string { return "user: " + message + "\nstoker:" }
+func chatPrompt(message string) string { return "user: " + message + "\nstoker: " }
 
 // serve listens at once, so that /health can say "loading", loads the model beside
 // it, and drains when ctx is done.

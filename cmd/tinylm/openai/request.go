@@ -26,7 +26,7 @@ const (
 	maxTemperature = 2
 	// defaultTemperature is below OpenAI's 1: so small a model is soon lost when it
 	// does not take its better guesses.
-	defaultTemperature = 0.3
+	defaultTemperature = 0.2
 )
 
 // common holds the parameters that both endpoints take.
