@@ -16,7 +16,7 @@ func (t *turn) bound() {
 		return
 	}
 	t.watch(max(t.demand, spec.Min))
-	t.n = max(t.demand, t.held(), count(t.fresh, Silent)+count(t.old, Silent))
+	t.n = max(t.demand, t.held(), count(t.fresh, Silent))
 	t.n = clamp(t.n, spec.Min, spec.Max)
 }
 

@@ -17,11 +17,6 @@ type Device struct {
 	Missing bool   `json:"missing,omitempty"` // leased, and no longer in its node's inventory
 }
 
-// deviceKey names a device within the ledger.
-type deviceKey struct{ node, id string }
-
-func (d Device) key() deviceKey { return deviceKey{d.Node, d.ID} }
-
 func byNodeAndID(a, b Device) int {
 	return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID))
 }
@@ -50,7 +45,7 @@ func (l *Ledger) SetInventory(nodes []string, devices []Device, now time.Time) {
 // vanished while leased stays, sick and missing, until its lease ends. Of two devices with
 // one ID the first is taken.
 func (l *Ledger) SetDevices(node string, devices []Device, now time.Time) {
-	held := l.heldBy()
+	held := l.held()
 	next := make([]Device, 0, len(l.Devices)+len(devices))
 	for _, d := range devices {
 		d.Node, d.Missing = node, false
@@ -59,13 +54,13 @@ func (l *Ledger) SetDevices(node string, devices []Device, now time.Time) {
 	slices.SortStableFunc(next, byNodeAndID)
 	next = slices.CompactFunc(next, func(a, b Device) bool { return a.ID == b.ID })
 	mine := next
-	for _, d := range l.Devices {
+	for i, d := range l.Devices {
 		if d.Node != node {
 			next = append(next, d)
 			continue
 		}
 		_, known := slices.BinarySearchFunc(mine, d, byNodeAndID)
-		if _, leased := held[d.key()]; leased && !known {
+		if held[i] != nobody && !known {
 			d.Healthy, d.Missing = false, true
 			next = append(next, d)
 		}
@@ -169,11 +164,13 @@ func (l *Ledger) dropMissing() {
 	if !slices.ContainsFunc(l.Devices, func(d Device) bool { return d.Missing }) {
 		return
 	}
-	held := l.heldBy()
-	l.Devices = slices.DeleteFunc(slices.Clone(l.Devices), func(d Device) bool {
-		_, leased := held[d.key()]
-		return d.Missing && !leased
-	})
+	held, keep := l.held(), make([]Device, 0, len(l.Devices))
+	for i, d := range l.Devices {
+		if !d.Missing || held[i] != nobody {
+			keep = append(keep, d)
+		}
+	}
+	l.Devices = keep
 }
 
 func sortedSet(s []string) []string {

@@ -44,32 +44,26 @@ func (l Ledger) place(ask Ask) (node string, devices []string, err error) {
 
 // shelves groups the free devices an ask accepts by node and product.
 func (l Ledger) shelves(ask Ask) []shelf {
-	held := l.heldBy()
+	held := l.held()
 	var out []shelf
 	first := 0 // of the current node: devices are sorted by node
-	for _, d := range l.Devices {
+	for i, d := range l.Devices {
+		if held[i] != nobody || d.Foreign != "" || !l.sound(d) || !ask.accepts(d) {
+			continue
+		}
 		if len(out) > 0 && out[len(out)-1].node != d.Node {
 			first = len(out)
 		}
-		if !l.usable(d, held) || !ask.accepts(d) {
-			continue
-		}
-		i := slices.IndexFunc(out[first:], func(s shelf) bool { return s.node == d.Node && s.product == d.Product })
-		if i < 0 {
+		at := slices.IndexFunc(out[first:], func(s shelf) bool { return s.node == d.Node && s.product == d.Product })
+		if at < 0 {
 			out = append(out, shelf{node: d.Node, product: d.Product, rank: ask.preference(d.Product), memory: d.Memory})
-			i = len(out) - 1 - first
+			at = len(out) - 1 - first
 		}
-		s := &out[first+i]
+		s := &out[first+at]
 		s.free = append(s.free, d.ID)
 		s.memory = max(s.memory, d.Memory)
 	}
 	return out
-}
-
-// usable is whether a device can be given away.
-func (l Ledger) usable(d Device, held map[deviceKey]int) bool {
-	_, leased := held[d.key()]
-	return !leased && d.Foreign == "" && l.sound(d)
 }
 
 // sound is whether a device works and is in reach.

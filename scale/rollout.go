@@ -24,7 +24,10 @@ func (t *turn) roll() {
 
 // retire names the k replicas that lose least by going.
 func (t *turn) retire(replicas []Replica, k int) {
-	for _, r := range inOrderOfLeaving(replicas)[:clamp(k, 0, len(replicas))] {
+	if k <= 0 {
+		return
+	}
+	for _, r := range inOrderOfLeaving(replicas)[:min(k, len(replicas))] {
 		t.victims = append(t.victims, r.ID)
 	}
 }

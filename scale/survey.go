@@ -8,9 +8,7 @@ import (
 // survey sorts the observed replicas by what can be counted on. A replica that drains, or
 // was named a victim before, counts as gone already: a drain cannot be taken back.
 func (t *turn) survey() {
-	replicas := slices.Clone(t.obs.Replicas)
-	slices.SortStableFunc(replicas, func(a, b Replica) int { return cmp.Compare(a.ID, b.ID) })
-	for _, r := range replicas {
+	for _, r := range sortedByID(t.obs.Replicas) {
 		named := slices.Contains(t.s.Last.Victims, r.ID)
 		switch {
 		case r.Phase == Gone:
@@ -38,6 +36,17 @@ func (t *turn) survey() {
 	if t.s.Failures.failing() { // only who asks gets a probe
 		t.s.Lost = 0
 	}
+}
+
+// sortedByID leaves the observation as it is; one that is sorted already is not copied.
+func sortedByID(replicas []Replica) []Replica {
+	byID := func(a, b Replica) int { return cmp.Compare(a.ID, b.ID) }
+	if slices.IsSortedFunc(replicas, byID) {
+		return replicas
+	}
+	replicas = slices.Clone(replicas)
+	slices.SortStableFunc(replicas, byID)
+	return replicas
 }
 
 // isAside is whether a silent replica is no longer counted on: since requests wait that it

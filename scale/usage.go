@@ -22,12 +22,11 @@ type Usage struct {
 // Usage counts the devices by what they are doing.
 func (l Ledger) Usage() Usage {
 	u := Usage{Capacity: len(l.Devices)}
-	held := l.heldBy()
-	for _, d := range l.Devices {
-		i, leased := held[d.key()]
+	held := l.held()
+	for i, d := range l.Devices {
 		switch {
-		case leased:
-			u.count(l.Leases[i].State)
+		case held[i] != nobody:
+			u.count(l.Leases[held[i]].State)
 		case d.Foreign != "":
 			u.Foreign++
 		case !l.sound(d):
@@ -61,14 +60,13 @@ const unusable = "nobody: sick or out of reach"
 func (l Ledger) Holders() []Holder { return l.holders(func(Device) bool { return true }) }
 
 func (l Ledger) holders(of func(Device) bool) []Holder {
-	held := l.heldBy()
+	held := l.held()
 	var who []string
-	for _, d := range l.Devices {
-		i, leased := held[d.key()]
+	for i, d := range l.Devices {
 		switch {
 		case !of(d):
-		case leased:
-			who = append(who, l.Leases[i].Owner)
+		case held[i] != nobody:
+			who = append(who, l.Leases[held[i]].Owner)
 		case d.Foreign != "":
 			who = append(who, d.Foreign)
 		case !l.sound(d):
@@ -93,16 +91,27 @@ func tally(who []string) []Holder {
 	return out
 }
 
-// heldBy maps each held device to the index of its lease. For look-ups only: its order
-// reaches nothing.
-func (l Ledger) heldBy() map[deviceKey]int {
-	held := make(map[deviceKey]int, len(l.Leases))
+// nobody is the lease of a device that has none.
+const nobody = -1
+
+// held is, for each device, the index of the lease that holds it, or nobody.
+func (l Ledger) held() []int {
+	held := make([]int, len(l.Devices))
+	for i := range held {
+		held[i] = nobody
+	}
 	for i, x := range l.Leases {
 		for _, id := range x.Devices {
-			held[deviceKey{x.Node, id}] = i
+			if at, found := l.device(x.Node, id); found {
+				held[at] = i
+			}
 		}
 	}
 	return held
+}
+
+func (l Ledger) device(node, id string) (int, bool) {
+	return slices.BinarySearchFunc(l.Devices, Device{Node: node, ID: id}, byNodeAndID)
 }
 
 // Check says whether the ledger contradicts itself: a device with two holders, a lease on
@@ -114,37 +123,44 @@ func (l Ledger) Check() error {
 		!slices.IsSortedFunc(l.Leases, func(a, b Lease) int { return cmp.Compare(a.Holder, b.Holder) }) {
 		return fmt.Errorf("%w: devices, leases or lost nodes are not sorted", ErrInvariant)
 	}
-	exists := make(map[deviceKey]bool, len(l.Devices))
-	for _, d := range l.Devices {
-		if exists[d.key()] {
+	for i, d := range l.Devices {
+		if i > 0 && byNodeAndID(l.Devices[i-1], d) == 0 {
 			return fmt.Errorf("%w: device %s on node %s is listed twice", ErrInvariant, d.ID, d.Node)
 		}
-		exists[d.key()] = true
 	}
-	holder := make(map[deviceKey]string, len(l.Leases))
+	holder := make([]string, len(l.Devices))
 	for i, x := range l.Leases {
 		if i > 0 && l.Leases[i-1].Holder == x.Holder {
 			return fmt.Errorf("%w: holder %s has two leases", ErrInvariant, x.Holder)
 		}
-		if err := l.checkLease(x, exists, holder); err != nil {
+		if err := cmp.Or(l.checkDevices(x, holder), l.checkLease(x)); err != nil {
 			return err
 		}
 	}
 	return l.checkUsage()
 }
 
-func (l Ledger) checkLease(x Lease, exists map[deviceKey]bool, holder map[deviceKey]string) error {
+// checkDevices notes the holder of each device of a lease.
+func (l Ledger) checkDevices(x Lease, holder []string) error {
 	for _, id := range x.Devices {
-		k := deviceKey{x.Node, id}
-		if !exists[k] {
+		at, found := l.device(x.Node, id)
+		switch {
+		case !found:
 			return fmt.Errorf("%w: %s holds device %s on node %q, which is not in the ledger", ErrInvariant, x.Holder, id, x.Node)
+		case holder[at] != "":
+			return fmt.Errorf("%w: device %s on node %s has two holders, %s and %s", ErrInvariant, id, x.Node, holder[at], x.Holder)
 		}
-		if other, taken := holder[k]; taken {
-			return fmt.Errorf("%w: device %s on node %s has two holders, %s and %s", ErrInvariant, id, x.Node, other, x.Holder)
-		}
-		holder[k] = x.Holder
+		holder[at] = x.Holder
 	}
+	return nil
+}
+
+func (l Ledger) checkLease(x Lease) error {
 	_, lost := slices.BinarySearch(l.Lost, x.Node)
+	state := x.State
+	if state == Unknown {
+		state = x.Before
+	}
 	switch {
 	case x.Holder == "":
 		return fmt.Errorf("%w: a lease has no holder", ErrInvariant)
@@ -152,8 +168,8 @@ func (l Ledger) checkLease(x Lease, exists map[deviceKey]bool, holder map[device
 		return fmt.Errorf("%w: %s was released and holds devices", ErrInvariant, x.Holder)
 	case x.State != Released && lost != (x.State == Unknown):
 		return fmt.Errorf("%w: %s is %s, and its node %q is lost: %v", ErrInvariant, x.Holder, x.State, x.Node, lost)
-	case x.State != Released && x.State != Unknown && rank(x.State) < 0:
-		return fmt.Errorf("%w: %s is in state %q", ErrInvariant, x.Holder, x.State)
+	case x.State != Released && rank(state) < 0:
+		return fmt.Errorf("%w: %s is in state %q", ErrInvariant, x.Holder, state)
 	case x.Epoch > l.Epoch:
 		return fmt.Errorf("%w: %s has epoch %d, the ledger %d", ErrInvariant, x.Holder, x.Epoch, l.Epoch)
 	}

@@ -15,10 +15,10 @@ func (t *turn) reason(victims []string) Reason {
 		return t.growReason()
 	case shrinks:
 		return t.shrinkReason()
-	case t.want > t.goal && t.limit != ReasonNone:
-		return t.blockedReason()
 	case t.underWay(victims):
 		return t.s.Last.Reason
+	case t.want > t.goal && t.limit != ReasonNone:
+		return t.blockedReason()
 	}
 	return t.restReason()
 }
@@ -129,14 +129,15 @@ func (t *turn) phase() FunctionPhase {
 
 // phaseAtNone is the phase of a function none of whose replicas is to run.
 func (t *turn) phaseAtNone() FunctionPhase {
+	goes := t.draining+len(t.victims) > 0
 	switch {
-	case t.want > 0 && t.limit == ReasonNoGPU && t.draining == 0:
+	case t.want > 0 && t.limit == ReasonNoGPU && !goes:
 		return PhaseWaiting
 	case t.want > 0:
 		return PhaseWaking
 	case len(t.keptAside()) > 0:
 		return PhaseIdle
-	case t.draining > 0 || len(t.victims) > 0:
+	case goes:
 		return PhaseDraining
 	}
 	return PhaseZero
