@@ -183,7 +183,7 @@ func TestFullQueueIsRefusedPerSubject(t *testing.T) {
 	b := deployed(t)
 	subject := RequestSubject(tiny, functions.Batch)
 	for i := range QueueCeiling {
-		if _, err := b.js.PublishMsgAsync(&nats.Msg{Subject: subject}); err != nil {
+		if _, err := b.js.PublishMsgAsync(&nats.Msg{Subject: subject}, jetstream.WithStallWait(patience)); err != nil {
 			t.Fatal(i, err)
 		}
 	}

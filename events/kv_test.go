@@ -1,0 +1,196 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"stoker.dev/stoker/functions"
+)
+
+func functionRecord(name string, generation uint64) FunctionRecord {
+	r := FunctionRecord{Generation: generation, Revision: "r", Shard: 3}
+	r.Function.Metadata = functions.Metadata{Namespace: "default", Name: name}
+	return r
+}
+
+func TestFunctionsAreWrittenByCompareAndSwap(t *testing.T) {
+	b := newBus(t)
+	ctx := t.Context()
+	s, err := b.Functions(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Get(ctx, tiny); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+	rev, err := s.Put(ctx, functionRecord("tinylm", 1), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(ctx, functionRecord("tinylm", 1), 0); !errors.Is(err, ErrConflict) {
+		t.Errorf("created twice: %v", err)
+	}
+	if _, err := s.Put(ctx, functionRecord("tinylm", 2), rev+1); !errors.Is(err, ErrConflict) {
+		t.Errorf("wrong revision: %v", err)
+	}
+	if rev, err = s.Put(ctx, functionRecord("tinylm", 2), rev); err != nil {
+		t.Fatal(err)
+	}
+	got, at, err := s.Get(ctx, tiny)
+	if err != nil || got.Generation != 2 || at != rev {
+		t.Errorf("%+v at %d, %v", got, at, err)
+	}
+	if err := s.Delete(ctx, tiny, rev-1); !errors.Is(err, ErrConflict) {
+		t.Errorf("deleted at a wrong revision: %v", err)
+	}
+	for range 2 {
+		if err := s.Delete(ctx, tiny, rev); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.Put(ctx, functionRecord("tinylm", 1), 0); err != nil {
+		t.Errorf("created again: %v", err)
+	}
+}
+
+func TestFunctionsAreListedInOrder(t *testing.T) {
+	b := newBus(t)
+	s, err := b.Functions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.List(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%v, %v", all, err)
+	}
+	for _, name := range []string{"c", "a", "d", "b"} {
+		if _, err := s.Put(t.Context(), functionRecord(name, 1), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Delete(t.Context(), functions.Key{Namespace: "default", Name: "d"}, 3); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys string
+	for _, e := range all {
+		keys += e.Key + " "
+	}
+	if keys != "default.a default.b default.c " {
+		t.Errorf("%s", keys)
+	}
+}
+
+func TestWatchTellsWhatIsThereAndThenEachChange(t *testing.T) {
+	b := newBus(t)
+	s, err := b.Functions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev, err := s.Put(t.Context(), functionRecord("tinylm", 1), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	changes, err := s.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := next(t, changes); c.Key != "default.tinylm" || c.Rev != rev || c.Value.Generation != 1 {
+		t.Errorf("%+v", c)
+	}
+	if c := next(t, changes); !c.Current {
+		t.Errorf("%+v", c)
+	}
+	if rev, err = s.Put(t.Context(), functionRecord("tinylm", 2), rev); err != nil {
+		t.Fatal(err)
+	}
+	if c := next(t, changes); c.Value.Generation != 2 || c.Deleted {
+		t.Errorf("%+v", c)
+	}
+	if err := s.Delete(t.Context(), tiny, rev); err != nil {
+		t.Fatal(err)
+	}
+	if c := next(t, changes); !c.Deleted || c.Key != "default.tinylm" {
+		t.Errorf("%+v", c)
+	}
+	cancel()
+	eventually(t, "channel closes", func() bool {
+		select {
+		case _, open := <-changes:
+			return !open
+		default:
+			return false
+		}
+	})
+}
+
+// TestUnreadableValueDoesNotEndAWatch: a newer version may have written it.
+func TestUnreadableValueDoesNotEndAWatch(t *testing.T) {
+	b := newBus(t)
+	s, err := OpenStore[map[string]int](t.Context(), b, BucketState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{"a.a": "{", "b.b": `{"n":1}`} {
+		if _, err := s.kv.PutString(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changes, err := s.Watch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bad, good int
+	for c := next(t, changes); !c.Current; c = next(t, changes) {
+		if c.Err != nil {
+			bad++
+		} else {
+			good += c.Value["n"]
+		}
+	}
+	if bad != 1 || good != 1 {
+		t.Errorf("%d bad, %d good", bad, good)
+	}
+	if _, err := s.List(t.Context()); err == nil {
+		t.Error("a list hides a value that cannot be read")
+	}
+}
+
+func TestModifyLosesNoUpdate(t *testing.T) {
+	b := newBus(t)
+	s, err := OpenStore[map[string]int](t.Context(), b, BucketLedger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for i := range 5 {
+		group.Go(func() {
+			_, _, err := s.Modify(t.Context(), "default", func(m *map[string]int) error {
+				if *m == nil {
+					*m = map[string]int{}
+				}
+				(*m)[fmt.Sprint(i)]++
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	got, _, err := s.Get(t.Context(), "default")
+	if err != nil || len(got) != 5 {
+		t.Errorf("%v, %v", got, err)
+	}
+	stop := errors.New("stop")
+	if _, _, err := s.Modify(t.Context(), "default", func(*map[string]int) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("got %v", err)
+	}
+}
