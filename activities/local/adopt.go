@@ -43,10 +43,21 @@ func (l *Local) adoptAll() error {
 func (l *Local) rebuild(dir, id string) record {
 	var spec activities.ReplicaSpec
 	_ = readJSON(filepath.Join(dir, specFile), &spec) // only its names, for the report
-	return record{
+	rec := record{
 		ID: id, Key: spec.Key, Revision: spec.Revision, Epoch: spec.Lease.Epoch, Node: l.o.Node,
 		Begun: time.Now(), Boot: l.boot, Stopped: true, Killed: true, KillAt: time.Now(),
 	}
+	if l.cgroups != nil {
+		if cgroup := l.cgroups.path(id); exists(cgroup) {
+			rec.Cgroup = cgroup
+		}
+	}
+	return rec
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // adopt goes on with one locked replica.
@@ -95,9 +106,9 @@ func (l *Local) find(p process) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !l.procs.is(p) { // checked with the handle open
+	if !l.procs.alive(p) { // checked with the handle open
 		h.close()
-		return nil, fmt.Errorf("process %d is another one now", p.pid)
+		return nil, fmt.Errorf("process %d has ended", p.pid)
 	}
 	return h, nil
 }

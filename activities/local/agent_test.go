@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(ConfigVar); path != "" {
 		os.Exit(testAgent(path))
 	}
+	if dir := os.Getenv(platformVar); dir != "" {
+		os.Exit(testPlatform(dir))
+	}
 	os.Exit(m.Run())
 }
 

@@ -80,9 +80,11 @@ func ownCgroup() (string, error) {
 	return "", errors.New("no cgroup2 is mounted")
 }
 
+func (c *cgroups) path(id string) string { return filepath.Join(c.base, cgroupPrefix+id) }
+
 // create makes the cgroup of a replica, with its limits where they can be had.
 func (c *cgroups) create(id string, need functions.Resources) (string, error) {
-	dir := filepath.Join(c.base, cgroupPrefix+id)
+	dir := c.path(id)
 	if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}

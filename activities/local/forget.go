@@ -58,9 +58,25 @@ func (l *Local) forget(r *replica) error {
 		return err
 	}
 	l.board.Drop(r.rec.ID)
+	if r.rec.Cgroup != "" {
+		os.Remove(r.rec.Cgroup) // where the end could not: somebody else had not reaped yet
+	}
+	return r.keepLogs()
+}
+
+// keepLogs removes everything but the record and the logs: also the halves of files that
+// whoever was killed left behind.
+func (r *replica) keepLogs() error {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return err
+	}
+	keep := append(logFiles(r.dir, serverLog), filepath.Join(r.dir, agentLog), filepath.Join(r.dir, runFile))
 	var errs []error
-	for _, name := range []string{specFile, agentFile, statusFile, workDir} {
-		errs = append(errs, os.RemoveAll(filepath.Join(r.dir, name)))
+	for _, e := range entries {
+		if path := filepath.Join(r.dir, e.Name()); !slices.Contains(keep, path) {
+			errs = append(errs, os.RemoveAll(path))
+		}
 	}
 	return errors.Join(errs...)
 }
