@@ -60,15 +60,18 @@ func Start(o Options) (*Server, error) {
 		return nil, fmt.Errorf("%w: become subreaper: %w", ErrSpawn, err)
 	}
 	path, err := lookPath(o.Command)
+	if err == nil && o.Dir != "" {
+		_, err = os.Stat(o.Dir) // execve would blame the program
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSpawn, err)
+		return nil, fmt.Errorf("%w: %w; check runtime.local in the manifest", ErrSpawn, err)
 	}
 	s := &Server{last: &tail{}, copied: make(chan struct{}), done: make(chan struct{}),
 		signal: make(chan os.Signal, 1), quit: make(chan struct{})}
 	signal.Notify(s.signal, syscall.SIGCHLD)
 	if err := s.spawn(path, o); err != nil {
 		signal.Stop(s.signal)
-		return nil, fmt.Errorf("%w: %s: %w", ErrSpawn, strings.Join(o.Command, " "), err)
+		return nil, fmt.Errorf("%w: %s: %w; check runtime.local.command", ErrSpawn, strings.Join(o.Command, " "), err)
 	}
 	go s.reap()
 	return s, nil
@@ -76,7 +79,7 @@ func Start(o Options) (*Server, error) {
 
 func lookPath(command []string) (string, error) {
 	if len(command) == 0 {
-		return "", errors.New("the command is empty; set runtime.local.command")
+		return "", errors.New("the command is empty")
 	}
 	if strings.Contains(command[0], "/") {
 		return command[0], nil // relative to the working directory, as execve sees it
