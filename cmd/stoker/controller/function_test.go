@@ -1,0 +1,151 @@
+package controller
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/workflows"
+)
+
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func limits(i, s, b int, shed ...functions.Class) functions.Spec {
+	return functions.Spec{
+		Queue:    functions.Queue{Depth: functions.Depth{Interactive: i, Standard: s, Batch: b}},
+		Overload: functions.Overload{Shed: shed},
+	}
+}
+
+func TestExcessShedsTheLeastUrgentFirst(t *testing.T) {
+	const i, s, b = functions.Interactive, functions.Standard, functions.Batch
+	for _, c := range []struct {
+		name    string
+		waiting map[functions.Class]int
+		spec    functions.Spec
+		want    map[functions.Class]int
+	}{
+		{"within bounds", map[functions.Class]int{i: 2, s: 2, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 0, s: 0, b: 0}},
+		{"batch gives way to interactive", map[functions.Class]int{i: 5, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 1, s: 0, b: 2}},
+		{"batch first, then standard", map[functions.Class]int{i: 6, s: 2, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 0, s: 2, b: 2}},
+		{"what may not be shed stays", map[functions.Class]int{i: 6, s: 2, b: 2}, limits(2, 2, 2, s), map[functions.Class]int{i: 2, s: 2, b: 0}},
+		{"never a more urgent class", map[functions.Class]int{i: 2, b: 5}, limits(2, 2, 2, s, i), map[functions.Class]int{i: 0, s: 0, b: 3}},
+	} {
+		if got := excess(c.waiting, c.spec); !maps.Equal(got, c.want) {
+			t.Errorf("%s: excess %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// However much waits, what is left is within the sum of the depths, nothing more is shed than
+// is over, and nobody is shed for a less urgent class.
+func TestExcessProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 50)
+		waiting := map[functions.Class]int{}
+		total := 0
+		for _, c := range functions.Classes() {
+			waiting[c] = n.Draw(t, string(c))
+			total += waiting[c]
+		}
+		shed := rapid.SampledFrom([][]functions.Class{nil, {functions.Batch}, {functions.Batch, functions.Standard}, {functions.Standard}}).Draw(t, "shed")
+		spec := limits(n.Draw(t, "depth i"), n.Draw(t, "depth s"), n.Draw(t, "depth b"), shed...)
+		over, out := 0, 0
+		for _, c := range functions.Classes() {
+			over += max(waiting[c]-spec.Queue.Depth.Of(c), 0)
+		}
+		for c, x := range excess(waiting, spec) {
+			out += x
+			if x < 0 || x > waiting[c] {
+				t.Fatalf("%d of %d %s shed", x, waiting[c], c)
+			}
+		}
+		if out != over {
+			t.Fatalf("shed %d, want what is over: %d", out, over)
+		}
+	})
+}
+
+func TestWaitingLeavesOutWhatIsInFlight(t *testing.T) {
+	f := newFunction(functions.Key{Namespace: "default", Name: "f"})
+	f.counts = map[functions.Class]int{functions.Interactive: 2, functions.Batch: 10}
+	f.replicas["a"] = &replica{id: "a", phase: workflows.PhaseReady, beat: events.Heartbeat{InFlight: 4}}
+	want := map[functions.Class]int{functions.Interactive: 0, functions.Standard: 0, functions.Batch: 8}
+	if got := f.waiting(); !maps.Equal(got, want) {
+		t.Errorf("waiting %v, want %v", got, want)
+	}
+}
+
+func TestSilentIsNotGone(t *testing.T) {
+	r := &replica{phase: workflows.PhaseReady, beatAt: now}
+	for _, c := range []struct {
+		after time.Duration
+		want  scale.ReplicaPhase
+	}{{0, scale.Ready}, {silentAfter, scale.Ready}, {silentAfter + 1, scale.Silent}, {24 * time.Hour, scale.Silent}} {
+		if got := r.scalePhase(now.Add(c.after)); got != c.want {
+			t.Errorf("after %s: %s, want %s", c.after, got, c.want)
+		}
+	}
+}
+
+func TestReplicaPhasesNeverGoBack(t *testing.T) {
+	phases := []string{workflows.PhaseStarting, workflows.PhaseLoading, workflows.PhaseReady, workflows.PhaseDraining, workflows.PhaseStopping, workflows.PhaseExited}
+	rapid.Check(t, func(t *rapid.T) {
+		r := &replica{phase: workflows.PhaseStarting}
+		best := 0
+		for _, i := range rapid.SliceOf(rapid.IntRange(0, len(phases)-1)).Draw(t, "told") {
+			moved := r.advance(phases[i], now)
+			if moved != (i > best) {
+				t.Fatalf("told %s at %s: moved %v", phases[i], phases[best], moved)
+			}
+			best = max(best, i)
+			if r.phase != phases[best] {
+				t.Fatalf("at %s, want %s", r.phase, phases[best])
+			}
+		}
+	})
+}
+
+// A second of a replica's life is in exactly one column, whatever its agent managed to say.
+func TestSettleLeavesNoTimeOut(t *testing.T) {
+	f := newFunction(functions.Key{Namespace: "default", Name: "f"})
+	f.rec.Function.Spec.Resources.GPUs = 2
+	r := &replica{phase: workflows.PhaseReady, started: now, beat: events.Heartbeat{Totals: events.Totals{UsefulSec: 3, ColdSec: 1, IdleSec: 2}}}
+	r.advance(workflows.PhaseExited, now.Add(10*time.Second))
+	f.settle(r)
+	s := f.stored.Split
+	if s.Useful != 6 || s.Cold != 2 || s.Idle != 4 || s.Unknown != 8 {
+		t.Errorf("split %+v, want 6 useful, 2 cold, 4 idle, 8 unknown", s)
+	}
+}
+
+func TestExitsAreCountedOnceAndOnlyUnasked(t *testing.T) {
+	for _, c := range []struct {
+		name, phase, cause string
+		want               int
+	}{
+		{"crashed while ready", workflows.PhaseReady, events.CauseCrashed, 1},
+		{"never ready", workflows.PhaseLoading, events.CauseNeverReady, 1},
+		{"asked to go", workflows.PhaseDraining, events.CauseKilled, 0},
+		{"drained by the platform's own stop", workflows.PhaseReady, events.CauseDrained, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctl := newIdle()
+			f := newFunction(functions.Key{Namespace: "default", Name: "f"})
+			r := &replica{id: "a", phase: c.phase}
+			for range 2 {
+				ctl.gone(f, r, activities.ReplicaStatus{ID: "a", State: activities.RunGone, Cause: c.cause, Ended: now})
+			}
+			if len(f.exits) != c.want {
+				t.Errorf("%d exits, want %d", len(f.exits), c.want)
+			}
+			ctl.work.Wait()
+		})
+	}
+}
