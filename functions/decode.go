@@ -233,7 +233,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, at place) {
 	case int:
 		d.whole(n, v, at)
 	default:
-		if tag != "!!str" {
+		if tag != "!!str" && tag != "!!merge" { // << merges as a key, and is a text as a value
 			d.mistype(n, at, "a text", textHint(at, n))
 			return
 		}

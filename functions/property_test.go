@@ -8,8 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
-	"sigs.k8s.io/yaml"
 
 	"stoker.dev/stoker/functions"
 )
@@ -37,7 +37,7 @@ func TestParseReadsWhatMarshalWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		forms := map[string][]byte{"f.json": inJSON}
-		if inYAML, ok := writeYAML(want); ok {
+		if inYAML, ok := writeYAML(inJSON); ok {
 			forms["f.yaml"] = inYAML
 		}
 		for file, data := range forms {
@@ -52,15 +52,23 @@ func TestParseReadsWhatMarshalWrites(t *testing.T) {
 	})
 }
 
-// writeYAML writes f with a library, and tells whether the library reads back what it wrote:
-// control characters and YAML's odder line breaks it does not.
-func writeYAML(f functions.Function) ([]byte, bool) {
-	data, err := yaml.Marshal(f)
+// writeYAML turns JSON into YAML with a library, and tells whether the library reads back
+// what it wrote: control characters and YAML's odder line breaks it does not.
+func writeYAML(inJSON []byte) ([]byte, bool) {
+	var tree, again any
+	if yaml.Unmarshal(inJSON, &tree) != nil {
+		return nil, false
+	}
+	inYAML, err := yaml.Marshal(tree)
+	if err != nil || yaml.Unmarshal(inYAML, &again) != nil {
+		return nil, false
+	}
+	readBack, err := json.Marshal(again)
 	if err != nil {
 		return nil, false
 	}
-	var again functions.Function
-	return data, yaml.Unmarshal(data, &again) == nil && same(again, f)
+	var want, got functions.Function
+	return inYAML, json.Unmarshal(inJSON, &want) == nil && json.Unmarshal(readBack, &got) == nil && same(got, want)
 }
 
 // same compares by what is written: an empty list that may be left out equals none.
