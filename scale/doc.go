@@ -1,2 +1,104 @@
-// Package scale says what should happen.
+// Package scale says what should happen: how many replicas of which revision should run,
+// which go, who holds which GPU, and what the GPU-seconds were spent on.
+//
+// The package is pure. Time is an argument, state goes in and comes out, a decision is a
+// value; there is no clock, no I/O, no logging, no goroutine and no randomness in it. So
+// the same inputs give the same decision in production, in tests and in a simulator, and
+// "why?" can be answered later from what was kept. Who calls it owns the effects: the
+// controller calls [Decide] on every input and hands the [Decision] to the function's
+// workflow; the pool's one writer applies changes to the [Ledger].
+//
+// # The decider
+//
+//	Observation ──► learn ──► survey ──► measure ──► bound ──► roll ──► Decision
+//	  pending         service    replicas   demand       window      split over   target, victims,
+//	  in flight       times,     to count   from backlog keep-alive  revisions,   reason, limit,
+//	  replicas        cold       on, set    and slots;   min, max    GPUs free,   phase, next
+//	  exits           starts,    aside,     idleness     people's    backoff,
+//	  free GPUs       failures   leaving                 orders      victims
+//	       ▲                                                            │
+//	       └──────────────── State, carried from call to call ──────────┘
+//
+// Words:
+//
+//	demand      replicas that take what waits and runs within the wait SLO (Size)
+//	wanted      demand as the decision records it, before any limit
+//	held        replicas kept although demand is lower: by the window or the keep-alive
+//	window      the last ScaleInWindow; its peak is the most that was needed in it
+//	keep-alive  how long the last replica idles before it is let go; auto: AutoKeepAliveFor
+//	fresh, old  replicas of the current revision; of others, which serve until replaced
+//	surge       the one replica a rollout may have beyond the number it rolls
+//	unseen      decided on and not yet observed; counts as there for PlaceGrace
+//	silent      out of reach; counts as serving
+//	aside       silent for SilentReplace while requests wait: kept, no longer counted on
+//	victim      a replica to drain; it stays named until it is gone, since a drain cannot
+//	            be taken back
+//	lost        ended unasked and not replaced yet
+//	failure     ended unasked without having been of use
+//	epoch       grows when a decision asks for something else, or looks different to people
+//
+// Scale-out is immediate. Scale-in waits: the surplus goes once it was surplus for the
+// whole window, the last replica once nothing waited or ran for the keep-alive. The past
+// starts nothing: what is held is there already, or was lost.
+//
+// Phases, as people see them:
+//
+//	Zero ─► Waking ─► Serving ⇄ Idle ─► Draining ─► Zero
+//	          │  ▲
+//	          ▼  │
+//	        Waiting (no GPU)    Failing (crash loop, none serves)    Paused    Deleting
+//
+// Failure cases:
+//
+//   - No GPU is free: the target stays what can be placed, limit no-gpu names the holders;
+//     a GPU that comes free is a new input. FreeGPUs < 0 says that capacity is not known:
+//     the wish stands, and the ledger decides.
+//   - A replica ends unasked: it is replaced at once if it had been of use, otherwise after
+//     1 s, 2 s, 4 s … up to BackoffMax, one at a time. From FailingAfter failures on, the
+//     phase is Failing (unless another replica serves) and a probe is started only if
+//     somebody asked since: at zero a broken function costs zero. A new revision, a replica
+//     that answers a request or one that stands for SettleTime ends it.
+//   - A replica is silent: it is neither replaced nor let go by demand. If requests wait
+//     for SilentReplace it is set aside: a further replica may be started, even beyond
+//     the maximum, which bounds those that can serve; the silent one keeps its lease, and
+//     Target counts it. Heard again, it is an ordinary replica, and one too many goes.
+//     Only people let a silent replica go: pause, delete, a lower number, a new revision.
+//   - A rollout has no free GPU for its surge: one old replica makes room, and the next
+//     only after a current one took its place, even if the GPU was taken by others.
+//   - A decision is not carried out: after PlaceGrace the place counts as not taken.
+//   - The state is lost: what runs is adopted as the size, and leaves by the usual rules.
+//   - The clock jumps back: what was remembered from the future counts as now.
+//
+// Reasons, a closed set, also used for limits:
+//
+//	wake-from-zero  requests wait and no replica runs: the first ones are started
+//	backlog         what waits and runs breaks the wait SLO with the replicas there are: more are started
+//	steady          as many replicas as are needed
+//	keep-alive      no request for a while, the last replica is held warm
+//	idle            no request for the keep-alive: down to the minimum, or nothing to do at zero
+//	oversized       more replicas than were needed at any moment of the scale-in window: the surplus goes
+//	min-replicas    the manifest's minimum holds the number up
+//	max-replicas    the manifest's maximum holds the number down
+//	no-gpu          a replica is wanted and no GPU it could use is free
+//	replace-lost    a replica ended unasked, another takes its place
+//	silent          held because a replica is out of reach: unreachable is not failed
+//	rollout         replicas of an older revision give way to the current one
+//	backoff         replicas failed, the next start waits
+//	failing         replicas keep failing: one probe per backoff, if somebody asks
+//	paused          paused by hand: none runs, requests are kept
+//	deleting        being deleted: all drain
+//	pinned          the number was set by hand
+//
+// # The ledger
+//
+//	reserved ──Bind──► bound ──MarkDraining──► draining ──Release──► released (tombstone)
+//	    │ └─────────────────────────────────────────▲                    ▲
+//	    └──Expire: the reservation ran out───────────────────────────────┤
+//	 unknown ◄─NodeLost─ any live state; ─NodeFound─► what it was; ─Fence┘
+//
+// A device has one holder, and what is claimed never exceeds what there is: [Ledger.Check]
+// states it, and a property test compares every step with a naive ledger. Reservations are
+// idempotent by holder. A lease that ended leaves a tombstone for TombstoneTTL, which
+// refuses a start that comes late. A lease whose node is out of reach is unknown: not
+// usable and not released, until the node returns or an operator fences it.
 package scale
