@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -13,6 +14,8 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/nvml"
 	"stoker.dev/stoker/activities/providertest"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/events/eventstest"
 	"stoker.dev/stoker/functions"
 )
 
@@ -27,14 +30,34 @@ func TestConformance(t *testing.T) {
 }
 
 func conformance(t *testing.T, noCgroup bool) {
+	o := options(t)
+	o.NoCgroup = noCgroup
+	suite(t, o, events.NATSAccess{})
+}
+
+// TestConformanceOfTheRealAgent runs the suite with the program that runs in production, as far
+// as it goes without a model: its servers never get ready.
+func TestConformanceOfTheRealAgent(t *testing.T) {
+	agent := filepath.Join(t.TempDir(), "stoker-agent")
+	if out, err := exec.Command("go", "build", "-o", agent, "stoker.dev/stoker/cmd/stoker-agent").CombinedOutput(); err != nil {
+		t.Fatalf("build the agent: %v\n%s", err, out)
+	}
+	_, _, url := eventstest.Start(t)
+	o := options(t)
+	o.AgentBinary = agent
+	suite(t, o, events.NATSAccess{URL: url})
+}
+
+func suite(t *testing.T, o Options, broker events.NATSAccess) {
 	providertest.Run(t, func(t *testing.T) *providertest.Harness {
 		gpus := &testGPUs{GPUs: SimulatedGPUs(3), foreign: map[string]bool{}}
-		o := options(t)
-		o.GPUs, o.NoCgroup = gpus, noCgroup
+		o := o
+		o.GPUs, o.Dir = gpus, filepath.Join(t.TempDir(), "replicas")
 		l := open(t, o)
 		return &providertest.Harness{
 			Provider: l,
 			Runtime:  behave,
+			Agent:    events.AgentConfig{Stream: events.ShardStream(0), NATS: broker},
 			Restart: func(t *testing.T) activities.Provider {
 				if err := l.Close(); err != nil {
 					t.Fatal(err)
@@ -66,21 +89,32 @@ func open(t *testing.T, o Options) *Local {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		for _, s := range l.board.List() {
-			l.Stop(context.Background(), s.ID, 0) // fails on one that a later provider took over
-		}
-		for _, s := range l.board.List() {
-			r, err := l.take(s.ID, false)
-			if err == nil {
-				rec := r.rec
-				r.mu.Unlock()
-				l.clear(rec, func(left []member) { t.Logf("%s still has %v", s.ID, left) })
-			}
-		}
-		l.Close()
-	})
+	t.Cleanup(func() { kill(t, l) })
 	return l
+}
+
+// kill ends whatever a test left running, and closes the provider.
+func kill(t *testing.T, l *Local) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // the test's own has ended
+	defer cancel()
+	seen := l.board.Watch(ctx)
+	left := map[string]bool{}
+	for _, s := range l.board.List() {
+		if l.Stop(ctx, s.ID, 0) == nil { // closed: a later provider had it, and has ended it
+			left[s.ID] = true
+		}
+	}
+	for len(left) > 0 {
+		s, open := <-seen
+		if !open {
+			t.Errorf("still there at the end: %v", left)
+			break
+		}
+		if s.State == activities.RunGone {
+			delete(left, s.ID)
+		}
+	}
+	l.Close()
 }
 
 // behave makes a real process of each behaviour.

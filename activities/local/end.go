@@ -157,11 +157,12 @@ func (r *replica) explainEnd() {
 	if outOfMemory(rec.Cgroup) {
 		rec.Message = strings.TrimLeft(rec.Message+"\nout of memory: the kernel killed it at its limit, spec.resources.memory", "\n")
 	}
+	if rec.Last != nil && rec.Last.Message != "" && rec.Last.Phase == events.PhaseExited {
+		return // the agent has quoted its server already
+	}
 	lines := lastLines(filepath.Join(r.dir, serverLog))
 	if lines == "" {
 		lines = lastLines(filepath.Join(r.dir, agentLog))
 	}
-	if lines != "" && !strings.Contains(rec.Message, lines) {
-		rec.Message = strings.TrimLeft(rec.Message+"\n"+lines, "\n")
-	}
+	rec.Message = strings.Trim(rec.Message+"\n"+lines, "\n")
 }

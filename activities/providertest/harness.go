@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
 )
@@ -32,6 +33,8 @@ type Harness struct {
 	Provider activities.Provider
 	// Runtime makes a replica behave.
 	Runtime func(Behaviour) functions.Runtime
+	// Agent is what every agent is told of the broker.
+	Agent events.AgentConfig
 	// Restart puts a new provider in the place of one whose process was killed, over the same world.
 	Restart func(t *testing.T) activities.Provider
 	// Processes lists the living processes of a replica; nil: there are none to see.
@@ -52,7 +55,13 @@ func (h Harness) replica(b Behaviour) activities.ReplicaSpec {
 		ID:       "conformance-" + uuid.NewString(),
 		Key:      functions.Key{Namespace: "default", Name: "conformance"},
 		Revision: "0123456789",
-		Spec:     functions.Spec{Runtime: h.Runtime(b), Scaling: functions.Scaling{Slots: 1, Max: 1}},
+		Spec:     h.spec(b),
 		Lease:    scale.Lease{Epoch: 10},
+		Agent:    h.Agent,
 	}
+}
+
+// spec is the manifest of a replica that behaves, with the defaults of a real one.
+func (h Harness) spec(b Behaviour) functions.Spec {
+	return functions.Default(functions.Function{Spec: functions.Spec{Runtime: h.Runtime(b)}}).Spec
 }
