@@ -174,13 +174,16 @@ func checkGPUs(f Function) []FieldError {
 // twice reports the entries of a list that stand in it before.
 func twice[T ~string](path string, list []T) []FieldError {
 	var errs []FieldError
+	seen := map[T]int{}
 	for i, entry := range list {
-		if first := slices.Index(list, entry); first < i {
+		if first, again := seen[entry]; again {
 			errs = append(errs, FieldError{
 				Path: fmt.Sprintf("%s[%d]", path, i), Value: strconv.Quote(shorten(string(entry))), Err: ErrDuplicate,
 				Hint: fmt.Sprintf("remove it: %s[%d] is the same", path, first),
 			})
+			continue
 		}
+		seen[entry] = i
 	}
 	return errs
 }

@@ -115,6 +115,19 @@ func (e Errors) Err() error {
 	return e
 }
 
+// of names the file that the errors are about, and ends the list after MaxErrors.
+func (e Errors) of(file string) Errors {
+	if more := len(e) - MaxErrors; more > 0 {
+		e = append(e[:MaxErrors:MaxErrors], FieldError{
+			Line: e[MaxErrors].Line, Err: ErrTooLarge, Value: fmt.Sprintf("%d more errors", more), Hint: "mend these first",
+		})
+	}
+	for i := range e {
+		e[i].File = file
+	}
+	return e
+}
+
 // sort orders by line, then path, so that the same input gives the same text.
 func (e Errors) sort() {
 	slices.SortStableFunc(e, func(a, b FieldError) int {

@@ -13,6 +13,9 @@ const (
 	MaxManifestBytes = 128 << 10
 	// MaxDocuments is the number of documents in one input, so that one apply is one sitting.
 	MaxDocuments = 1000
+	// MaxErrors is the number of errors told of one input: more than anybody reads, and an
+	// answer to a hostile input is no larger than the input.
+	MaxErrors = 200
 	// maxNesting is the depth of a JSON value; a manifest needs seven.
 	maxNesting = 64
 )

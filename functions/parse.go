@@ -13,8 +13,8 @@ import (
 // error, and nothing is converted. The functions it returns are complete (Default) and valid
 // (Validate), in the order of the input.
 //
-// The error is an Errors with everything wrong in all documents, in the order of the lines;
-// then no function is returned. The file's name is for the messages; one that ends in .json
+// The error is an Errors with everything wrong in all documents, in the order of the lines
+// (the first MaxErrors of it); then no function is returned. The file's name is for the messages; one that ends in .json
 // is read as JSON alone. An input without any document is an error.
 func Parse(file string, data []byte) ([]Function, error) {
 	docs, unread := documents(file, data)
@@ -40,11 +40,8 @@ func Parse(file string, data []byte) ([]Function, error) {
 	case len(docs) == 0:
 		errs = append(errs, FieldError{Line: 1, Err: ErrRequired, Value: "no document", Allowed: "at least one manifest of kind " + KindFunction})
 	}
-	for i := range errs {
-		errs[i].File = file
-	}
 	if len(errs) > 0 {
-		return nil, errs
+		return nil, errs.of(file)
 	}
 	return out, nil
 }

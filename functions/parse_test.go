@@ -173,6 +173,24 @@ func bomb() string {
 	return "[&a " + strings.Repeat("x", 2048) + strings.Repeat(", *a", 512) + "]"
 }
 
+// TestManyErrors holds the answer to a hostile input to a size that can be read.
+func TestManyErrors(t *testing.T) {
+	var b strings.Builder
+	for i := range functions.MaxErrors + 50 {
+		fmt.Fprintf(&b, "unknown%d: 1\n", i)
+	}
+	b.WriteString("apiVersion: stoker.dev/v1\nkind: Function\nmetadata: {name: a}\nspec: {runtime: {image: a}}\n")
+	_, err := functions.Parse("a.yaml", []byte(b.String()))
+	var list functions.Errors
+	if !errors.As(err, &list) || len(list) != functions.MaxErrors+1 {
+		t.Fatalf("got %d errors", len(list))
+	}
+	if last := list[functions.MaxErrors]; last.Value != "50 more errors" || last.Line != functions.MaxErrors+1 {
+		t.Errorf("the list ends with %v", last)
+	}
+	checkErrors(t, "a.yaml", err)
+}
+
 // TestAliasCycle holds the decoder to ending where YAML does not.
 func TestAliasCycle(t *testing.T) {
 	for _, input := range []string{"&a {metadata: *a, spec: *a}", "&a [*a, *a]", "kind: &a\n  kind: *a\n"} {
