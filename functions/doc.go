@@ -21,7 +21,7 @@
 // Words used everywhere:
 //
 //	Function   a model deploy, named by namespace and name.
-//	Revision   one content of its spec; the same content has the same revision.
+//	Revision   one content of what its replicas run with; bounds, queue and results are not in it.
 //	Replica    one running copy of a revision.
 //	Slot       one request a replica can take at a time.
 //	Class      the urgency of a request: interactive, standard or batch.

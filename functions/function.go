@@ -38,7 +38,7 @@ type Metadata struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Spec is the content of a function. Its canonical form is hashed into the revision.
+// Spec is the content of a function. What of it a replica runs with makes the revision.
 type Spec struct {
 	Runtime   Runtime   `json:"runtime"`
 	Resources Resources `json:"resources"`
