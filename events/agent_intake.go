@@ -65,6 +65,13 @@ func (in *Intake) Ask(class, n int, wait time.Duration, ask uint64) error {
 	return wrap("pull", in.b.nc.PublishRequest(in.next[class], in.inbox+strconv.FormatUint(ask, 10), body))
 }
 
+// pull is the body of a pull request to the broker.
+type pull struct {
+	Batch   int           `json:"batch"`
+	NoWait  bool          `json:"no_wait,omitempty"`
+	Expires time.Duration `json:"expires,omitempty"` // nanoseconds
+}
+
 // receive tells requests from statuses: only a status arrives under the inbox's own subject.
 func (in *Intake) receive(m *nats.Msg) {
 	number, isStatus := strings.CutPrefix(m.Subject, in.inbox)

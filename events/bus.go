@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -55,10 +54,13 @@ func (b *Bus) Conn() *nats.Conn { return b.nc }
 // JetStream is the connection's JetStream.
 func (b *Bus) JetStream() jetstream.JetStream { return b.js }
 
-// Close ends the connection after what was published has left.
+// Close ends the connection after what was published has left. While the broker is away
+// there is nothing to wait for: what was published meanwhile is lost.
 func (b *Bus) Close() {
-	if err := b.nc.FlushTimeout(CallTimeout); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		b.log.Warn("closing NATS connection with unsent messages", "err", err)
+	if b.nc.IsConnected() {
+		if err := b.nc.FlushTimeout(CallTimeout); err != nil {
+			b.log.Warn("closing NATS connection with unsent messages", "err", err)
+		}
 	}
 	b.nc.Close()
 }
@@ -137,24 +139,4 @@ func wrap(what string, err error) error {
 	default:
 		return fmt.Errorf("%s: %w", what, err)
 	}
-}
-
-// once guards a value that is made on first use and can be made again after a failure.
-type once[T any] struct {
-	mu    sync.Mutex
-	value T
-	done  bool
-}
-
-func (o *once[T]) get(make func() (T, error)) (T, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.done {
-		return o.value, nil
-	}
-	v, err := make()
-	if err == nil {
-		o.value, o.done = v, true
-	}
-	return v, err
 }

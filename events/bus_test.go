@@ -60,6 +60,20 @@ func publish(t testing.TB, b *Bus, id string, c functions.Class) PubAck {
 	return ack
 }
 
+// pullOne pulls one request of tiny as any NATS client could.
+func pullOne(ctx context.Context, b *Bus, c functions.Class) (*Delivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	m, err := b.nc.RequestWithContext(ctx, NextSubject(ShardStream(3), Consumer(tiny, c)), []byte(`{"batch":1,"no_wait":true}`))
+	if err != nil {
+		return nil, err
+	}
+	if m.Header.Get("Status") != "" {
+		return nil, ErrNoRequest
+	}
+	return deliveryOf(m)
+}
+
 // next waits for one value.
 func next[T any](t testing.TB, ch <-chan T) T {
 	t.Helper()

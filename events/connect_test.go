@@ -153,16 +153,11 @@ func TestAgentPermissionsSuffice(t *testing.T) {
 	if _, err := client.Publish(ctx, Event{ID: "1", ReplyTo: inbox}, tiny, functions.Standard); err != nil {
 		t.Fatal(err)
 	}
-	q := agent.Queue(tiny, functions.Standard, ShardStream(3))
-	w, err := q.Wait(patience)
-	if err != nil {
+	in, got := openIntake(t, agent)
+	if err := in.Ask(1, 1, patience, 1); err != nil {
 		t.Fatal(err)
 	}
-	defer w.Close()
-	d, err := w.Next(patient(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := next(t, got.requests)
 	for _, err := range []error{
 		d.Working(),
 		agent.Bury(ctx, d.Request, Attempts{}),

@@ -21,7 +21,7 @@ func buried(t testing.TB, b *Bus, e Event, c functions.Class) Request {
 	if _, err := b.Publish(ctx, e, tiny, c); err != nil {
 		t.Fatal(err)
 	}
-	d, err := b.Queue(tiny, c, ShardStream(3)).TryNext(ctx)
+	d, err := pullOne(ctx, b, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestRedriveIsANewRequest(t *testing.T) {
 	if err != nil || ack.ID != "order-7~r1" || ack.Duplicate {
 		t.Fatalf("%+v, %v", ack, err)
 	}
-	d, err := b.Queue(tiny, functions.Batch, ShardStream(3)).TryNext(t.Context())
+	d, err := pullOne(t.Context(), b, functions.Batch)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,17 +86,13 @@ func TestRedeliveryDoesNotWake(t *testing.T) {
 	raw := recorder(t, b, WakeFilter(tiny))
 	publish(t, b, "1", functions.Standard)
 	next(t, raw)
-	q := b.Queue(tiny, functions.Standard, ShardStream(3))
 	for range 3 {
-		w, err := q.Wait(patience)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := w.Next(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Close()
+		var d *Delivery
+		eventually(t, "delivered", func() (ok bool) {
+			var err error
+			d, err = pullOne(t.Context(), b, functions.Standard)
+			return err == nil
+		})
 		if err := d.GiveBack(0); err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +153,7 @@ func TestQueueOpensAndClosesOnlyWhenEmpty(t *testing.T) {
 		t.Errorf("on a shard that is not there: %v", err)
 	}
 	publish(t, b, "1", functions.Batch)
-	d, err := b.Queue(tiny, functions.Batch, ShardStream(3)).TryNext(ctx)
+	d, err := pullOne(ctx, b, functions.Batch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +175,7 @@ func TestQueueOpensAndClosesOnlyWhenEmpty(t *testing.T) {
 	if open, err := b.QueueOpen(ctx, tiny, 3); err != nil || open {
 		t.Errorf("open %v, %v", open, err)
 	}
-	if _, err := b.Queue(tiny, functions.Batch, ShardStream(3)).TryNext(ctx); !errors.Is(err, ErrNotDeployed) {
+	if _, err := pullOne(ctx, b, functions.Batch); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("pull from a closed queue: %v", err)
 	}
 	// What arrives while it is closed is there when it opens again.
@@ -187,7 +183,7 @@ func TestQueueOpensAndClosesOnlyWhenEmpty(t *testing.T) {
 	if err := b.OpenQueue(ctx, tiny, 3); err != nil {
 		t.Fatal(err)
 	}
-	if d, err := b.Queue(tiny, functions.Batch, ShardStream(3)).TryNext(ctx); err != nil || d.Request.Event.ID != "2" {
+	if d, err := pullOne(ctx, b, functions.Batch); err != nil || d.Request.Event.ID != "2" {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
@@ -198,13 +194,12 @@ func TestDeliveriesTellWhatAnAgentNeeds(t *testing.T) {
 	if err := b.OpenQueue(ctx, tiny, 3); err != nil {
 		t.Fatal(err)
 	}
-	q := b.Queue(tiny, functions.Standard, ShardStream(3))
-	if _, err := q.TryNext(ctx); !errors.Is(err, ErrNoRequest) {
+	if _, err := pullOne(ctx, b, functions.Standard); !errors.Is(err, ErrNoRequest) {
 		t.Fatalf("empty queue: %v", err)
 	}
 	publish(t, b, "1", functions.Standard)
 	publish(t, b, "2", functions.Standard)
-	d, err := q.TryNext(ctx)
+	d, err := pullOne(ctx, b, functions.Standard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,82 +213,20 @@ func TestDeliveriesTellWhatAnAgentNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "given back", func() bool {
-		d, err = q.TryNext(ctx)
-		if err != nil {
+		d, err = pullOne(ctx, b, functions.Standard)
+		if err != nil && !errors.Is(err, ErrNoRequest) {
 			t.Fatal(err)
 		}
-		return d.Request.Event.ID == "1"
+		return err == nil
 	})
+	if d.Request.Event.ID != "1" {
+		t.Errorf("%+v", d)
+	}
 	if d.Delivered != 2 {
 		t.Errorf("delivered %d times", d.Delivered)
 	}
 	if err := d.Ack(ctx); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestClosedPullGivesItsRequestBack covers the surplus of an agent that asked in three classes.
-func TestClosedPullGivesItsRequestBack(t *testing.T) {
-	b := deployed(t)
-	ctx := t.Context()
-	if err := b.OpenQueue(ctx, tiny, 3); err != nil {
-		t.Fatal(err)
-	}
-	q := b.Queue(tiny, functions.Standard, ShardStream(3))
-	for i := range 50 {
-		w, err := q.Wait(patience)
-		if err != nil {
-			t.Fatal(err)
-		}
-		flush(t, b)
-		done := make(chan error, 1)
-		go func() {
-			_, err := b.Publish(ctx, Event{ID: fmt.Sprint(i), Source: "s"}, tiny, functions.Standard)
-			done <- err
-		}()
-		w.Close() // before, while or after the request arrives
-		if err := next(t, done); err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		var d *Delivery
-		eventually(t, "request comes again", func() bool {
-			d, err = q.TryNext(ctx)
-			return err == nil
-		})
-		if took := time.Since(start); took > AckWait/2 {
-			t.Errorf("it came again after %v, by its ack running out", took)
-		}
-		if err := d.Ack(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestWaitingPullEndsWithoutARequest(t *testing.T) {
-	b := deployed(t)
-	if err := b.OpenQueue(t.Context(), tiny, 3); err != nil {
-		t.Fatal(err)
-	}
-	q := b.Queue(tiny, functions.Standard, ShardStream(3))
-	w, err := q.Wait(100 * time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Accept(next(t, w.Answered())); !errors.Is(err, ErrNoRequest) {
-		t.Errorf("got %v, want ErrNoRequest", err)
-	}
-	w.Close()
-	if w, err = q.Wait(patience); err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	flush(t, b)
-	if _, err := b.CloseQueue(t.Context(), tiny, 3); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Next(t.Context()); !errors.Is(err, ErrNotDeployed) {
-		t.Errorf("got %v, want ErrNotDeployed", err)
 	}
 }
 
@@ -306,7 +239,7 @@ func TestMalformedRequestIsDelivered(t *testing.T) {
 	if _, err := b.js.PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	d, err := b.Queue(tiny, functions.Standard, ShardStream(3)).TryNext(t.Context())
+	d, err := pullOne(t.Context(), b, functions.Standard)
 	if err != nil || !errors.Is(d.Malformed, ErrMalformed) || d.Request.Event.ID != "7" {
 		t.Errorf("%+v, %v", d, err)
 	}

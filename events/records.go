@@ -23,9 +23,12 @@ const minTTL = time.Second
 // a hash of the source; a third would need two sources with the same hash.
 const recordTries = 4
 
-// existsTries bounds how often a record that must be there is asked for: in a cluster the
-// copy that answers may be a moment behind the one that refused the write.
-const existsTries = 20
+// A record that must be there is asked for this often, with a pause: in a cluster the copy
+// that answers may be a moment behind the one that refused the write.
+const (
+	existsTries = 20
+	existsPause = 10 * time.Millisecond
+)
 
 // WriteRecord writes a request's terminal record, readable for the given retention (whole
 // seconds; 0: [DefaultRetention]). rec.ID is the request's [Request.RecordID]. It returns
@@ -33,12 +36,13 @@ const existsTries = 20
 //
 // A request that has a record already gets [ErrRecordExists] and that record: the caller
 // acknowledges the request and replies with a copy of it. [ErrResultsFull] means that the
-// record is not written, so the request must not be acknowledged.
+// record is not written, so the request must not be acknowledged. With any other error than
+// ErrRecordExists the record comes back as it was given, to be tried again.
 func (b *Bus) WriteRecord(ctx context.Context, rec Record, retention time.Duration) (Record, error) {
+	given := rec
 	rec.key = recordKey(rec.Function, rec.Source, rec.ID, rec.Redrive)
-	base := rec.ID
 	for try := range recordTries {
-		rec.ID = recordCandidate(base, rec.Source, try)
+		rec.ID = recordCandidate(given.ID, rec.Source, try)
 		err := b.createRecord(ctx, rec, retention)
 		if errors.Is(err, nats.ErrMaxPayload) {
 			rec = b.withoutBody(rec)
@@ -47,18 +51,15 @@ func (b *Bus) WriteRecord(ctx context.Context, rec Record, retention time.Durati
 		if err == nil {
 			return rec, nil
 		}
-		if !fullSubject(err) {
-			return Record{}, recordError(rec, err)
-		}
-		existing, err := b.existingRecord(ctx, rec)
+		existing, err := b.existingRecord(ctx, rec, err)
 		if err != nil {
-			return Record{}, err
+			return given, err
 		}
 		if existing.key == rec.key {
 			return existing, fmt.Errorf("%w: %s of %s", ErrRecordExists, rec.ID, rec.Function)
 		}
 	}
-	return Record{}, fmt.Errorf("%w: every record id tried for %s of %s is taken by other sources", ErrConflict, base, rec.Function)
+	return given, fmt.Errorf("%w: every record id tried for %s of %s is taken by other sources", ErrConflict, given.ID, given.Function)
 }
 
 func recordCandidate(id, source string, try int) string {
@@ -102,22 +103,27 @@ func recordError(rec Record, err error) error {
 	return wrap(what, err)
 }
 
-// existingRecord reads the record that just kept another one from being written.
-func (b *Bus) existingRecord(ctx context.Context, rec Record) (Record, error) {
-	var err error
+// existingRecord reads the record that kept another one from being written with err. A full
+// stream refuses records that exist, too.
+func (b *Bus) existingRecord(ctx context.Context, rec Record, refused error) (Record, error) {
+	if !fullSubject(refused) && !fullStream(refused) {
+		return Record{}, recordError(rec, refused)
+	}
 	for range existsTries {
-		var existing Record
-		existing, err = b.readRecord(ctx, rec.Function, rec.ID)
+		existing, err := b.readRecord(ctx, rec.Function, rec.ID)
 		if err == nil || !errors.Is(err, ErrNotFound) {
 			return existing, err
+		}
+		if fullStream(refused) {
+			break
 		}
 		select {
 		case <-ctx.Done():
 			return Record{}, ctx.Err()
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(existsPause):
 		}
 	}
-	return Record{}, err
+	return Record{}, recordError(rec, refused)
 }
 
 // GetRecord reads the terminal record of a request. Where source is given and the id alone

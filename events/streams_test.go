@@ -99,7 +99,7 @@ func TestRetiredFunctionKeepsItsRequests(t *testing.T) {
 	if _, err := b.Publish(t.Context(), Event{}, tiny, functions.Standard); !errors.Is(err, ErrNotDeployed) {
 		t.Errorf("got %v, want ErrNotDeployed", err)
 	}
-	d, err := b.Queue(tiny, functions.Standard, ShardStream(3)).TryNext(t.Context())
+	d, err := pullOne(t.Context(), b, functions.Standard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,9 @@ func TestDocNamesEverySubject(t *testing.T) {
 }
 
 // label draws a DNS-1123 label, which is what namespaces and functions are called.
-func label() *rapid.Generator[string] { return rapid.StringMatching(`[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?`) }
+func label() *rapid.Generator[string] {
+	return rapid.StringMatching(`[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?`)
+}
 
 func key() *rapid.Generator[functions.Key] {
 	return rapid.Custom(func(t *rapid.T) functions.Key {
