@@ -160,7 +160,10 @@ func (e Event) eachExtension(put func(name, value string)) {
 }
 
 // Check tells what keeps the event from being published, as a [*MalformedError].
-func (e Event) Check() error {
+func (e Event) Check() error { return e.checked(func(string, string) {}) }
+
+// checked calls f with each attribute, and returns the first that could not be read back.
+func (e Event) checked(f func(name, value string)) error {
 	if err := e.checkRequired(); err != nil {
 		return err
 	}
@@ -178,6 +181,7 @@ func (e Event) Check() error {
 		if e := again.set(name, value); err == nil && e != nil {
 			err = e
 		}
+		f(name, value)
 	})
 	return err
 }

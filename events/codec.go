@@ -22,12 +22,16 @@ const (
 // message's payload is Data as it is. Header names are lower case. The error, if any, is a
 // [*MalformedError].
 func (e Event) Encode() (Header, error) {
-	if err := e.Check(); err != nil {
+	h := make(Header, 16+len(e.Extensions))
+	values := make([]string, 0, 16+len(e.Extensions)) // one allocation for all of them
+	put := func(name, value string) {
+		values = append(values, percentEncode(value))
+		h[attrPrefix+name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	put("specversion", SpecVersion)
+	if err := e.checked(put); err != nil {
 		return nil, err
 	}
-	h := make(Header, 8+len(e.Extensions))
-	h[attrPrefix+"specversion"] = []string{SpecVersion}
-	e.each(func(name, value string) { h[attrPrefix+name] = []string{percentEncode(value)} })
 	return h, nil
 }
 

@@ -13,15 +13,15 @@ func percentEncode(s string) string {
 		return s
 	}
 	const hex = "0123456789ABCDEF"
-	var b strings.Builder
+	out := make([]byte, 0, 2*len(s))
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; encoded(c) {
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+			out = append(out, '%', hex[c>>4], hex[c&15])
 		} else {
-			b.WriteByte(c)
+			out = append(out, c)
 		}
 	}
-	return b.String()
+	return string(out)
 }
 
 // percentDecode undoes percentEncode. As the binding demands of receivers, a value in
