@@ -1,0 +1,6 @@
+//go:build !race
+
+package harness
+
+// raceFlag builds the programs as the test itself was built, so that both share the build cache.
+var raceFlag []string

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// question is what the tests send: anything, and what should happen to it.
+type question struct {
+	Do    string `json:"do"`
+	Delay string `json:"delay"` // a duration, instead of -delay
+}
+
+func (s *server) answer(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	var q question
+	_ = json.Unmarshal(body, &q) // any payload is fine
+	id := r.Header.Get("X-Request-Id")
+	s.note(entry{What: "begin", ID: id, Body: string(body)})
+	if q.Do == doCrash {
+		fmt.Fprintln(os.Stderr, "CUDA error: an illegal memory access was encountered (not really)")
+		os.Exit(5)
+	}
+	if !s.work(r, q) {
+		return
+	}
+	s.note(entry{What: "end", ID: id})
+	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		s.stream(w, r, q)
+		return
+	}
+	s.whole(w, r, q, body)
+	if s.mode == modeExitAfter {
+		_ = http.NewResponseController(w).Flush()
+		os.Exit(4)
+	}
+}
+
+// work takes the time a request takes; false when the caller went away.
+func (s *server) work(r *http.Request, q question) bool {
+	d := s.delay
+	if own, err := time.ParseDuration(q.Delay); err == nil {
+		d = own
+	}
+	if s.mode == modeHang || q.Do == doHang {
+		<-r.Context().Done()
+		return false
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+func (s *server) whole(w http.ResponseWriter, r *http.Request, q question, body []byte) {
+	switch q.Do {
+	case doFail:
+		http.Error(w, "out of memory", http.StatusInternalServerError)
+		return
+	case doRefuse:
+		http.Error(w, "no such model", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	answer, err := json.Marshal(map[string]any{
+		"echo": string(body), "replica": os.Getenv("STOKER_REPLICA_ID"), "tag": s.tag, "path": r.URL.Path,
+		"event": r.Header.Get("Ce-Id"), "type": r.Header.Get("Ce-Type"),
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
+	_, _ = w.Write(answer)
+}
+
+// stream sends server-sent events as OpenAI's servers do.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, q question) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(w)
+	pace := max(s.delay/time.Duration(max(s.chunks, 1)), time.Millisecond)
+	for i := range s.chunks {
+		if q.Do == doBreak && i == s.chunks/2 {
+			os.Exit(6)
+		}
+		fmt.Fprintf(w, "data: {\"choices\":[{\"text\":\"piece-%d \"}],\"replica\":%q}\n\n", i, os.Getenv("STOKER_REPLICA_ID"))
+		if out.Flush() != nil {
+			return
+		}
+		select {
+		case <-time.After(pace):
+		case <-r.Context().Done():
+			return
+		}
+	}
+	fmt.Fprint(w, "data: [DONE]\n\n")
+	_ = out.Flush()
+}
