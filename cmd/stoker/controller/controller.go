@@ -53,6 +53,7 @@ type Metrics struct {
 func New(o Options) *Controller {
 	return &Controller{
 		Options: o, inbox: make(chan func(), inboxSize), fns: map[functions.Key]*function{},
+		ready: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
 

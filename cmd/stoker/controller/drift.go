@@ -6,17 +6,15 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/capacity"
 	"stoker.dev/stoker/events"
-	"stoker.dev/stoker/scale"
 	"stoker.dev/stoker/workflows"
 )
 
 // unknownFor is how long a replica may be in nobody's list before it counts as gone: a start
-// under way is in the workflow first and at the provider a moment later.
-const unknownFor = activitiesPatience + driftEvery
-
-// activitiesPatience is how long a workflow tries to start a replica.
-const activitiesPatience = 30 * time.Second
+// under way is in the workflow and the ledger first and at the provider a moment later. It is
+// longer than a workflow tries to start a replica.
+const unknownFor = 40 * time.Second
 
 // checkDrift compares provider, ledger and what is known here. Truth comes in this order: the
 // provider, the ledger, the workflow.
@@ -27,18 +25,21 @@ func (c *Controller) checkDrift() {
 		if invErr == nil {
 			invErr = c.Ledger.SetInventory(ctx, inv)
 		}
-		_, expErr := c.Ledger.Expire(ctx)
-		if err := errors.Join(err, invErr, expErr); err != nil {
+		var drift capacity.Drift
+		if err == nil {
+			drift, err = c.Ledger.Adopt(ctx, running)
+		}
+		if err := errors.Join(err, invErr); err != nil {
 			if ctx.Err() == nil {
 				c.Log.Warn("drift not checked", "error", err)
 			}
 			return
 		}
-		c.post(func() { c.repair(running) })
+		c.post(func() { c.repair(running, drift) })
 	})
 }
 
-func (c *Controller) repair(running []activities.ReplicaStatus) {
+func (c *Controller) repair(running []activities.ReplicaStatus, drift capacity.Drift) {
 	now := c.Now()
 	alive := map[string]bool{}
 	for _, s := range running {
@@ -58,7 +59,22 @@ func (c *Controller) repair(running []activities.ReplicaStatus) {
 			}
 		}
 	}
-	c.releaseStrays(alive, known, now)
+	for _, id := range drift.Unleased {
+		c.stopUnleased(id)
+	}
+	for _, holder := range drift.Missing {
+		c.releaseStray(holder, known[holder], now)
+	}
+	c.lookAgain()
+}
+
+// lookAgain decides again for functions that wait for capacity: a device may have come back.
+func (c *Controller) lookAgain() {
+	for _, f := range c.fns {
+		if !f.atRest() {
+			c.evaluate(f)
+		}
+	}
 }
 
 // vanish ends a replica its provider knows nothing of.
@@ -68,18 +84,27 @@ func (c *Controller) vanish(f *function, r *replica) {
 	c.evaluate(f)
 }
 
-// releaseStrays gives back leases whose holder neither runs nor is known, once they are old
-// enough that no start can be under way.
-func (c *Controller) releaseStrays(alive, known map[string]bool, now time.Time) {
-	for _, l := range c.Ledger.Snapshot().Leases {
-		if l.State == scale.Released || l.State == scale.Reserved || alive[l.Holder] || known[l.Holder] || now.Sub(l.Since) < unknownFor {
-			continue
+// stopUnleased ends what runs on GPUs the ledger has given to nobody, or to somebody else.
+func (c *Controller) stopUnleased(id string) {
+	c.Log.Warn("stopping a replica without a lease", "replica", id)
+	c.outside(func(ctx context.Context) {
+		if err := c.Provider.Stop(ctx, id, 0); err != nil && ctx.Err() == nil {
+			c.Log.Warn("replica without a lease not stopped", "replica", id, "error", err)
 		}
-		c.Log.Warn("releasing a lease without a holder", "holder", l.Holder, "owner", l.Owner, "state", l.State)
-		c.outside(func(ctx context.Context) {
-			if err := c.Ledger.Release(ctx, l.Holder, "stray"); err != nil && ctx.Err() == nil {
-				c.Log.Warn("stray lease not released", "holder", l.Holder, "error", err)
-			}
-		})
+	})
+}
+
+// releaseStray gives back a lease whose holder neither runs nor is known, once it is old enough
+// that no start can be under way. A known holder's lease is its workflow's to give back.
+func (c *Controller) releaseStray(holder string, known bool, now time.Time) {
+	l, ok := c.Ledger.Snapshot().Lease(holder)
+	if !ok || known || now.Sub(l.Since) < unknownFor {
+		return
 	}
+	c.Log.Warn("releasing a lease without a holder", "holder", holder, "owner", l.Owner, "state", l.State)
+	c.outside(func(ctx context.Context) {
+		if err := c.Ledger.Release(ctx, holder, "stray"); err != nil && ctx.Err() == nil {
+			c.Log.Warn("stray lease not released", "holder", holder, "error", err)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/capacity"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
@@ -46,7 +47,7 @@ type Ledger interface {
 	Snapshot() scale.Ledger
 	Release(ctx context.Context, holder, cause string) error
 	SetInventory(ctx context.Context, inv activities.Inventory) error
-	Expire(ctx context.Context) ([]scale.Lease, error)
+	Adopt(ctx context.Context, running []activities.ReplicaStatus) (capacity.Drift, error)
 }
 
 // Workflows carries decisions out.

@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 
 	"stoker.dev/stoker/cmd/tinylm/progress"
 )
@@ -49,8 +51,7 @@ func (r *run) train(ctx context.Context, tinylm string) error {
 
 // follow shows progress lines and returns the last line of any other kind.
 func (r *run) follow(lines io.Reader) string {
-	bar := progressbar.NewOptions(100, progressbar.OptionSetWriter(r.Progress), progressbar.OptionSetWidth(30),
-		progressbar.OptionSetDescription("     loss  -   "), progressbar.OptionClearOnFinish())
+	show := r.shower()
 	other := ""
 	for s := bufio.NewScanner(lines); s.Scan(); {
 		l, err := progress.Parse(s.Text())
@@ -58,9 +59,29 @@ func (r *run) follow(lines io.Reader) string {
 			other = s.Text()
 			continue
 		}
-		bar.Describe(fmt.Sprintf("     loss %.3f", l.Loss))
-		_ = bar.Set(int(l.Percent()))
+		show(l)
 	}
-	_ = bar.Finish()
 	return other
+}
+
+// quietStep is how many percent pass between two lines where nobody watches a terminal.
+const quietStep = 20
+
+// shower is a bar on a terminal, and a line now and then in a log.
+func (r *run) shower() func(progress.Line) {
+	if f, ok := r.Progress.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		bar := progressbar.NewOptions(100, progressbar.OptionSetWriter(f), progressbar.OptionSetWidth(30),
+			progressbar.OptionSetDescription("     loss"), progressbar.OptionClearOnFinish())
+		return func(l progress.Line) {
+			bar.Describe(fmt.Sprintf("     loss %.3f", l.Loss))
+			_ = bar.Set(int(l.Percent()))
+		}
+	}
+	next := 0.0
+	return func(l progress.Line) {
+		if l.Percent() >= next {
+			r.say("     %3.0f %%  loss %.3f", l.Percent(), l.Loss)
+			next = l.Percent() + quietStep
+		}
+	}
 }
