@@ -15,11 +15,24 @@ import (
 	"stoker.dev/stoker/functions"
 )
 
-// prompts begin sentences of the kind the model was trained on.
-var prompts = []string{"The stoker ", "A furnace ", "The ship ", "Every GPU ", "The engine ", "A replica "}
+// questions are some that the model was trained on; it answers others, too, in its own way.
+var questions = []string{
+	"What is a stoker?", "What do you do?", "How do I scale to zero?", "Who are you?", "Hello", "Good morning",
+}
 
-// maxTokens is the length of an answer, in characters.
-const maxTokens = 60
+// streamed is the question whose answer is shown as it comes.
+const streamed = "How do I scale to zero?"
+
+// maxTokens is the longest answer, in characters.
+const maxTokens = 100
+
+// chat is the payload of a question, in OpenAI's words.
+func chat(question string, seed int, stream bool) ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"messages":   []map[string]string{{"role": "user", "content": question}},
+		"max_tokens": maxTokens, "seed": seed, "stream": stream,
+	})
+}
 
 // burst publishes the events, waits for all their records, and meanwhile asks for one answer
 // that streams.
@@ -64,7 +77,7 @@ const source = "stoker-demo"
 func (r *run) publish(ctx context.Context) ([]string, error) {
 	var ids []string
 	for i := range r.Requests {
-		body, err := json.Marshal(map[string]any{"prompt": prompts[i%len(prompts)], "max_tokens": maxTokens, "seed": i})
+		body, err := chat(questions[i%len(questions)], i, false)
 		if err != nil {
 			return nil, err
 		}
@@ -94,10 +107,13 @@ func (r *run) receipt(fn api.Function, sent time.Time) {
 
 // stream asks for one answer in pieces and prints it as it comes.
 func (r *run) stream(ctx context.Context) error {
-	body := fmt.Appendf(nil, `{"prompt":"The stoker ","max_tokens":%d,"stream":true,"seed":7}`, 2*maxTokens)
-	fmt.Fprint(r.Progress, "     streaming: The stoker ")
+	body, err := chat(streamed, 1, true)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.Progress, "     streaming: %s -> ", streamed)
 	r.report.RequestsSent++
-	_, err := r.client.Invoke(ctx, api.Call{Key: r.key, Body: body, ContentType: "application/json", Stream: true}, func(line []byte) error {
+	_, err = r.client.Invoke(ctx, api.Call{Key: r.key, Body: body, ContentType: "application/json", Stream: true}, func(line []byte) error {
 		if text := api.ChunkText(line); text != "" {
 			r.report.Streamed += text
 			r.report.StreamChunks++
