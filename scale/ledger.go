@@ -172,12 +172,14 @@ func (l *Ledger) Expire(now time.Time) []Lease {
 	for _, lease := range ended {
 		l.bury(lease.clone(), CauseExpired, now)
 	}
-	l.forget(now)
+	l.Forget(now)
 	return ended
 }
 
-// forget drops old tombstones, and the oldest of too many.
-func (l *Ledger) forget(now time.Time) {
+// Forget drops tombstones older than TombstoneTTL, and the oldest of more than
+// MaxTombstones. Expire does it too; a writer calls it in each batch, so that the ledger
+// stays small however many leases end between two calls of Expire.
+func (l *Ledger) Forget(now time.Time) {
 	var dead []time.Time
 	for _, lease := range l.Leases {
 		if lease.State == Released {

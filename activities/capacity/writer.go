@@ -20,11 +20,11 @@ const (
 	// maxBatch operations go out in one write. Above some hundred a write is dominated by the
 	// ledger's own size, and a caller's wait by the batch.
 	maxBatch = 512
-	// maxTries against faster writers. The chance to lose a fair race of two this often is
-	// below one in a billion.
-	maxTries = 30
-	// maxPause between two tries.
-	maxPause = 50 * time.Millisecond
+	// maxTries against faster writers. The chance to lose a fair race of eight this often is
+	// below one in a billion, and it takes seconds.
+	maxTries = 200
+	// maxPause between two tries. It is short: who waits longer loses to who has just come.
+	maxPause = 20 * time.Millisecond
 	// writeTimeout bounds one read or write, beyond what the broker's client waits by itself.
 	writeTimeout = 5 * time.Second
 )
@@ -174,6 +174,7 @@ func (w *Writer) applyAll(batch []*op) scale.Ledger {
 			o.err = o.apply(&next, now)
 		}
 	}
+	next.Forget(now) // every end leaves a tombstone, and the store bounds what a ledger may be
 	return next
 }
 
