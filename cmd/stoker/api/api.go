@@ -36,6 +36,7 @@ type Function struct {
 	Pinned     *int                `json:"pinned,omitempty"`
 	Applied    time.Time           `json:"applied"`
 
+	AtRest   bool   `json:"atRest"` // at zero, with nothing under way and no consumer
 	Target   int    `json:"target"`
 	Ready    int    `json:"ready"`
 	Starting int    `json:"starting"`

@@ -56,6 +56,13 @@ func (p *Platform) startProvider(ctx context.Context) error {
 	return nil
 }
 
+func (p *Platform) wrapProvider(context.Context) error {
+	if p.Wrap != nil {
+		p.provider = p.Wrap(p.provider)
+	}
+	return nil
+}
+
 // world is what the simulated provider runs replicas in: they say over the broker how they are,
 // as agents do, and serve nothing.
 func (p *Platform) world() *simulated.World {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
 	"stoker.dev/stoker/activities"
@@ -48,6 +49,9 @@ type Options struct {
 	Progress io.Writer // where building a helper shows
 	// Simulated shapes the simulated provider's world; its Beat is the platform's own.
 	Simulated simulated.Options
+	// Wrap, where it is set, stands between the activities and the provider: a benchmark takes
+	// the time of its calls.
+	Wrap func(activities.Provider) activities.Provider
 }
 
 // Platform is a running platform.
@@ -70,7 +74,7 @@ type Platform struct {
 func Start(ctx context.Context, o Options) (*Platform, error) {
 	p := &Platform{Options: o, failed: make(chan error, 8)}
 	for _, step := range []func(context.Context) error{
-		p.openDir, p.listen, p.startServers, p.connect, p.startProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
+		p.openDir, p.listen, p.startServers, p.connect, p.startProvider, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -99,8 +103,12 @@ func (p *Platform) Server() datadir.Server { return p.server }
 // Failed receives an error when a part gave up; the process should then end.
 func (p *Platform) Failed() <-chan error { return p.failed }
 
-// Ledger is the capacity ledger, for what measures it.
-func (p *Platform) Ledger() *capacity.Writer { return p.ledger }
+// Bus is the platform's own connection to the broker, and Temporal its client, for what
+// measures them in the same process.
+func (p *Platform) Bus() *events.Bus { return p.bus }
+
+// Temporal is the platform's client.
+func (p *Platform) Temporal() client.Client { return p.servers.TemporalClient() }
 
 func (p *Platform) openDir(context.Context) error {
 	if err := p.Config.Validate(); err != nil {

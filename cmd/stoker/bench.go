@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"stoker.dev/stoker/cmd/stoker/bench"
+)
+
+func (a *app) benchCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure the platform on this machine",
+		Long:  "Measure the platform on this machine, in a temporary directory and with the embedded servers.",
+	}
+	c.AddCommand(a.benchZeroCommand())
+	return c
+}
+
+func (a *app) benchZeroCommand() *cobra.Command {
+	o := bench.ZeroOptions{Version: version(), Progress: a.err}
+	var atOnce, random, asJSON bool
+	c := &cobra.Command{
+		Use:   "zero",
+		Short: "Wake functions from zero: event to start, event to answer, beside the floor of an empty Update",
+		Long: `Deploy functions on simulated GPUs, leave them at zero, publish one event to each, let them go
+again, until there are enough wakes. event_to_start runs from just before the publish call to
+the entry of the provider's start call; update_floor is an empty Update -> activity on the same
+server in the same run.`,
+		Example: "  stoker bench zero --functions 1\n  stoker bench zero --functions 100 --at-once --json",
+		Args:    exactly(0, "none"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if atOnce && random {
+				return usageError{errors.New("--at-once and --random: give one of them")}
+			}
+			if o.Functions < 1 || o.Wakes < 1 {
+				return usageError{errors.New("--functions and --wakes: want 1 or more")}
+			}
+			o.AtOnce, o.Config = atOnce, a.config
+			rep, err := bench.Zero(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(a.out).Encode(rep)
+			}
+			return tellZero(a.out, rep)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&o.Functions, "functions", 1, "functions at zero")
+	f.IntVar(&o.Wakes, "wakes", 300, "at least so many wakes")
+	f.BoolVar(&atOnce, "at-once", false, "wake all functions in one moment")
+	f.BoolVar(&random, "random", false, "wake one function at a time, at random moments (default)")
+	f.Uint64Var(&o.Seed, "seed", 1, "seed of the moments")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object")
+	return c
+}
+
+func tellZero(w io.Writer, r bench.ZeroReport) error {
+	row := func(name string, q bench.Quantiles) []string {
+		return []string{name, fmt.Sprintf("%.2f", q.P50), fmt.Sprintf("%.2f", q.P99), fmt.Sprintf("%.2f", q.Max)}
+	}
+	fmt.Fprintf(w, "%d functions, %s: %d wakes, %d answered, %d lost, load %s\n", r.Functions, r.At, r.Wakes, r.Answered, r.Lost, r.LoadAverage)
+	return table(w, "MS P50 P99 MAX", [][]string{
+		row("event-to-start", r.EventToStart), row("event-to-answer", r.EventToAnswer), row("update-floor", r.UpdateFloor),
+	})
+}

@@ -1,0 +1,70 @@
+package bench
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+)
+
+// askFor is how long one pull of an answerer waits.
+const askFor = 30 * time.Second
+
+// answerer stands in for the agents of simulated replicas: it pulls the requests of one function
+// and ends each with a record, in the agents' order, without a model behind it.
+type answerer struct {
+	bus    *events.Bus
+	intake *events.Intake
+	key    functions.Key
+	ctx    context.Context //nolint:containedctx // 2026-11-23: the broker's callbacks have none of their own
+	mu     sync.Mutex
+	ask    uint64
+}
+
+func answer(ctx context.Context, bus *events.Bus, k functions.Key, replica, stream string) (*answerer, error) {
+	a := &answerer{bus: bus, key: k, ctx: ctx}
+	intake, err := bus.OpenIntake(k, replica, stream, a)
+	if err != nil {
+		return nil, err
+	}
+	a.intake = intake
+	a.more()
+	return a, nil
+}
+
+// standard is the class the benchmark publishes in, as an index into functions.Classes.
+const standard = 1
+
+func (a *answerer) more() {
+	a.mu.Lock()
+	a.ask++
+	n := a.ask
+	a.mu.Unlock()
+	_ = a.intake.Ask(standard, 1, askFor, n)
+}
+
+// Delivered ends a request: record, acknowledgement.
+func (a *answerer) Delivered(d *events.Delivery) {
+	go func() {
+		rec := d.Request.Record(events.StatusOK, "", "")
+		rec.Attempt, rec.Ended = 1, time.Now()
+		if _, err := a.bus.WriteRecord(a.ctx, rec, time.Hour); err == nil {
+			_ = d.Ack(a.ctx)
+		}
+		a.more()
+	}()
+}
+
+// Ended asks again.
+func (a *answerer) Ended(uint64) { a.more() }
+
+// Refused comes when the consumer is deleted or not made yet: the next ask is a moment later.
+func (a *answerer) Refused(uint64, string) { time.AfterFunc(5*time.Millisecond, a.more) }
+
+func (a *answerer) close() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), time.Second)
+	defer cancel()
+	_ = a.intake.Close(ctx)
+}

@@ -1,0 +1,231 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/simulated"
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/config"
+	"stoker.dev/stoker/cmd/stoker/platform"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+)
+
+// Limits of the zero benchmark.
+const (
+	settleTimeout = 2 * time.Minute // for all functions to be at rest again
+	answerTimeout = time.Minute     // for one round to be answered; later ones are lost
+	settleEvery   = 20 * time.Millisecond
+)
+
+// ZeroOptions of one measurement.
+type ZeroOptions struct {
+	Functions int
+	Wakes     int  // at least so many
+	AtOnce    bool // all functions in one moment; otherwise one at a time, at random moments
+	Seed      uint64
+	Config    config.Config
+	Version   string
+	Progress  io.Writer
+}
+
+// ZeroReport is what `stoker bench zero --json` prints.
+type ZeroReport struct {
+	Functions     int       `json:"functions"`
+	At            string    `json:"at"` // once or random
+	Wakes         int       `json:"wakes"`
+	EventToStart  Quantiles `json:"event_to_start_ms"`
+	EventToAnswer Quantiles `json:"event_to_answer_ms"`
+	UpdateFloor   Quantiles `json:"update_floor_ms"`
+	FloorSamples  int       `json:"floor_samples"`
+	Answered      int       `json:"answered"`
+	Lost          int       `json:"lost"`
+	Provider      string    `json:"provider"`
+	LoadAverage   string    `json:"load_average"`
+}
+
+// zero is a measurement under way.
+type zero struct {
+	ZeroOptions
+	plat    *platform.Platform
+	client  *api.Client
+	keys    []functions.Key
+	mu      sync.Mutex
+	started map[functions.Key]chan time.Time // the next start of each function
+	workers map[string]*answerer             // by replica
+	starts  []time.Duration
+	answers []time.Duration
+	lost    int
+}
+
+// Zero measures waking from zero with the simulated provider: from just before the publish call
+// to the entry of the provider's start call, and to the terminal record.
+func Zero(ctx context.Context, o ZeroOptions) (rep ZeroReport, err error) {
+	dir, err := os.MkdirTemp("", "stoker-bench-")
+	if err != nil {
+		return rep, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	z := &zero{ZeroOptions: o, started: map[functions.Key]chan time.Time{}, workers: map[string]*answerer{}}
+	o.Config.DataDir, o.Config.Listen, o.Config.RandomPorts, o.Config.Provider = dir, "127.0.0.1:0", true, "simulated"
+	o.Config.DrainGrace = time.Second
+	z.plat, err = platform.Start(ctx, platform.Options{
+		Config: o.Config, Version: o.Version, Log: slog.New(slog.DiscardHandler), Progress: o.Progress,
+		Simulated: simulated.Options{Nodes: 1 + o.Functions/8, GPUs: 8, Seed: o.Seed},
+		Wrap:      func(p activities.Provider) activities.Provider { return &timed{p, z} },
+	})
+	if err != nil {
+		return rep, err
+	}
+	defer func() { err = errors.Join(err, z.plat.Stop(context.WithoutCancel(ctx))) }()
+	return z.measure(ctx)
+}
+
+func (z *zero) measure(ctx context.Context) (ZeroReport, error) {
+	s := z.plat.Server()
+	z.client = api.NewClient(s.HTTP, s.AdminToken, nil)
+	if err := z.deploy(ctx); err != nil {
+		return ZeroReport{}, err
+	}
+	if err := z.rounds(ctx); err != nil {
+		return ZeroReport{}, err
+	}
+	fmt.Fprintln(z.Progress, "measuring the floor: an empty Update -> activity on the same server")
+	below, err := floor(ctx, z.plat.Temporal(), max(len(z.starts), 100))
+	at := "random"
+	if z.AtOnce {
+		at = "once"
+	}
+	return ZeroReport{
+		Functions: z.Functions, At: at, Wakes: len(z.starts), EventToStart: quantiles(z.starts), EventToAnswer: quantiles(z.answers),
+		UpdateFloor: quantiles(below), FloorSamples: len(below), Answered: len(z.answers), Lost: z.lost, Provider: "simulated", LoadAverage: loadAverage(),
+	}, err
+}
+
+const manifest = `apiVersion: stoker.dev/v1
+kind: Function
+metadata:
+  name: bench-%04d
+spec:
+  runtime:
+    image: none
+  scaling:
+    keepAlive: 1ms
+---
+`
+
+func (z *zero) deploy(ctx context.Context) error {
+	var text []byte
+	for i := range z.Functions {
+		text = fmt.Appendf(text, manifest, i)
+		z.keys = append(z.keys, functions.Key{Namespace: "default", Name: fmt.Sprintf("bench-%04d", i)})
+	}
+	fmt.Fprintf(z.Progress, "deploying %d functions\n", z.Functions)
+	_, err := z.client.Apply(ctx, "bench", text, false)
+	return err
+}
+
+// rounds wakes the functions until there are enough wakes, from rest each time.
+func (z *zero) rounds(ctx context.Context) error {
+	dice := rand.New(rand.NewPCG(z.Seed, 0))
+	for round := 1; len(z.starts)+z.lost < z.Wakes; round++ {
+		keys := z.keys
+		if !z.AtOnce {
+			keys = []functions.Key{z.keys[dice.IntN(len(z.keys))]}
+			if err := pause(ctx, time.Duration(dice.Int64N(int64(20*time.Millisecond)))); err != nil {
+				return err
+			}
+		}
+		if err := z.round(ctx, keys); err != nil {
+			return fmt.Errorf("round %d: %w", round, err)
+		}
+		if err := z.settle(ctx, keys); err != nil {
+			return fmt.Errorf("round %d: %w", round, err)
+		}
+		if round%50 == 0 || z.AtOnce {
+			fmt.Fprintf(z.Progress, "%d of %d wakes\n", len(z.starts), z.Wakes)
+		}
+	}
+	return nil
+}
+
+// round publishes one event to each function and waits for start and record of each.
+func (z *zero) round(ctx context.Context, keys []functions.Key) error {
+	z.mu.Lock()
+	for _, k := range keys {
+		z.started[k] = make(chan time.Time, 1)
+	}
+	z.mu.Unlock()
+	var wg sync.WaitGroup
+	errs := make([]error, len(keys))
+	for i, k := range keys {
+		wg.Go(func() { errs[i] = z.wake(ctx, k) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (z *zero) wake(ctx context.Context, k functions.Key) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	z.mu.Lock()
+	started := z.started[k]
+	z.mu.Unlock()
+	e := events.Event{ID: fmt.Sprintf("%s-%d", k.Name, time.Now().UnixNano()), Source: "stoker-bench", Type: "bench", Data: []byte("{}")}
+	begin := time.Now()
+	if _, err := z.plat.Bus().Publish(ctx, e, k, functions.Standard); err != nil {
+		return err
+	}
+	_, err := z.plat.Bus().WatchRecord(ctx, k, e.ID, e.Source)
+	end := time.Now()
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if err != nil {
+		z.lost++
+		return nil //nolint:nilerr // a request without a record is a figure, not a failure of the benchmark
+	}
+	z.answers = append(z.answers, end.Sub(begin))
+	z.starts = append(z.starts, (<-started).Sub(begin))
+	return nil
+}
+
+// settle waits until the functions are at rest: no replica, consumers gone.
+func (z *zero) settle(ctx context.Context, keys []functions.Key) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	for _, k := range keys {
+		for {
+			fn, err := z.client.Get(ctx, k)
+			if err != nil {
+				return err
+			}
+			if fn.AtRest {
+				break
+			}
+			if err := pause(ctx, settleEvery); err != nil {
+				return fmt.Errorf("%s did not settle at zero: %w", k, err)
+			}
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
