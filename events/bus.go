@@ -13,13 +13,15 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// The client library's types, under the names the rest of stoker uses for them: this is
-// the only package that imports it.
-type (
-	Msg          = nats.Msg
-	Header       = nats.Header
-	Subscription = nats.Subscription
-)
+// Msg is the client library's message, under the name the rest of stoker uses for it: this is
+// the only package that imports the library.
+type Msg = nats.Msg
+
+// Header is the client library's, too. Its names are case-sensitive.
+type Header = nats.Header
+
+// Subscription is the client library's, too.
+type Subscription = nats.Subscription
 
 // CallTimeout bounds a call to the broker whose context has no deadline of its own. A
 // healthy broker answers in under a millisecond; a cluster that elects a leader takes up

@@ -60,11 +60,12 @@ func publish(t testing.TB, b *Bus, id string, c functions.Class) PubAck {
 	return ack
 }
 
-// pullOne pulls one request of tiny as any NATS client could.
+// pullOne pulls one request of tiny as any NATS client could. It waits a moment: a consumer
+// hears of a message just after its publisher has.
 func pullOne(ctx context.Context, b *Bus, c functions.Class) (*Delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	m, err := b.nc.RequestWithContext(ctx, NextSubject(ShardStream(3), Consumer(tiny, c)), []byte(`{"batch":1,"no_wait":true}`))
+	m, err := b.nc.RequestWithContext(ctx, NextSubject(ShardStream(3), Consumer(tiny, c)), []byte(`{"batch":1,"expires":1000000000}`))
 	if err != nil {
 		return nil, err
 	}

@@ -188,19 +188,19 @@ func (e Event) CloudEvent() (cloudevent.Event, error) {
 	if err := ce.Validate(); err != nil {
 		return ce, &MalformedError{What: err.Error(), Allowed: "CloudEvents " + SpecVersion, Hint: "correct the attribute"}
 	}
-	return ce, setData(&ce, e)
+	setData(&ce, e)
+	return ce, nil
 }
 
-func setData(ce *cloudevent.Event, e Event) error {
+func setData(ce *cloudevent.Event, e Event) {
 	if e.DataContentType != "" {
 		ce.SetDataContentType(e.DataContentType)
 	}
 	if e.Data == nil {
-		return nil
+		return
 	}
 	ce.DataEncoded = e.Data
 	ce.DataBase64 = !isJSON(e.DataContentType) || !json.Valid(e.Data)
-	return nil
 }
 
 func isJSON(content string) bool {

@@ -28,7 +28,7 @@ var (
 	ErrConflict = errors.New("written by someone else meanwhile")
 	// ErrNotConnected is returned when the broker could not be reached.
 	ErrNotConnected = errors.New("not connected to NATS")
-	// ErrNoRequest is returned when a pull found nothing, or a queue has no further request.
+	// ErrNoRequest is returned when a queue has no further request.
 	ErrNoRequest = errors.New("no request")
 	// ErrGap is returned when chunks of an answer are missing.
 	ErrGap = errors.New("chunks of the answer are missing")

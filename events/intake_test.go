@@ -55,6 +55,10 @@ func TestIntakeHandsOverRequestsAndStatuses(t *testing.T) {
 	for i := range 3 {
 		publish(t, b, fmt.Sprint(i), functions.Standard)
 	}
+	eventually(t, "requests are pending", func() bool {
+		c, err := b.js.Consumer(t.Context(), ShardStream(3), Consumer(tiny, functions.Standard))
+		return err == nil && c.CachedInfo().NumPending == 3
+	})
 	ask(t, in, 1, 5, 0, 3)
 	for i := range 3 {
 		d := next(t, got.requests)

@@ -14,7 +14,7 @@ func percentEncode(s string) string {
 	}
 	const hex = "0123456789ABCDEF"
 	out := make([]byte, 0, 2*len(s))
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if c := s[i]; encoded(c) {
 			out = append(out, '%', hex[c>>4], hex[c&15])
 		} else {

@@ -224,7 +224,12 @@ func (r Record) Code() int {
 		return 504
 	case StatusShed:
 		return 429
+	default:
+		return r.errorCode()
 	}
+}
+
+func (r Record) errorCode() int {
 	switch r.Cause {
 	case CauseBadRequest:
 		return 400
