@@ -143,7 +143,7 @@ func (j *job) fail(a proxy.Answer) {
 func backoff(b functions.Backoff, failures int) time.Duration {
 	pause := b.Initial.D()
 	for range failures - 1 {
-		if pause >= b.Max.D()/2 {
+		if pause > b.Max.D()-pause { // doubling could overflow
 			return b.Max.D()
 		}
 		pause *= 2
