@@ -40,8 +40,10 @@ type turn struct {
 	now  time.Time
 
 	// learn
-	pending, busy int // requests that wait, that run
-	lost          int // replicas newly known to have ended unasked
+	pending int // requests that wait
+	running int // that run
+	busy    int // of them, on replicas that stay
+	lost    int // replicas newly known to have ended unasked
 
 	// survey
 	fresh    []Replica // of the current revision, that can be counted on
@@ -88,7 +90,7 @@ func (t *turn) have() int { return len(t.fresh) + t.unseen + len(t.old) }
 func (t *turn) haveFresh() int { return len(t.fresh) + t.unseen }
 
 // isIdle is whether nothing waits or runs.
-func (t *turn) isIdle() bool { return t.demand == 0 }
+func (t *turn) isIdle() bool { return t.demand == 0 && t.running <= 0 }
 
 // decision puts what the steps found into words.
 func (t *turn) decision() Decision {
@@ -175,7 +177,7 @@ func (t *turn) stayingFresh() int {
 func (t *turn) inputs() Inputs {
 	in := Inputs{
 		Pending:      t.pending,
-		InFlight:     t.busy,
+		InFlight:     max(0, t.running),
 		Ready:        count(t.fresh, Ready) + count(t.old, Ready),
 		Starting:     count(t.fresh, Starting) + count(t.old, Starting),
 		Draining:     t.draining,

@@ -34,8 +34,8 @@ func ExampleExplain() {
 	}
 	// Output:
 	// now: Serving: target 1, 1 ready, 0 starting, 0 draining; 3 requests wait, 1 run; the manifest's maximum holds the number down
-	// not bigger: 4 wanted, scaling.max is 1
-	// not smaller: demand needs 4
+	// not bigger: 3 wanted, scaling.max is 1
+	// not smaller: demand needs 3
 }
 
 func ExampleLedger() {

@@ -90,8 +90,8 @@ func (t *turn) sizingText() string {
 	if t.isIdle() {
 		return "nothing waits or runs"
 	}
-	return fmt.Sprintf("%d requests at %.3g s each on %d slots per replica keep the wait within %v with %d",
-		t.pending+t.busy, t.service, t.spec.Slots, t.spec.Wait, t.demand)
+	return fmt.Sprintf("%d that wait and %d that run, at %.3g s each and %d slots per replica, keep the wait within %v with %d",
+		t.pending, t.busy, t.service, t.spec.Slots, t.spec.Wait, t.demand)
 }
 
 // explainSmaller says what keeps the function from shrinking.

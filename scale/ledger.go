@@ -1,9 +1,10 @@
 package scale
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"sort"
+	"strings"
 	"time"
 )
 
@@ -215,7 +216,7 @@ func (l Ledger) Lease(holder string) (Lease, bool) {
 }
 
 func (l Ledger) find(holder string) (int, bool) {
-	return slices.BinarySearchFunc(l.Leases, holder, func(x Lease, h string) int { return cmp.Compare(x.Holder, h) })
+	return sort.Find(len(l.Leases), func(i int) int { return strings.Compare(holder, l.Leases[i].Holder) })
 }
 
 // put writes a lease into a fresh slice, so that copies of the ledger keep theirs.

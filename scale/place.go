@@ -47,8 +47,12 @@ func (l Ledger) shelves(ask Ask) []shelf {
 	held := l.held()
 	var out []shelf
 	first := 0 // of the current node: devices are sorted by node
+	product, rank := "", ask.preference("")
 	for i, d := range l.Devices {
-		if held[i] != nobody || d.Foreign != "" || !l.sound(d) || !ask.accepts(d) {
+		if d.Product != product { // neighbours mostly are of one product
+			product, rank = d.Product, ask.preference(d.Product)
+		}
+		if held[i] != nobody || d.Foreign != "" || rank < 0 || d.Memory < ask.Memory || !l.sound(d) {
 			continue
 		}
 		if len(out) > 0 && out[len(out)-1].node != d.Node {
@@ -56,7 +60,7 @@ func (l Ledger) shelves(ask Ask) []shelf {
 		}
 		at := slices.IndexFunc(out[first:], func(s shelf) bool { return s.node == d.Node && s.product == d.Product })
 		if at < 0 {
-			out = append(out, shelf{node: d.Node, product: d.Product, rank: ask.preference(d.Product), memory: d.Memory})
+			out = append(out, shelf{node: d.Node, product: d.Product, rank: rank, memory: d.Memory})
 			at = len(out) - 1 - first
 		}
 		s := &out[first+at]

@@ -23,12 +23,13 @@ const (
 	maxWaves         = 1_000_000
 )
 
-// Size is how many replicas take the backlog within the wait SLO: each slot can end
-// floor(wait / service time) requests one after another, and at least one, so
+// Size is how many replicas take what waits within the wait SLO. Behind the requests that
+// run, each slot can begin floor(wait / service time) further ones in time, and one at
+// least, so
 //
-//	n = ceil(backlog / (slots × max(1, floor(wait / service))))
+//	n = ceil(pending / (slots × max(1, floor(wait / service))))
 //
-// where the backlog is what waits and what runs; and never fewer than hold what runs.
+// and never fewer than hold what runs. A wake from zero is the case with nothing running.
 func Size(spec Spec, pending, inFlight int, serviceSec float64) int {
 	spec = spec.sane()
 	pending, inFlight = clamp(pending, 0, maxCount), clamp(inFlight, 0, maxCount)
@@ -39,8 +40,8 @@ func Size(spec Spec, pending, inFlight int, serviceSec float64) int {
 		waves = maxWaves
 	}
 	running := math.Ceil(float64(inFlight) / float64(spec.Slots))
-	all := math.Ceil(float64(pending+inFlight) / (float64(spec.Slots) * waves))
-	return int(min(max(running, all), MaxReplicas))
+	waiting := math.Ceil(float64(pending) / (float64(spec.Slots) * waves))
+	return int(min(max(running, waiting), MaxReplicas))
 }
 
 // AutoKeepAliveFor is the keep-alive a function gets when its manifest says auto: ten
@@ -64,7 +65,7 @@ func (t *turn) measure() {
 		t.demand = max(t.demand, 1)
 	}
 	switch {
-	case t.demand > 0:
+	case !t.isIdle():
 		s.IdleSince = time.Time{}
 	case s.IdleSince.IsZero() || t.obs.Ended > 0 || t.obs.Refused > 0:
 		s.IdleSince = t.now
@@ -85,7 +86,8 @@ func (t *turn) learnTimes() {
 }
 
 // countRequests sums what waits, and what runs as the larger of both ways to know it. What
-// runs on replicas on their way out needs no other replica.
+// runs on replicas on their way out needs no other replica, but the function is not idle
+// while it does.
 func (t *turn) countRequests() {
 	for _, c := range functions.Classes() {
 		t.pending = min(t.pending+clamp(t.obs.Pending[c], 0, maxCount), maxCount)
@@ -101,5 +103,6 @@ func (t *turn) countRequests() {
 		}
 		all += n
 	}
-	t.busy = clamp(max(all, t.obs.InFlight)-leaving, 0, maxCount)
+	t.running = max(all, t.obs.InFlight)
+	t.busy = clamp(t.running-leaving, 0, maxCount)
 }
