@@ -22,22 +22,29 @@ type Provider interface {
 	// and foreign holders. Nodes without GPUs are listed by name.
 	Inventory(ctx context.Context) (Inventory, error)
 	// Start begins a replica and returns once that is under way; readiness comes as an
-	// event from the agent. Starting an ID that runs is a no-op. It refuses a start whose
-	// Lease.Epoch is older than one seen for the ID ([ErrFenced]), and one for an ID that was
-	// stopped before ([ErrStopped]): a late start never revives a released lease.
+	// event from the agent. An ID runs at most once: starting one that runs, or that ran and
+	// ended by itself, is a no-op. It refuses a start whose Lease.Epoch is older than one seen
+	// for the ID ([ErrFenced]), and one for an ID that was stopped before ([ErrStopped]): a
+	// late start never revives a released lease. What no retry mends is [ErrBadSpec] or
+	// [ErrNoCommand]. A start that failed has left nothing behind and may be tried again.
 	Start(ctx context.Context, r ReplicaSpec) error
 	// Stop makes the whole process tree go: at once with grace 0, otherwise asked first and
-	// killed after grace. It returns when the asking is under way; the end is told by Watch
-	// and List. Stopping what never ran or is gone is a no-op that still forbids a later start.
+	// killed after grace; of several graces the earliest end counts. It returns when the asking
+	// is under way; the end is told by Watch and List. Stopping what never ran or is gone is a
+	// no-op that still forbids a later start. Stops and what they forbid outlive the platform.
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	// List is what runs now or ended and was not forgotten yet, for adoption after a restart.
 	List(ctx context.Context) ([]ReplicaStatus, error)
-	// Forget drops what is kept of an ended replica (logs stay until rotated out).
+	// Forget drops what is kept of an ended replica from List; its logs stay for a while, and
+	// its ID stays refused. Forgetting what is not gone is [ErrStillRunning], what never ran or
+	// was forgotten a no-op.
 	Forget(ctx context.Context, id string) error
-	// Watch delivers changes until ctx ends. Level-triggered: a reader that falls behind
-	// gets the newest status of each replica, never a stale one after a newer.
+	// Watch delivers the newest status of every replica in List and then changes, until ctx
+	// ends; then the channel is closed. Level-triggered: a reader that falls behind gets the
+	// newest status of each replica, never a stale one after a newer.
 	Watch(ctx context.Context) (<-chan ReplicaStatus, error)
-	// Logs reads the output of a replica, newest tail lines first to last, following if asked.
+	// Logs reads the output of a replica, oldest line first: all that is kept, or the last
+	// lines. Followed, it ends with the replica or with ctx. Error: [ErrNoReplica].
 	Logs(ctx context.Context, id string, o LogOptions) (io.ReadCloser, error)
 }
 

@@ -24,12 +24,61 @@ func (l *Local) Inventory(ctx context.Context) (activities.Inventory, error) {
 		if len(d.Processes) > 0 && !ours[d.UUID] {
 			dev.Foreign = holder(d.Processes[0])
 		}
-		if !dev.Healthy {
-			l.log.Warn("a GPU is not used", "gpu", d.UUID, "why", d.Unhealthy)
-		}
 		inv.Devices = append(inv.Devices, dev)
 	}
+	l.see(found)
 	return inv, nil
+}
+
+// see remembers what GPUs there are, and tells once when one falls ill or recovers.
+func (l *Local) see(found []nvml.Device) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := make(map[string]string, len(found))
+	for _, d := range found {
+		seen[d.UUID] = d.Unhealthy
+		switch before := l.gpus[d.UUID]; {
+		case d.Unhealthy == before:
+		case d.Unhealthy == "":
+			l.log.Info("a GPU is used again", "gpu", d.UUID)
+		default:
+			l.log.Warn("a GPU is not used", "gpu", d.UUID, "why", d.Unhealthy)
+		}
+	}
+	l.gpus = seen
+}
+
+// checkDevices refuses a lease on GPUs that are not here: the model server would find none. The
+// driver is asked only for one that was not seen before; asking takes a while.
+func (l *Local) checkDevices(ctx context.Context, spec activities.ReplicaSpec) error {
+	if l.known(spec.Lease.Devices) {
+		return nil
+	}
+	have, err := l.o.GPUs.Devices(ctx)
+	if err != nil {
+		return fmt.Errorf("list the GPUs for replica %s: %w", spec.ID, err)
+	}
+	l.see(have)
+	if !l.known(spec.Lease.Devices) {
+		var names []string
+		for _, d := range have {
+			names = append(names, d.UUID)
+		}
+		return fmt.Errorf("%w: replica %s: its lease names the GPUs %q; %s has %q", activities.ErrBadSpec, spec.ID, spec.Lease.Devices, l.o.Node, names)
+	}
+	return nil
+}
+
+// known tells whether all devices were there when last looked.
+func (l *Local) known(devices []string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range devices {
+		if _, there := l.gpus[d]; !there {
+			return false
+		}
+	}
+	return true
 }
 
 // holder names a process for people.

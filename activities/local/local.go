@@ -24,7 +24,8 @@ type Local struct {
 
 	mu       sync.Mutex
 	replicas map[string]*replica
-	cgroups  *cgroups // nil: not used here
+	cgroups  *cgroups          // nil: not used here
+	gpus     map[string]string // UUID → why it is not used, as last seen
 
 	ctx   context.Context // ends with Close
 	close context.CancelFunc

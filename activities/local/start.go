@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"stoker.dev/stoker/activities"
@@ -82,26 +81,5 @@ func (l *Local) launch(ctx context.Context, r *replica, spec activities.ReplicaS
 		return fmt.Errorf("start replica %s: %w", spec.ID, err)
 	}
 	l.post(r)
-	return nil
-}
-
-// checkDevices refuses a lease on GPUs that are not here: the model server would find none.
-func (l *Local) checkDevices(ctx context.Context, spec activities.ReplicaSpec) error {
-	if len(spec.Lease.Devices) == 0 {
-		return nil
-	}
-	have, err := l.o.GPUs.Devices(ctx)
-	if err != nil {
-		return fmt.Errorf("list the GPUs for replica %s: %w", spec.ID, err)
-	}
-	var names []string
-	for _, d := range have {
-		names = append(names, d.UUID)
-	}
-	for _, want := range spec.Lease.Devices {
-		if !slices.Contains(names, want) {
-			return fmt.Errorf("%w: replica %s: its lease names GPU %q; %s has %q", activities.ErrBadSpec, spec.ID, want, l.o.Node, names)
-		}
-	}
 	return nil
 }
