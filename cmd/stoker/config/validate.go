@@ -1,0 +1,97 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"slices"
+	"strings"
+
+	"stoker.dev/stoker/functions"
+)
+
+// Validate checks every setting and returns all that is wrong.
+func (c Config) Validate() error {
+	return errors.Join(
+		c.loopback(),
+		oneOf("provider", c.Provider, "local", "simulated"),
+		oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error"),
+		oneOf("log-format", c.LogFormat, "text", "json"),
+		atLeast("gpus", c.GPUs, 0),
+		atLeast("drain-grace", c.DrainGrace, 0),
+		c.pool(),
+		c.external(),
+	)
+}
+
+// loopback refuses every other address: the HTTP port has no user accounts yet.
+func (c Config) loopback() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return wrong("listen", c.Listen, "HOST:PORT, such as 127.0.0.1:8080")
+	}
+	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return nil
+	}
+	return wrong("listen", c.Listen, "loopback addresses only, since the platform has no user accounts yet; use 127.0.0.1, and a tunnel or a proxy that authenticates")
+}
+
+func (c Config) pool() error {
+	if functions.ValidName(c.Pool) {
+		return nil
+	}
+	return wrong("pool", c.Pool, "1 to 63 of a-z, 0-9 and -, as manifests name it in placement.pool")
+}
+
+// external refuses settings of a NATS server that is not used: the embedded one has none of
+// them, and somebody who set one expects it to count.
+func (c Config) external() error {
+	var errs []error
+	if (c.NATSCert == "") != (c.NATSKey == "") {
+		errs = append(errs, fmt.Errorf("--nats-cert and --nats-key: give both or neither; the server wants a certificate with its key"))
+	}
+	if c.NATSURL != "" {
+		return errors.Join(errs...)
+	}
+	for _, s := range []struct{ flag, value string }{
+		{"nats-creds", c.NATSCreds}, {"nats-nkey", c.NATSNKey}, {"nats-ca", c.NATSCA}, {"nats-cert", c.NATSCert}, {"nats-key", c.NATSKey},
+		{"agent-nats-creds", c.AgentNATSCreds},
+	} {
+		if s.value != "" {
+			errs = append(errs, wrong(s.flag, s.value, "only with --nats-url: the embedded server makes its own credentials"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func oneOf(flag, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return wrong(flag, value, strings.Join(allowed, ", "))
+}
+
+func atLeast[T cmp.Ordered](flag string, value, least T) error {
+	if value >= least {
+		return nil
+	}
+	return wrong(flag, fmt.Sprint(value), fmt.Sprintf("%v or more", least))
+}
+
+// wrong names a setting by its flag and its variable, since it may come from either.
+func wrong(flag, value, allowed string) error {
+	return fmt.Errorf("--%s (%s) %q: allowed: %s", flag, variable(flag), value, allowed)
+}
+
+// variable is the environment variable of a flag.
+func variable(flag string) string {
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag; tag.Get("flag") == flag {
+			return tag.Get("envconfig")
+		}
+	}
+	return ""
+}
