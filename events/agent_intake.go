@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -100,10 +101,19 @@ func (in *Intake) deliver(m *nats.Msg) {
 	in.to.Delivered(d)
 }
 
-// Close ends the subscription, and returns when everything that arrived was handed over.
+// Stop ends every open ask: the broker drops those that nobody listens for, so that what is
+// given back after this call goes elsewhere. What it sent before is still handed over.
+func (in *Intake) Stop() error {
+	if err := in.sub.Drain(); err != nil && !errors.Is(err, nats.ErrBadSubscription) {
+		return wrap("stop intake", err)
+	}
+	return nil
+}
+
+// Close stops, and returns when everything that arrived was handed over.
 func (in *Intake) Close(ctx context.Context) error {
-	if err := in.sub.Drain(); err != nil {
-		return wrap("close intake", err)
+	if err := in.Stop(); err != nil {
+		return err
 	}
 	select {
 	case <-in.closed:

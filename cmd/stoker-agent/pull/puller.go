@@ -12,6 +12,8 @@ import (
 // Broker takes asks; see [events.Intake].
 type Broker interface {
 	Ask(class, n int, wait time.Duration, id uint64) error
+	// Stop ends every open ask, before it returns.
+	Stop() error
 }
 
 var _ Broker = (*events.Intake)(nil)
@@ -53,6 +55,9 @@ func (p *Puller) Begin(b Broker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.broker = b
+	if p.stopped {
+		p.hush()
+	}
 	p.step(time.Now())
 }
 
@@ -201,11 +206,22 @@ func (p *Puller) Stop() <-chan struct{} {
 	if !p.stopped {
 		p.stopped = true
 		p.m.Stop()
+		p.hush()
 		p.giveBack(time.Now())
 		p.timer.Stop()
 		p.settle()
 	}
 	return p.idle
+}
+
+// hush ends the open asks: what is given back from now on must not come here again.
+func (p *Puller) hush() {
+	if p.broker == nil {
+		return
+	}
+	if err := p.broker.Stop(); err != nil {
+		p.log.Warn("open asks not ended; what they get is given back", "err", err)
+	}
 }
 
 // settle closes idle once; p.mu is held.
