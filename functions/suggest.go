@@ -10,6 +10,9 @@ func didYouMean(word string, known []string) string {
 	return ""
 }
 
+// Closest is the known word that was probably meant, or "" where none or several resemble it.
+func Closest(word string, known []string) string { return closest(word, known) }
+
 // closest is the known word that differs from word in case alone, or else by the fewest
 // edits, but by no more than a third of its letters. "" if there is none, or several.
 func closest(word string, known []string) string {

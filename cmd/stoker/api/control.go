@@ -28,7 +28,8 @@ type Control interface {
 type Admission struct {
 	Spec              functions.Spec
 	Shard             int
-	Pending           map[functions.Class]int // newest count plus what the gateway sent since; may be a second or two old
+	Pending           map[functions.Class]int // what waits, less what agents work on; may be a second or two old
+	InFlight          int                     // requests agents work on, as they last said
 	Deleting          bool
 	Failing           *Failure // set: fail fast with this cause
 	RetryAfterSeconds int

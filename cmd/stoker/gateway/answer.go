@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+)
+
+// answer is one call's way back.
+type answer struct {
+	g     *Gateway
+	call  call
+	id    string // of the record
+	again bool   // stored before: another caller gets the reply
+	began time.Time
+	reply *events.Call
+}
+
+// collect waits for the whole answer.
+func (a *answer) collect(ctx context.Context) (events.Record, *refusal) {
+	for {
+		rec, err := a.attempt(ctx)
+		if err == nil {
+			return rec, a.kept(rec)
+		}
+		if !errors.Is(err, errLook) {
+			return events.Record{}, a.lost(ctx, err)
+		}
+	}
+}
+
+// errLook ends a wait for a reply after [lookEvery].
+var errLook = errors.New("look for the record")
+
+func (a *answer) attempt(ctx context.Context) (events.Record, error) {
+	if a.again {
+		return a.g.Bus.WatchRecord(ctx, a.call.key, a.id, a.call.event.Source)
+	}
+	return events.Collect(ctx, a.next)
+}
+
+// next is the next chunk of the reply. Where none comes for a while, the record tells
+// whether the request has ended.
+func (a *answer) next(ctx context.Context) (events.Chunk, error) {
+	for {
+		c, err := within(ctx, lookEvery, a.reply.Next)
+		if !errors.Is(err, errLook) {
+			return c, err
+		}
+		rec, err := a.g.Bus.GetRecord(ctx, a.call.key, a.id, a.call.event.Source)
+		if errors.Is(err, events.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return c, err
+		}
+		c, err = within(ctx, replyGrace, a.reply.Next)
+		if !errors.Is(err, errLook) {
+			return c, err
+		}
+		a.again = true // from here on the record is all there is
+		return events.Chunk{Final: &rec}, nil
+	}
+}
+
+// within bounds one wait: its end is errLook, that of ctx is ctx's.
+func within[T any](ctx context.Context, d time.Duration, f func(context.Context) (T, error)) (T, error) {
+	short, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	v, err := f(short)
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		err = errLook
+	}
+	return v, err
+}
+
+// kept tells of an answer that the record does not hold, and so nobody has any more. An
+// event that was sent again after it had ended gets a copy of the record, too.
+func (a *answer) kept(rec events.Record) *refusal {
+	copied := a.again || rec.Ended.Before(a.began)
+	whole := a.call.spec.Results.Record == functions.RecordWhole
+	if !copied || whole || rec.Status != events.StatusOK || len(rec.Body) > 0 {
+		return nil
+	}
+	return refuse(http.StatusGone, causeNotKept,
+		fmt.Sprintf("request %s ended ok, but its answer went to the one who waited for it and is not kept", a.id),
+		"set spec.results.record: whole, or send the request under a new id")
+}
+
+// lost is what a caller gets where the answer did not come.
+func (a *answer) lost(ctx context.Context, err error) *refusal {
+	where := "the record, once there is one: GET " + resultPath(a.call.key, a.id)
+	switch {
+	case ctx.Err() != nil:
+		return refuse(http.StatusGatewayTimeout, events.CauseDeadline, "no answer came before the deadline of request "+a.id, where).expired()
+	case errors.Is(err, events.ErrGap):
+		return refuse(http.StatusBadGateway, causeLost, err.Error(), where)
+	default:
+		r := refusalOf(err)
+		if r.Hint == "" {
+			r.Hint = where
+		}
+		return r
+	}
+}

@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/functions"
+)
+
+// maxOrder bounds the JSON of one order to the control API; the largest lists sequences of
+// dead letters.
+const maxOrder = 1 << 20
+
+// control is the control API below /api/v1/, as package api documents it.
+func (g *Gateway) control() http.Handler {
+	mux := http.NewServeMux()
+	const fn = "/api/v1/functions/{ns}/{fn}"
+	mux.HandleFunc("GET /api/v1/functions", g.listFunctions)
+	mux.HandleFunc("POST /api/v1/functions", g.applyFunctions)
+	mux.HandleFunc("GET "+fn, func(w http.ResponseWriter, r *http.Request) {
+		f, err := g.Control.Get(r.Context(), pathKey(r))
+		g.write(w, r, f, err)
+	})
+	mux.HandleFunc("DELETE "+fn, g.deleteFunction)
+	mux.HandleFunc("GET "+fn+"/explain", func(w http.ResponseWriter, r *http.Request) {
+		e, err := g.Control.Explain(r.Context(), pathKey(r))
+		g.write(w, r, e, err)
+	})
+	mux.HandleFunc("POST "+fn+"/scale", order(g, func(ctx context.Context, k functions.Key, o api.ScaleRequest) (any, error) {
+		return struct{}{}, g.Control.Scale(ctx, k, o.Replicas)
+	}))
+	mux.HandleFunc("POST "+fn+"/pause", order(g, func(ctx context.Context, k functions.Key, o api.PauseRequest) (any, error) {
+		return struct{}{}, g.Control.Pause(ctx, k, o.Paused)
+	}))
+	mux.HandleFunc("GET "+fn+"/logs", g.logs)
+	mux.HandleFunc("GET "+fn+"/dead", g.listDead)
+	mux.HandleFunc("POST "+fn+"/dead", order(g, g.redeem))
+	mux.HandleFunc("GET /api/v1/events", g.tail)
+	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, r *http.Request) {
+		p, err := g.Control.Platform(r.Context())
+		g.write(w, r, p, err)
+	})
+	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
+		writeRefusal(w, refuse(http.StatusNotFound, causeNotFound, "there is no "+r.Method+" "+r.URL.Path, "CLI and platform may be of different versions: compare `stoker version`"))
+	})
+	return mux
+}
+
+// write answers with what the controller said.
+func (g *Gateway) write(w http.ResponseWriter, r *http.Request, v any, err error) {
+	if err != nil {
+		refused := refusalOf(err)
+		if refused.Code >= http.StatusInternalServerError {
+			g.Log.Warn("control API", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		writeRefusal(w, refused)
+		return
+	}
+	writeJSON(w, http.StatusOK, v)
+}
+
+func (g *Gateway) listFunctions(w http.ResponseWriter, r *http.Request) {
+	fns, err := g.Control.List(r.Context(), r.URL.Query().Get("namespace"))
+	if fns == nil {
+		fns = []api.Function{}
+	}
+	g.write(w, r, fns, err)
+}
+
+// applyFunctions reads manifests as they are in their files.
+func (g *Gateway) applyFunctions(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	dryRun, refused := boolParam(q, "dryRun")
+	if refused != nil {
+		writeRefusal(w, refused)
+		return
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, functions.MaxInputBytes))
+	if err != nil {
+		writeRefusal(w, bodyError(err))
+		return
+	}
+	fns, err := functions.Parse(q.Get("file"), data)
+	if err != nil {
+		writeRefusal(w, refuse(http.StatusUnprocessableEntity, "bad-manifest", err.Error(), ""))
+		return
+	}
+	applied, err := g.Control.Apply(r.Context(), fns, dryRun)
+	if applied == nil {
+		applied = []api.Applied{}
+	}
+	g.write(w, r, applied, err)
+}
+
+func (g *Gateway) deleteFunction(w http.ResponseWriter, r *http.Request) {
+	k := pathKey(r)
+	if err := g.Control.Delete(r.Context(), k); err != nil {
+		g.write(w, r, nil, err)
+		return
+	}
+	g.depths.forget(k)
+	g.metrics.forget(k)
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// order reads one JSON value strictly and hands it on.
+func order[T any](g *Gateway, do func(context.Context, functions.Key, T) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var v T
+		if refused := readJSON(w, r, &v); refused != nil {
+			writeRefusal(w, refused)
+			return
+		}
+		out, err := do(r.Context(), pathKey(r), v)
+		g.write(w, r, out, err)
+	}
+}
+
+// readJSON refuses fields that v does not have, and anything after it.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) *refusal {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("something follows the JSON value")
+		}
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return refusalOf(err)
+	}
+	if err != nil {
+		return refuse(http.StatusBadRequest, "bad-request", fmt.Sprintf("the body is not the JSON that is wanted: %v", err), "CLI and platform may be of different versions: compare `stoker version`")
+	}
+	return nil
+}

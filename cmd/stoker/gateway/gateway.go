@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+)
+
+// maxPublishing bounds the invokes that are being stored at one time. Storing one takes a
+// fraction of a millisecond, so beyond it the broker is the one that is late.
+const maxPublishing = 1024
+
+// settleWithin bounds the wait for invokes that are being stored when Run ends.
+const settleWithin = events.CallTimeout
+
+// Options of a gateway. Bus, Control and Token are required.
+type Options struct {
+	Bus     *events.Bus
+	Control api.Control
+	Token   string // the control API's bearer token
+	// UI serves everything below /temporal/; nil: nothing does.
+	UI http.Handler
+	// Ready tells whether the servers behind the platform take work; nil: they do.
+	Ready func(context.Context) error
+	// Collectors are shown on /metrics beside the gateway's own.
+	Collectors []prometheus.Collector
+	Log        *slog.Logger     // nil discards
+	Now        func() time.Time // nil: the clock
+}
+
+// Gateway answers invokes and HTTP. It is safe for concurrent use.
+type Gateway struct {
+	Options
+	door    door
+	depths  depths
+	names   names
+	metrics *metrics
+	invokes chan struct{} // holds one token for each invoke being stored
+	waiters chan struct{} // holds one token for each long poll for a record
+}
+
+// New makes a gateway. [Gateway.Run] answers invokes; [Gateway.Handler] works without it.
+func New(o Options) *Gateway {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Ready == nil {
+		o.Ready = func(context.Context) error { return nil }
+	}
+	g := &Gateway{Options: o, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters)}
+	g.depths.count = o.Bus.PendingOf
+	g.metrics = newMetrics(o.Collectors)
+	return g
+}
+
+// Run answers invokes until ctx ends, and then those that it has begun to store.
+func (g *Gateway) Run(ctx context.Context) error {
+	settle, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	sub, err := g.Bus.OnInvoke(g.onInvoke(settle))
+	if err != nil {
+		return err
+	}
+	if err := g.Bus.Flush(ctx); err != nil {
+		return errors.Join(err, sub.Unsubscribe())
+	}
+	<-ctx.Done()
+	err = sub.Unsubscribe()
+	if g.Bus.Conn().IsClosed() {
+		err = nil // the subscription went with it
+	}
+	late := time.NewTimer(settleWithin)
+	defer late.Stop()
+	for range maxPublishing {
+		select {
+		case g.invokes <- struct{}{}:
+		case <-late.C:
+			return errors.Join(err, fmt.Errorf("the broker did not take all invokes within %v; their callers run into their timeouts", settleWithin))
+		}
+	}
+	return err
+}
+
+// Drain refuses new requests and waits for those in flight, or for ctx: what is left then
+// stays stored, and its callers read the record later.
+func (g *Gateway) Drain(ctx context.Context) error {
+	empty := g.door.close()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%d request(s) still wait for their answer; they stay stored, and their records can be read with: stoker result", g.door.inside())
+	}
+}
