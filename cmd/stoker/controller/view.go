@@ -172,7 +172,7 @@ func (c *Controller) Admission(k functions.Key) (api.Admission, bool) {
 
 // publishAdmission renews what gateways see of a function.
 func (c *Controller) publishAdmission(f *function) {
-	a := api.Admission{Spec: f.rec.Function.Spec, Shard: f.rec.Shard, Pending: f.waiting(), Deleting: f.rec.Deleting}
+	a := api.Admission{Spec: f.rec.Function.Spec, Shard: f.rec.Shard, Pending: f.waiting(), InFlight: f.inFlight(), Deleting: f.rec.Deleting}
 	last := f.stored.State.Last
 	if last.Phase == scale.PhaseFailing {
 		a.Failing = f.stored.Failure
