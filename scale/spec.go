@@ -50,14 +50,12 @@ func SpecOf(f functions.Function, revision string) Spec {
 	}
 }
 
-// keepAliveOf reads "auto" or a duration; what cannot be read is auto, since validation
-// has refused it long before.
+// keepAliveOf reads "auto" or a duration.
 func keepAliveOf(k functions.KeepAlive) time.Duration {
-	d, err := time.ParseDuration(string(k))
-	if err != nil || d < 0 {
+	if k.Auto() || k == "" {
 		return AutoKeepAlive
 	}
-	return d
+	return max(0, k.D())
 }
 
 // sane bounds what arithmetic below relies on, for specs that were never validated.
