@@ -73,7 +73,7 @@ func suite(t *testing.T, o Options, broker events.NATSAccess) {
 }
 
 // options are a provider over an empty directory whose agent is this test binary.
-func options(t *testing.T) Options {
+func options(t testing.TB) Options {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -83,7 +83,7 @@ func options(t *testing.T) Options {
 }
 
 // open opens a provider that kills what it runs when the test ends.
-func open(t *testing.T, o Options) *Local {
+func open(t testing.TB, o Options) *Local {
 	t.Helper()
 	l, err := New(o)
 	if err != nil {
@@ -94,7 +94,7 @@ func open(t *testing.T, o Options) *Local {
 }
 
 // kill ends whatever a test left running, and closes the provider.
-func kill(t *testing.T, l *Local) {
+func kill(t testing.TB, l *Local) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience) // the test's own has ended
 	defer cancel()
 	seen := l.board.Watch(ctx)

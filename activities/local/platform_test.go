@@ -60,7 +60,7 @@ func awaitState(t *testing.T, l *Local, id string, want activities.RunState) act
 }
 
 // spec is a replica with an ID that no other process of this machine has.
-func spec(t *testing.T, b providertest.Behaviour) activities.ReplicaSpec {
+func spec(t testing.TB, b providertest.Behaviour) activities.ReplicaSpec {
 	t.Helper()
 	return activities.ReplicaSpec{
 		ID: fmt.Sprintf("conformance-%d-%d", os.Getpid(), time.Now().UnixNano()), Revision: "r1",
