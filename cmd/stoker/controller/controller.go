@@ -38,15 +38,11 @@ type Controller struct {
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
 	admit   sync.Map // functions.Key → api.Admission, for gateways
+	shown   sync.Map // functions.Key → shown, for collectors
 	ready   chan struct{}
 	stopped chan struct{}
 	frozen  atomic.Bool
 	metrics Metrics
-}
-
-// Metrics count what the controller did; they only grow.
-type Metrics struct {
-	Decisions, Syncs, SyncErrors, Wakes, Beats, Dropped, Finished atomic.Uint64
 }
 
 // New makes a controller; Run starts it.
@@ -212,6 +208,7 @@ func (c *Controller) evaluate(f *function) {
 	}
 	c.listen(f, d)
 	c.publishAdmission(f)
+	c.show(f)
 	if f.wantsSync(now) {
 		c.sync(f)
 	}

@@ -39,7 +39,8 @@ type function struct {
 	fails   int       // failed Updates in a row
 	nextAt  time.Time // the decision's own next moment
 	reaping bool
-	deleted bool // the workflow has nothing left; being removed
+	deleted bool  // the workflow has nothing left; being removed
+	base    shown // what the totals were when this process first looked
 }
 
 // replica is one replica as agent, provider and workflow tell of it.
