@@ -22,6 +22,8 @@ type Control interface {
 	Platform(ctx context.Context) (Platform, error)
 	// Admission is asked once per synchronous request: memory only, no I/O.
 	Admission(k functions.Key) (Admission, bool)
+	// Refused says that a request was answered fail-fast because the function is failing.
+	Refused(k functions.Key)
 }
 
 // Admission is what a gateway needs to take or refuse a request at once.

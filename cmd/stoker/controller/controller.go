@@ -194,12 +194,12 @@ func (c *Controller) evaluate(f *function) {
 		return
 	}
 	now := c.Now()
-	obs := f.observation(c.Ledger.Snapshot(), now)
+	ledger := c.Ledger.Snapshot()
+	obs := f.observation(ledger, now)
 	before := f.stored.State.Epoch
 	var d scale.Decision
 	f.stored.State, d = scale.Decide(f.spec, f.stored.State, obs, now)
-	f.exits, f.colds = nil, nil
-	f.ended, f.serviceSec = 0, 0
+	f.takeIn()
 	f.nextAt = d.Next
 	if f.stored.State.Epoch != before {
 		c.metrics.Decisions.Add(1)
@@ -209,7 +209,7 @@ func (c *Controller) evaluate(f *function) {
 	c.listen(f, d)
 	c.publishAdmission(f)
 	c.show(f)
-	if f.wantsSync(now) {
+	if f.wantsSync(now, f.free(ledger)) {
 		c.sync(f)
 	}
 }

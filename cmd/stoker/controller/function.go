@@ -30,6 +30,7 @@ type function struct {
 	exits      []scale.Exit // not yet decided upon
 	colds      []time.Duration
 	ended      uint64
+	refused    int // answered fail-fast
 	serviceSec float64
 
 	unwake  *events.Subscription // stops the subscription to wakes; nil while awake
@@ -120,7 +121,7 @@ func (f *function) observation(l scale.Ledger, now time.Time) scale.Observation 
 	obs := scale.Observation{
 		Pending: f.waiting(), InFlight: f.inFlight(), Exits: f.exits, Ended: f.ended,
 		ServiceSec: f.serviceSec, ColdStarts: f.colds,
-		FreeGPUs: f.free(l), Holders: l.Holders(),
+		Refused: f.refused, FreeGPUs: f.free(l), Holders: l.Holders(),
 	}
 	for _, r := range f.sorted() {
 		if r.phase == workflows.PhaseExited {
@@ -128,15 +129,36 @@ func (f *function) observation(l scale.Ledger, now time.Time) scale.Observation 
 		}
 		obs.Replicas = append(obs.Replicas, scale.Replica{
 			ID: r.id, Revision: r.revision, Phase: r.scalePhase(now), Since: r.since, InFlight: r.beat.InFlight,
+			Served: r.beat.Totals.Served,
 		})
 	}
 	return obs
 }
 
-// free is how many GPUs this function could use now.
+// free is how many GPUs this function could have now: those of the replicas that would find
+// room. One that needs no GPU finds room everywhere.
 func (f *function) free(l scale.Ledger) int {
-	res := f.rec.Function.Spec.Resources
-	return l.Free(res.Products, res.GPUMem.Bytes())
+	if f.spec.GPUs == 0 {
+		return scale.UnknownGPUs
+	}
+	return l.Fit(activities.AskFor(f.key, f.rec.Function.Spec, "")) * f.spec.GPUs
+}
+
+// takeIn marks what was observed as decided upon.
+func (f *function) takeIn() {
+	f.exits, f.colds, f.ended, f.serviceSec, f.refused = nil, nil, 0, 0, 0
+}
+
+// coldStart is the last one, with what its replica went through since.
+func (f *function) coldStart() *api.ColdStart {
+	if f.stored.Cold == nil {
+		return nil
+	}
+	if r := f.replicas[f.stored.Cold.Replica]; r != nil && !r.beat.Receipt.Ready.IsZero() {
+		c := coldStart(r.id, r.beat.Receipt)
+		return &c
+	}
+	return f.stored.Cold
 }
 
 // scalePhase is the replica's phase in scale's words. What was ready and says nothing is silent,

@@ -158,11 +158,20 @@ func (c *Controller) gone(f *function, r *replica, s activities.ReplicaStatus) {
 // failed counts an exit nobody asked for.
 func (c *Controller) failed(f *function, r *replica, ready bool, at time.Time) {
 	f.exits = append(f.exits, scale.Exit{
-		ID: r.id, Cause: r.cause, At: at, Ready: ready, Served: r.beat.Totals.Served, Message: r.message,
+		ID: r.id, Revision: r.revision, Cause: r.cause, At: at, Ready: ready, ReadyFor: r.readyFor(at),
+		Served: r.beat.Totals.Served, Message: r.message,
 	})
 	f.stored.Failure = &api.Failure{Replica: r.id, Cause: r.cause, ExitCode: r.exitCode, Message: r.message, At: at}
 	f.unsaved = true
 	c.emit(f.key, "replica-failed", map[string]any{"replica": r.id, "cause": r.cause, "exitCode": r.exitCode, "message": r.message})
+}
+
+// readyFor is how long the replica served; 0 if it never did.
+func (r *replica) readyFor(end time.Time) time.Duration {
+	if ready := r.beat.Receipt.Ready; !ready.IsZero() {
+		return max(end.Sub(ready), 0)
+	}
+	return 0
 }
 
 // explain keeps the first cause told: the agent's own account is better than the provider's.
@@ -181,6 +190,7 @@ func (r *replica) explain(cause, message string, code int) {
 // settle keeps the GPU time of a replica that leaves. What its agent could not account for any
 // more, between its last word and its end, is unknown, not useful.
 func (f *function) settle(r *replica) {
+	f.stored.Cold = f.coldStart()
 	gpus := float64(f.rec.Function.Spec.Resources.GPUs)
 	addTotals(&f.stored.Split, r.beat.Totals, gpus)
 	t := r.beat.Totals

@@ -40,7 +40,12 @@ func (c *Controller) reap(f *function) {
 			c.Log.Warn("queue not reaped to its end", "function", job.key.String(), "finished", n, "error", err)
 		}
 		c.metrics.Finished.Add(uint64(n))
-		c.post(func() { f.reaping = false })
+		c.post(func() {
+			f.reaping = false
+			if job.failing {
+				f.refused += n
+			}
+		})
 	})
 }
 
@@ -53,6 +58,7 @@ type reapJob struct {
 	counts    map[functions.Class]int
 	excess    map[functions.Class]int // how many of each class are over what may wait
 	all       *verdict                // set: everything ends so
+	failing   bool                    // because replicas keep crashing
 	deadlines bool                    // nobody pulls, so deadlines are looked at here
 	now       func() time.Time
 }
@@ -64,7 +70,7 @@ func (f *function) reapJob() reapJob {
 	case f.rec.Deleting:
 		j.all = &verdict{status: events.StatusError, cause: events.CauseDeleted, message: "function " + f.key.String() + " is deleted"}
 	case last.Phase == scale.PhaseFailing:
-		j.all = f.failFast()
+		j.all, j.failing = f.failFast(), true
 	}
 	j.excess = excess(f.waiting(), spec)
 	return j

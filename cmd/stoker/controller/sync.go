@@ -59,7 +59,7 @@ func (c *Controller) unsubscribeAll() {
 
 // wantsSync tells whether the workflow lacks something: a newer decision, a phase, a replica,
 // or another try at what it could not do.
-func (f *function) wantsSync(now time.Time) bool {
+func (f *function) wantsSync(now time.Time, free int) bool {
 	if f.syncing || f.deleted || (!f.retryAt.IsZero() && now.Before(f.retryAt)) {
 		return false
 	}
@@ -67,7 +67,7 @@ func (f *function) wantsSync(now time.Time) bool {
 	if f.wf == nil {
 		return last.Epoch > 0 && (last.Target > 0 || len(f.replicas) > 0 || f.unsaved || f.rec.Deleting)
 	}
-	return f.wf.Epoch != last.Epoch || f.wf.Trouble != "" || f.phasesDiffer() || f.unmet() || f.overdueClose()
+	return f.wf.Epoch != last.Epoch || f.wf.Trouble != "" || f.phasesDiffer() || f.unmet(free) || f.overdueClose()
 }
 
 // phasesDiffer compares what is known of the replicas with what the workflow knows.
@@ -87,7 +87,7 @@ func (f *function) phasesDiffer() bool {
 
 // unmet tells whether replicas are wanted that could not be started for want of GPUs, and that
 // there is room for now.
-func (f *function) unmet() bool {
+func (f *function) unmet(free int) bool {
 	last := f.stored.State.Last
 	have := 0
 	for _, r := range f.wf.Replicas {
@@ -98,7 +98,7 @@ func (f *function) unmet() bool {
 	if have >= last.Target {
 		return false
 	}
-	return f.wf.Blocked == "" || last.Inputs.FreeGPUs >= f.spec.GPUs
+	return f.wf.Blocked == "" || free < 0 || free >= f.spec.GPUs
 }
 
 // overdueClose tells whether a function at zero still has its consumers.
@@ -179,7 +179,9 @@ func (c *Controller) synced(f *function, rev uint64, st workflows.Status, err er
 			mine.advance(r.Phase, r.Since)
 		}
 	}
-	f.forgetReleased(st)
+	if f.forgetReleased(st) {
+		c.roomAgain(f)
+	}
 	for _, x := range st.Failed {
 		c.failed(f, &replica{id: x.ID, cause: x.Cause, message: x.Message}, false, now)
 	}
@@ -197,7 +199,7 @@ func (c *Controller) synced(f *function, rev uint64, st workflows.Status, err er
 }
 
 // forgetReleased drops the replicas whose leases the workflow has given back.
-func (f *function) forgetReleased(st workflows.Status) {
+func (f *function) forgetReleased(st workflows.Status) (any bool) {
 	theirs := map[string]bool{}
 	for _, r := range st.Replicas {
 		theirs[r.ID] = true
@@ -206,6 +208,17 @@ func (f *function) forgetReleased(st workflows.Status) {
 		if !theirs[r.id] && r.phase == workflows.PhaseExited {
 			f.settle(r)
 			delete(f.replicas, r.id)
+			any = true
+		}
+	}
+	return any
+}
+
+// roomAgain decides again for the functions that wait for GPUs, now that some were given back.
+func (c *Controller) roomAgain(from *function) {
+	for _, f := range c.fns {
+		if f != from && f.stored.State.Last.Limit == scale.ReasonNoGPU {
+			c.evaluate(f)
 		}
 	}
 }

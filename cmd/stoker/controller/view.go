@@ -60,7 +60,7 @@ func (c *Controller) view(f *function) api.Function {
 		Key: f.key, Generation: f.rec.Generation, Revision: f.rec.Revision, Phase: last.Phase, Paused: f.rec.Paused,
 		Pinned: f.rec.Pinned, Applied: f.rec.Applied, Target: last.Target, Min: spec.Scaling.Min, Max: spec.Scaling.Max,
 		Slots: spec.Scaling.Slots, GPUs: spec.Resources.GPUs, Pending: f.waiting(), InFlight: f.inFlight(),
-		Served: f.stored.Served, Failed: f.stored.Failed, Last: last, ColdStart: f.stored.Cold, GPUSeconds: f.split(),
+		Served: f.stored.Served, Failed: f.stored.Failed, Last: last, ColdStart: f.coldStart(), GPUSeconds: f.split(),
 		Failure: f.stored.Failure, Manifest: f.rec.Function, Workflow: workflows.FunctionWorkflowID(f.key),
 	}
 	if out.Phase == "" {
@@ -168,6 +168,17 @@ func (c *Controller) Admission(k functions.Key) (api.Admission, bool) {
 		return api.Admission{}, false
 	}
 	return v.(api.Admission), true
+}
+
+// Refused counts a request that a gateway answered fail-fast: somebody asks, so a failing
+// function is tried again after its backoff.
+func (c *Controller) Refused(k functions.Key) {
+	c.offer(func() {
+		if f := c.fns[k]; f != nil {
+			f.refused++
+			c.evaluate(f)
+		}
+	})
 }
 
 // publishAdmission renews what gateways see of a function.

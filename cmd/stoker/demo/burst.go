@@ -48,8 +48,8 @@ func (r *run) burst(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, id := range ids {
 		wg.Go(func() {
-			rec, err := r.bus.WatchRecord(ctx, r.key, id, source)
-			if err == nil && rec.Status == events.StatusOK {
+			h, _, err := r.client.Result(ctx, r.key, id, answerTimeout)
+			if err == nil && h.Get("Stoker-Status") == string(events.StatusOK) {
 				answered.Add(1)
 			}
 		})

@@ -51,6 +51,7 @@ func (g *Gateway) look(ctx context.Context, k functions.Key) (api.Admission, *re
 	case a.Deleting:
 		return a, deleting(k)
 	case a.Failing != nil:
+		g.Control.Refused(k) // demand all the same: it is a reason to try a replica
 		return a, failing(k, a)
 	}
 	return a, nil

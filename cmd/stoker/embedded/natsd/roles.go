@@ -42,7 +42,7 @@ func (r *roles) user(o *server.ClientOpts) *server.User {
 	case o.Username != "" || o.Password != "" || o.JWT != "" || o.Nkey != "":
 		return nil
 	case o.Token == "":
-		return &server.User{Username: "client", Permissions: clientPermissions()}
+		return &server.User{Username: "client", Permissions: permissions(events.ClientPermissions())}
 	case subtle.ConstantTimeCompare([]byte(o.Token), []byte(r.admin)) == 1:
 		return &server.User{Username: "admin"}
 	}
@@ -50,7 +50,7 @@ func (r *roles) user(o *server.ClientOpts) *server.User {
 	if err != nil {
 		return nil
 	}
-	return &server.User{Username: "agent " + claims.Replica, Permissions: agentPermissions(claims)}
+	return &server.User{Username: "agent " + claims.Replica, Permissions: permissions(events.AgentPermissions(claims.Key, claims.Replica, claims.Stream))}
 }
 
 func remote(c server.ClientAuthentication) string {
@@ -60,56 +60,10 @@ func remote(c server.ClientAuthentication) string {
 	return "in process"
 }
 
-// clientPermissions are enough for the stock nats CLI: publish, request, read results, look
-// at streams. Nothing that changes a stream, takes a request from another, or answers one.
-func clientPermissions() *server.Permissions {
+// permissions in the broker's own type.
+func permissions(p events.Permissions) *server.Permissions {
 	return &server.Permissions{
-		Publish: allow(
-			events.AllRequests, events.AllInvokes, events.AllCancels,
-			jsAPI+"INFO", jsAPI+"STREAM.NAMES", jsAPI+"STREAM.LIST", jsAPI+"STREAM.INFO.*",
-			jsAPI+"CONSUMER.NAMES.*", jsAPI+"CONSUMER.LIST.*", jsAPI+"CONSUMER.INFO.*.*",
-			jsAPI+"STREAM.MSG.GET."+events.StreamResults,
-			jsAPI+"DIRECT.GET."+events.StreamResults, jsAPI+"DIRECT.GET."+events.StreamResults+".>",
-		),
-		Subscribe: allow("_INBOX.>"),
+		Publish:   &server.SubjectPermission{Allow: p.Publish},
+		Subscribe: &server.SubjectPermission{Allow: p.Subscribe},
 	}
-}
-
-// agentPermissions let a replica do its own work and see nothing of any other function.
-func agentPermissions(c token.Claims) *server.Permissions {
-	publish := []string{
-		events.HeartbeatSubject(c.Key, c.Replica), events.ResultFilter(c.Key), events.DeadFilter(c.Key),
-		jsAPI + "DIRECT.GET." + events.StreamResults + "." + events.ResultFilter(c.Key),
-		"_INBOX.>", "_R.>", // replies; see events.ReplyAllowed
-	}
-	publish = append(publish, attemptSubjects(c)...)
-	for _, consumer := range c.Consumers {
-		publish = append(publish, consumerSubjects(c.Stream, consumer)...)
-	}
-	return &server.Permissions{
-		Publish: allow(publish...),
-		Subscribe: allow(events.AgentInbox(c.Replica)+".>",
-			events.ControlSubject(c.Key, c.Replica), events.CancelSubject(c.Key)),
-	}
-}
-
-// consumerSubjects are what pulling from one consumer and acknowledging takes.
-func consumerSubjects(stream, consumer string) []string {
-	name := stream + "." + consumer
-	return []string{jsAPI + "CONSUMER.INFO." + name, jsAPI + "CONSUMER.MSG.NEXT." + name, "$JS.ACK." + name + ".>"}
-}
-
-// attemptSubjects are what counting failed attempts of its own function takes: bind to the
-// bucket, read one key, write one key.
-func attemptSubjects(c token.Claims) []string {
-	keys := "$KV." + events.BucketAttempts + "." + events.StateKey(c.Key) + ".*"
-	bucket := "KV_" + events.BucketAttempts
-	return []string{jsAPI + "STREAM.INFO." + bucket, jsAPI + "DIRECT.GET." + bucket + "." + keys, keys}
-}
-
-// jsAPI is the prefix of JetStream's API subjects.
-const jsAPI = "$JS.API."
-
-func allow(subjects ...string) *server.SubjectPermission {
-	return &server.SubjectPermission{Allow: subjects}
 }

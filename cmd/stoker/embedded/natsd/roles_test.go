@@ -41,7 +41,7 @@ func newWorld(t *testing.T) world {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: events.BucketAttempts}); err != nil {
+	if _, err := w.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: events.BucketAttempts, LimitMarkerTTL: time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range []functions.Key{keyA, keyB} {
@@ -162,7 +162,7 @@ func TestAgentDoesItsOwnWork(t *testing.T) {
 	if err := msg.InProgress(); err != nil {
 		t.Fatal(err)
 	}
-	if err := countAttempt(ctx, a.js, msg); err != nil {
+	if err := countAttempt(ctx, a.nc, msg); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.js.Publish(ctx, events.ResultSubject(keyA, "r1"), []byte("answer")); err != nil {
@@ -189,27 +189,26 @@ func TestAgentDoesItsOwnWork(t *testing.T) {
 	}
 }
 
-func countAttempt(ctx context.Context, js jetstream.JetStream, msg jetstream.Msg) error {
+// countAttempt counts two failures and forgets them, as the agent does.
+func countAttempt(ctx context.Context, nc *nats.Conn, msg jetstream.Msg) error {
 	md, err := msg.Metadata()
 	if err != nil {
 		return err
 	}
-	kv, err := js.KeyValue(ctx, events.BucketAttempts)
+	bus, err := events.NewBus(nc, nil)
 	if err != nil {
 		return err
 	}
-	key := events.AttemptKey(keyA, md.Stream, md.Sequence.Stream)
-	rev, err := kv.Create(ctx, key, []byte("1"))
-	if err != nil {
+	var last events.Attempts
+	for range 2 {
+		if last, err = bus.CountFailure(ctx, keyA, md.Stream, md.Sequence.Stream, last); err != nil {
+			return err
+		}
+	}
+	if _, err := bus.Attempts(ctx, keyA, md.Stream, md.Sequence.Stream); err != nil {
 		return err
 	}
-	if _, err := kv.Update(ctx, key, []byte("2"), rev); err != nil {
-		return err
-	}
-	if _, err := kv.Get(ctx, key); err != nil {
-		return err
-	}
-	return kv.Delete(ctx, key)
+	return bus.ForgetAttempts(ctx, keyA, md.Stream, md.Sequence.Stream)
 }
 
 func directGet(ctx context.Context, nc *nats.Conn, subject string) (string, error) {
