@@ -7,6 +7,7 @@
 package binaries
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,11 +18,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Module is the module whose cmd/<name> folders hold the helpers.
 const Module = "stoker.dev/stoker"
+
+const (
+	// keepBuilds is how many states of the sources are kept built: today's, yesterday's, and
+	// those of a branch or two.
+	keepBuilds = 4
+	// tellEvery is how often a long build says that it goes on.
+	tellEvery = 10 * time.Second
+)
 
 // ErrNotFound is returned when a helper is nowhere and cannot be built.
 var ErrNotFound = errors.New("helper program not found")
@@ -55,7 +66,7 @@ func beside(name string) (string, bool) {
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
 	if err != nil {
-		return "", fmt.Errorf("ask go for the module: %w", err)
+		return "", fmt.Errorf("ask the go command for the module: %w%s", err, said(err))
 	}
 	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
 	if path != Module || dir == "" {
@@ -64,8 +75,17 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
+// said is what a command that failed wrote to standard error.
+func said(err error) string {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
+		return ": " + string(bytes.TrimSpace(exit.Stderr))
+	}
+	return ""
+}
+
 func build(ctx context.Context, root, name string, w io.Writer) (string, error) {
-	print, err := fingerprint(root)
+	sources, err := fingerprint(root)
 	if err != nil {
 		return "", fmt.Errorf("read the sources of %s: %w", name, err)
 	}
@@ -73,11 +93,17 @@ func build(ctx context.Context, root, name string, w io.Writer) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("find the user's cache directory: %w", err)
 	}
-	target := filepath.Join(cache, "stoker", "bin", print, name)
+	builds := filepath.Join(cache, "stoker", "bin")
+	target := filepath.Join(builds, sources, name)
 	if _, err := os.Stat(target); err == nil {
+		used(filepath.Dir(target))
 		return target, nil
 	}
-	return target, compile(ctx, root, name, target, w)
+	if err := compile(ctx, root, name, target, w); err != nil {
+		return "", err
+	}
+	prune(builds)
+	return target, nil
 }
 
 // compile builds beside the target and renames, so that a build cut short leaves nothing that
@@ -86,16 +112,69 @@ func compile(ctx context.Context, root, name, target string, w io.Writer) error 
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return fmt.Errorf("make the cache of built helpers: %w", err)
 	}
-	fmt.Fprintf(w, "building %s (once)...\n", name)
 	half := fmt.Sprintf("%s.%d", target, os.Getpid())
 	defer os.Remove(half)
+	begun := time.Now()
+	fmt.Fprintf(w, "building %s, once...\n", name)
+	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", half, "./cmd/"+name)
-	cmd.Dir = root
-	cmd.Stdout, cmd.Stderr = w, w
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build %s: %w", name, err)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, &output, &output
+	if err := runTelling(cmd, func() { fmt.Fprintf(w, "building %s: %s so far\n", name, since(begun)) }); err != nil {
+		return fmt.Errorf("build %s in %s: %w\n%s", name, root, err, bytes.TrimSpace(output.Bytes()))
 	}
-	return os.Rename(half, target)
+	if err := os.Rename(half, target); err != nil {
+		return fmt.Errorf("keep the built %s: %w", name, err)
+	}
+	fmt.Fprintf(w, "built %s in %s\n", name, since(begun))
+	return nil
+}
+
+func since(t time.Time) time.Duration { return time.Since(t).Round(100 * time.Millisecond) }
+
+// runTelling runs a command and calls tell now and then while it lasts.
+func runTelling(cmd *exec.Cmd, tell func()) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-tick.C:
+			tell()
+		}
+	}
+}
+
+// used marks a build as in use, so that it is among the last to be pruned. Where that fails it
+// is only built again some day.
+func used(dir string) {
+	now := time.Now()
+	_ = os.Chtimes(dir, now, now)
+}
+
+// prune keeps the newest builds: every change of the sources makes one of some ten megabytes. A
+// program that runs from a removed file goes on running.
+func prune(builds string) {
+	dirs, err := os.ReadDir(builds)
+	if err != nil || len(dirs) <= keepBuilds {
+		return
+	}
+	age := func(d fs.DirEntry) time.Time {
+		info, err := d.Info()
+		if err != nil {
+			return time.Time{}
+		}
+		return info.ModTime()
+	}
+	slices.SortFunc(dirs, func(a, b fs.DirEntry) int { return age(b).Compare(age(a)) })
+	for _, d := range dirs[keepBuilds:] {
+		_ = os.RemoveAll(filepath.Join(builds, d.Name()))
+	}
 }
 
 // fingerprint changes when any source of the module does.
