@@ -32,7 +32,9 @@ func TestExcessShedsTheLeastUrgentFirst(t *testing.T) {
 		want    map[functions.Class]int
 	}{
 		{"within bounds", map[functions.Class]int{i: 2, s: 2, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 0, s: 0, b: 0}},
-		{"batch gives way to interactive", map[functions.Class]int{i: 5, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 1, s: 0, b: 2}},
+		{"batch gives way to interactive", map[functions.Class]int{i: 5, b: 2}, limits(2, 2, 2, b), map[functions.Class]int{i: 1, s: 0, b: 2}},
+		{"room where nobody waits is taken too", map[functions.Class]int{i: 5, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 0, s: 0, b: 2}},
+		{"what was kept once stays", map[functions.Class]int{i: 5, b: 1}, limits(3, 3, 3, b, s), map[functions.Class]int{i: 0, s: 0, b: 0}},
 		{"batch first, then standard", map[functions.Class]int{i: 6, s: 2, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 0, s: 2, b: 2}},
 		{"what may not be shed stays", map[functions.Class]int{i: 6, s: 2, b: 2}, limits(2, 2, 2, s), map[functions.Class]int{i: 2, s: 2, b: 0}},
 		{"never a more urgent class", map[functions.Class]int{i: 2, b: 5}, limits(2, 2, 2, s, i), map[functions.Class]int{i: 0, s: 0, b: 3}},
@@ -44,30 +46,33 @@ func TestExcessShedsTheLeastUrgentFirst(t *testing.T) {
 }
 
 // However much waits, what is left is within the sum of the depths, nothing more is shed than
-// is over, and nobody is shed for a less urgent class.
+// is over, and shedding again sheds nothing.
 func TestExcessProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 50)
 		waiting := map[functions.Class]int{}
-		total := 0
 		for _, c := range functions.Classes() {
 			waiting[c] = n.Draw(t, string(c))
-			total += waiting[c]
 		}
 		shed := rapid.SampledFrom([][]functions.Class{nil, {functions.Batch}, {functions.Batch, functions.Standard}, {functions.Standard}}).Draw(t, "shed")
 		spec := limits(n.Draw(t, "depth i"), n.Draw(t, "depth s"), n.Draw(t, "depth b"), shed...)
-		over, out := 0, 0
-		for _, c := range functions.Classes() {
-			over += max(waiting[c]-spec.Queue.Depth.Of(c), 0)
-		}
+		over, out, room, left := 0, 0, 0, 0
+		kept := map[functions.Class]int{}
 		for c, x := range excess(waiting, spec) {
-			out += x
 			if x < 0 || x > waiting[c] {
 				t.Fatalf("%d of %d %s shed", x, waiting[c], c)
 			}
+			kept[c] = waiting[c] - x
+			over, out = over+max(waiting[c]-spec.Queue.Depth.Of(c), 0), out+x
+			room, left = room+spec.Queue.Depth.Of(c), left+kept[c]
 		}
-		if out != over {
-			t.Fatalf("shed %d, want what is over: %d", out, over)
+		if out > over || left > room {
+			t.Fatalf("shed %d with %d over; %d left with room for %d", out, over, left, room)
+		}
+		for c, x := range excess(kept, spec) {
+			if x != 0 {
+				t.Fatalf("%d of %s shed that were kept before", x, c)
+			}
 		}
 	})
 }

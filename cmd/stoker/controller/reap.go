@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -65,7 +66,7 @@ type reapJob struct {
 
 func (f *function) reapJob() reapJob {
 	spec := f.rec.Function.Spec
-	j := reapJob{key: f.key, shard: f.rec.Shard, spec: spec, revision: f.rec.Revision, counts: f.counts, deadlines: !f.hasReady()}
+	j := reapJob{key: f.key, shard: f.rec.Shard, spec: spec, revision: f.rec.Revision, counts: maps.Clone(f.counts), deadlines: !f.hasReady()}
 	switch last := f.stored.State.Last; {
 	case f.rec.Deleting:
 		j.all = &verdict{status: events.StatusError, cause: events.CauseDeleted, message: "function " + f.key.String() + " is deleted"}
@@ -89,27 +90,26 @@ func (f *function) failFast() *verdict {
 	return v
 }
 
-// excess is what must be shed of each class. Every class has its depth. A class that is over
-// it first takes the room of the classes that may be shed for more urgent ones, the first
-// listed first: their newest requests go, and this one's stay.
+// excess is what must be shed of each class. Every class has room for its depth. A class that is
+// over it takes the room of the classes that may be shed for more urgent ones, the first listed
+// first, whether anybody waits there or not; whoever is then left without room goes, the newest
+// first. So the room taken is the same the next time, and what was kept once stays.
 func excess(waiting map[functions.Class]int, spec functions.Spec) map[functions.Class]int {
-	over := map[functions.Class]int{}
-	left := map[functions.Class]int{} // what stays of each class
-	for _, c := range functions.Classes() {
-		over[c] = max(waiting[c]-spec.Queue.Depth.Of(c), 0)
-		left[c] = waiting[c] - over[c]
-	}
+	over, room := map[functions.Class]int{}, map[functions.Class]int{}
 	classes := functions.Classes()
+	for _, c := range classes {
+		room[c] = spec.Queue.Depth.Of(c)
+	}
 	for i, c := range classes {
 		for _, victim := range spec.Overload.Shed {
 			if slices.Index(classes, victim) <= i {
 				continue // only less urgent ones give way
 			}
-			n := min(over[c], left[victim])
-			over[c] -= n
-			over[victim] += n
-			left[victim] -= n
+			n := min(max(waiting[c]-room[c], 0), room[victim])
+			room[c] += n
+			room[victim] -= n
 		}
+		over[c] = max(waiting[c]-room[c], 0)
 	}
 	return over
 }
@@ -137,7 +137,7 @@ func (j reapJob) run(ctx context.Context, c *Controller) (int, error) {
 // class walks the stored requests of one class, oldest first. The excess is what stands at the
 // end, so those are the newest.
 func (j reapJob) class(ctx context.Context, c *Controller, class functions.Class) (int, error) {
-	keep := j.counts[class] - j.excess[class]
+	keep, last := j.counts[class]-j.excess[class], j.counts[class]
 	done, from := 0, uint64(1)
 	for i := range reapBatch {
 		if j.all == nil && !j.deadlines && j.excess[class] == 0 {
@@ -151,7 +151,7 @@ func (j reapJob) class(ctx context.Context, c *Controller, class functions.Class
 			return done, err
 		}
 		from = r.Seq + 1
-		v := j.verdict(r, i >= keep)
+		v := j.verdict(r, i >= keep && i < last) // what came since the count is not over it
 		if v == nil {
 			continue
 		}
