@@ -34,7 +34,7 @@ func (a *answer) collect(ctx context.Context) (events.Record, *refusal) {
 	}
 }
 
-// errLook ends a wait for a reply after [lookEvery].
+// errLook ends a wait for a reply after [patience.look].
 var errLook = errors.New("look for the record")
 
 func (a *answer) attempt(ctx context.Context) (events.Record, error) {
@@ -48,7 +48,7 @@ func (a *answer) attempt(ctx context.Context) (events.Record, error) {
 // whether the request has ended.
 func (a *answer) next(ctx context.Context) (events.Chunk, error) {
 	for {
-		c, err := within(ctx, lookEvery, a.reply.Next)
+		c, err := within(ctx, a.g.patience.look, a.reply.Next)
 		if !errors.Is(err, errLook) {
 			return c, err
 		}
@@ -59,7 +59,7 @@ func (a *answer) next(ctx context.Context) (events.Chunk, error) {
 		if err != nil {
 			return c, err
 		}
-		c, err = within(ctx, replyGrace, a.reply.Next)
+		c, err = within(ctx, a.g.patience.reply, a.reply.Next)
 		if !errors.Is(err, errLook) {
 			return c, err
 		}

@@ -22,14 +22,6 @@ const (
 	headerRoom = 64 << 10
 	// defaultPayload is NATS's own limit, taken while no broker has said another.
 	defaultPayload = 1 << 20
-	// expireGrace is how long after its deadline a request may still be answered as expired:
-	// agents do so at once, the controller at its next reconcile.
-	expireGrace = 5 * time.Second
-	// lookEvery is how often a waiting call looks for its record. The reply comes by itself,
-	// except from an agent that was killed between writing the record and replying.
-	lookEvery = 10 * time.Second
-	// replyGrace is how long a reply may come after its record was seen.
-	replyGrace = 2 * time.Second
 )
 
 // bodyLimit is how large the body of a request may be, in bytes.
@@ -155,8 +147,7 @@ func (g *Gateway) respond(ctx context.Context, w http.ResponseWriter, a *answer)
 	}
 	rec, refused := a.collect(ctx)
 	switch {
-	case context.Cause(ctx) == context.Canceled: //nolint:errorlint // the caller went away: nobody reads an answer
-		return rec, refused
+	case errors.Is(ctx.Err(), context.Canceled): // the caller went away: nobody reads an answer
 	case refused != nil:
 		writeAbout(w, a.call.key, a.id)
 		writeRefusal(w, refused)
@@ -176,7 +167,7 @@ func (g *Gateway) deadline(c call) time.Time {
 		}
 		d = g.Now().Add(within)
 	}
-	return d.Add(expireGrace)
+	return d.Add(g.patience.expire)
 }
 
 func (g *Gateway) cancel(k functions.Key, id string) {

@@ -39,12 +39,13 @@ type Options struct {
 // Gateway answers invokes and HTTP. It is safe for concurrent use.
 type Gateway struct {
 	Options
-	door    door
-	depths  depths
-	names   names
-	metrics *metrics
-	invokes chan struct{} // holds one token for each invoke being stored
-	waiters chan struct{} // holds one token for each long poll for a record
+	door     door
+	depths   depths
+	names    names
+	metrics  *metrics
+	patience patience
+	invokes  chan struct{} // holds one token for each invoke being stored
+	waiters  chan struct{} // holds one token for each long poll for a record
 }
 
 // New makes a gateway. [Gateway.Run] answers invokes; [Gateway.Handler] works without it.
@@ -58,7 +59,7 @@ func New(o Options) *Gateway {
 	if o.Ready == nil {
 		o.Ready = func(context.Context) error { return nil }
 	}
-	g := &Gateway{Options: o, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters)}
+	g := &Gateway{Options: o, patience: standard, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters)}
 	g.depths.count = o.Bus.PendingOf
 	g.metrics = newMetrics(o.Collectors)
 	return g

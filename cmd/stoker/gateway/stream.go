@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,30 +12,22 @@ import (
 	"stoker.dev/stoker/events"
 )
 
-const (
-	mediaStream = "text/event-stream"
-	// waitingEvery is how often a stream without news says that it lives: proxies and clients
-	// give up on a silent connection, the earliest after some 10 s.
-	waitingEvery = 3 * time.Second
-	// writeWithin bounds the write of one event to a caller that does not read.
-	writeWithin = 30 * time.Second
-)
+const mediaStream = "text/event-stream"
 
 // stream answers with server-sent events as the chunks come. Until the first byte is out an
 // error is a plain HTTP error; later it is the event "error", and an answer that starts again
 // is announced by the event "restart".
 func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, a *answer) (events.Record, *refusal) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s := &sse{w: w, control: http.NewResponseController(w), a: a}
-	chunks := make(chan streamed)
-	go a.read(ctx, chunks)
-	tick := time.NewTicker(waitingEvery)
+	s := &sse{live: live{w, http.NewResponseController(w)}, a: a}
+	chunks, gone := make(chan streamed), make(chan struct{})
+	defer close(gone)
+	go a.read(ctx, chunks, gone)
+	tick := time.NewTicker(g.patience.waiting)
 	defer tick.Stop()
 	for {
 		select {
 		case c := <-chunks:
-			tick.Reset(waitingEvery)
+			tick.Reset(g.patience.waiting)
 			if c.Final != nil || c.refused != nil {
 				return s.end(c)
 			}
@@ -56,28 +47,15 @@ type streamed struct {
 	refused *refusal
 }
 
-// read hands over chunks until the last one.
-func (a *answer) read(ctx context.Context, to chan<- streamed) {
+// read hands over chunks until the last one, or until gone is closed. The end of ctx is an
+// answer too.
+func (a *answer) read(ctx context.Context, to chan<- streamed, gone <-chan struct{}) {
 	for {
-		var c streamed
-		var err error
-		if a.again {
-			var rec events.Record
-			rec, err = a.g.Bus.WatchRecord(ctx, a.call.key, a.id, a.call.event.Source)
-			c.Final = &rec
-		} else {
-			c.Chunk, err = a.next(ctx)
-		}
-		if err != nil {
-			c = streamed{refused: a.lost(ctx, err)}
-		}
+		c := a.step(ctx)
 		select {
 		case to <- c:
-		case <-ctx.Done():
-			if context.Cause(ctx) != context.DeadlineExceeded { //nolint:errorlint // the caller went away
-				return
-			}
-			to <- c
+		case <-gone:
+			return
 		}
 		if c.Final != nil || c.refused != nil {
 			return
@@ -85,15 +63,29 @@ func (a *answer) read(ctx context.Context, to chan<- streamed) {
 	}
 }
 
+func (a *answer) step(ctx context.Context) (c streamed) {
+	var err error
+	if a.again {
+		var rec events.Record
+		rec, err = a.g.Bus.WatchRecord(ctx, a.call.key, a.id, a.call.event.Source)
+		c.Final = &rec
+	} else {
+		c.Chunk, err = a.next(ctx)
+	}
+	if err != nil {
+		return streamed{refused: a.lost(ctx, err)}
+	}
+	return c
+}
+
 // sse writes one stream of server-sent events.
 type sse struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	a       *answer
-	open    bool // the headers are out
-	pieces  int  // of the answer
-	raw     bool // what comes is no event stream and is framed here
-	err     error
+	live
+	a      *answer
+	open   bool // the headers are out
+	pieces int  // of the answer
+	raw    bool // what comes is no event stream and is framed here
+	err    error
 }
 
 // begin writes the headers.
@@ -116,14 +108,7 @@ func (s *sse) write(event []byte) {
 		return
 	}
 	s.begin()
-	// A writer without deadlines, such as a test's recorder, is as good.
-	if err := s.control.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		s.err = err
-		return
-	}
-	if _, s.err = s.w.Write(event); s.err == nil {
-		s.err = s.control.Flush()
-	}
+	s.err = s.send(event)
 }
 
 func (s *sse) chunk(c events.Chunk) {

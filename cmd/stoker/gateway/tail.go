@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -102,38 +101,4 @@ func (g *Gateway) abort(r *http.Request, err error) {
 	}
 	g.Log.Warn("broke off an answer", "path", r.URL.Path, "error", err)
 	panic(http.ErrAbortHandler)
-}
-
-// live writes what is read while it is being written.
-type live struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-}
-
-// open sends the headers, so that a caller knows that it is connected.
-func open(w http.ResponseWriter, content string) *live {
-	w.Header().Set("Content-Type", content)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	l := &live{w, http.NewResponseController(w)}
-	_ = l.control.Flush() // a writer that cannot flush still writes
-	return l
-}
-
-// Write sends p at once.
-func (l *live) Write(p []byte) (int, error) {
-	if err := l.control.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
-	}
-	n, err := l.w.Write(p)
-	if err != nil {
-		return n, err
-	}
-	return n, l.control.Flush()
-}
-
-func (l *live) send(p []byte) error {
-	_, err := l.Write(p)
-	return err
 }
