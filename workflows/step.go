@@ -13,7 +13,7 @@ import (
 // one cannot do does not keep the others from being done, and the next sync tries again.
 func (f *function) step(ctx workflow.Context) {
 	f.Trouble, f.Blocked, f.Pending, f.Failed = "", "", 0, nil
-	f.show(ctx)
+	workflow.SetCurrentDetails(ctx, f.page())
 	for _, part := range []func(workflow.Context) error{f.kill, f.release, f.drain, f.start, f.close} {
 		if err := part(ctx); err != nil {
 			f.Trouble = err.Error()
