@@ -53,7 +53,7 @@ func (g *Gateway) authorized(next http.Handler) http.Handler {
 		if g.Token == "" || !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="stoker"`)
 			writeRefusal(w, refuse(http.StatusUnauthorized, "unauthorized", "the control API wants the platform's token",
-				"the CLI reads it from the data directory: use the same --data, as the same user"))
+				"the CLI reads it from the data directory: use the same --data-dir, as the same user"))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -139,6 +139,7 @@ func (s *sse) end(c streamed) (events.Record, *refusal) {
 	switch {
 	case rec.Status != events.StatusOK && !s.open:
 		writeRecord(s.w, rec, rec.Code())
+		return rec, nil
 	case rec.Status != events.StatusOK:
 		s.write(event("error", errorData(rec)))
 	case s.a.again && s.pieces > 0:
