@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"stoker.dev/stoker/cmd/stoker/config"
 )
 
 // release is set by the linker of a release build.
@@ -59,15 +62,25 @@ func versions() map[string]string {
 	return v
 }
 
+// warnUnknown points out misspelt settings: they have no effect, and somebody thinks they do.
+func (a *app) warnUnknown() {
+	for _, text := range config.Unknown(os.Environ()) {
+		fmt.Fprintln(a.err, "warning:", text)
+	}
+}
+
 func (a *app) configCommand() *cobra.Command {
 	var out format
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Print the settings in force and where each comes from",
-		Long:  "Print the settings `stoker up` would run with: defaults, then the environment, then the flags given here.",
-		Args:  exactly(0, "none"),
+		Long: `Print the settings "stoker up" would run with: defaults, then the environment, then the flags
+given here. Names and passwords in addresses are hidden.`,
+		Example: "  stoker config\n  STOKER_GPUS=2 stoker config --listen 127.0.0.1:9000 -o json",
+		Args:    exactly(0, "none"),
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		a.warnUnknown()
 		if err := a.config.Validate(); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,21 +47,51 @@ func (a *app) apply(c *cobra.Command, files []string, dryRun bool, out format) e
 	}
 	sources, err := a.manifests(files)
 	if err != nil {
+		return fmt.Errorf("nothing is deployed, correct this first:\n%w", err)
+	}
+	if err := distinct(sources); err != nil {
 		return err
 	}
 	cl, _, err := a.client()
 	if err != nil {
 		return err
 	}
-	var all []api.Applied
-	for _, s := range sources {
-		applied, err := cl.Apply(c.Context(), s.name, s.data, dryRun)
-		if err != nil {
+	if len(sources) > 1 && !dryRun { // what only the platform can check, for all before the first
+		if _, err := applyAll(c.Context(), cl, sources, true); err != nil {
 			return err
+		}
+	}
+	all, err := applyAll(c.Context(), cl, sources, dryRun)
+	return errors.Join(out.print(a.out, all, func(w io.Writer) error { return sayApplied(w, all, dryRun) }), err)
+}
+
+// applyAll returns what was done before an error too.
+func applyAll(ctx context.Context, cl *api.Client, sources []source, dryRun bool) ([]api.Applied, error) {
+	all := []api.Applied{}
+	for _, s := range sources {
+		applied, err := cl.Apply(ctx, s.name, s.data, dryRun)
+		if err != nil {
+			return all, err
 		}
 		all = append(all, applied...)
 	}
-	return out.print(a.out, all, func(w io.Writer) error { return sayApplied(w, all, dryRun) })
+	return all, nil
+}
+
+// distinct refuses a function that is in two files: whichever came last would win, and undo
+// the other on every apply.
+func distinct(sources []source) error {
+	first := map[functions.Key]string{}
+	var errs []error
+	for _, s := range sources {
+		for _, f := range s.fns {
+			if other, twice := first[f.Key()]; twice {
+				errs = append(errs, fmt.Errorf("function %s is in %s and in %s: deploy one of them, or rename one", f.Key(), other, s.name))
+			}
+			first[f.Key()] = s.name
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func sayApplied(w io.Writer, all []api.Applied, dryRun bool) error {
@@ -82,6 +113,7 @@ func sayApplied(w io.Writer, all []api.Applied, dryRun bool) error {
 type source struct {
 	name string
 	data []byte
+	fns  []functions.Function
 }
 
 // manifests reads and checks all files, so that a mistake in the last one deploys nothing.
@@ -95,8 +127,9 @@ func (a *app) manifests(files []string) ([]source, error) {
 		out = append(out, s...)
 	}
 	var problems []error
-	for _, s := range out {
-		_, err := functions.Parse(s.name, s.data)
+	for i := range out {
+		fns, err := functions.Parse(out[i].name, out[i].data)
+		out[i].fns = fns
 		problems = append(problems, err)
 	}
 	return out, errors.Join(problems...)
@@ -105,7 +138,7 @@ func (a *app) manifests(files []string) ([]source, error) {
 func (a *app) read(file string) ([]source, error) {
 	if file == "-" {
 		data, err := io.ReadAll(a.in)
-		return []source{{"standard input", data}}, err
+		return []source{{name: "standard input", data: data}}, err
 	}
 	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,7 +149,7 @@ func (a *app) read(file string) ([]source, error) {
 	}
 	if !info.IsDir() {
 		data, err := os.ReadFile(file)
-		return []source{{file, data}}, err
+		return []source{{name: file, data: data}}, err
 	}
 	return readDir(file)
 }
@@ -136,7 +169,7 @@ func readDir(dir string) ([]source, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, source{path, data})
+		out = append(out, source{name: path, data: data})
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%s: no .yaml, .yml or .json file in it", dir)
@@ -147,8 +180,10 @@ func readDir(dir string) ([]source, error) {
 func (a *app) deleteCommand() *cobra.Command {
 	var files []string
 	c := &cobra.Command{
-		Use:   "delete NAME... | -f FILE",
-		Short: "Delete functions: what is in flight finishes, what waits ends with a record",
+		Use:     "delete NAME... | -f FILE",
+		Short:   "Delete functions: what is in flight finishes, what waits ends with a record",
+		Example: "  stoker delete tinylm chat/qwen\n  stoker delete -f deploy/examples",
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			keys, err := a.keysOf(args, files)
 			if err != nil {
@@ -186,11 +221,7 @@ func (a *app) keysOf(args, files []string) ([]functions.Key, error) {
 		return nil, err
 	}
 	for _, s := range sources {
-		fs, err := functions.Parse(s.name, s.data)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range fs {
+		for _, f := range s.fns {
 			out = append(out, f.Key())
 		}
 	}
@@ -202,9 +233,10 @@ func (a *app) keysOf(args, files []string) ([]functions.Key, error) {
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of manifests, for editors and CI",
-		Args:  exactly(0, "none"),
+		Use:     "schema",
+		Short:   "Print the JSON Schema of manifests, for editors and CI",
+		Example: "  stoker schema > function.schema.json",
+		Args:    exactly(0, "none"),
 		RunE: func(*cobra.Command, []string) error {
 			data, err := functions.Schema()
 			if err != nil {

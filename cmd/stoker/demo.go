@@ -19,7 +19,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Long: `Start a platform in a temporary directory, train a tiny language model, deploy it at zero,
 publish a burst of events, watch replicas appear and go, and print what it took. Takes about a
 minute once everything is built; leaves nothing behind.`,
-		Args: exactly(0, "none"),
+		Example: "  stoker demo\n  stoker demo --json\n  stoker demo --keep --requests 60",
+		Args:    exactly(0, "none"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Config = a.config
 			report, err := demo.Run(c.Context(), o)

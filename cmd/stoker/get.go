@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,16 +15,21 @@ func (a *app) getCommand() *cobra.Command {
 	var out format
 	var all bool
 	c := &cobra.Command{
-		Use:   "get [NAME]",
-		Short: "List functions, or show one with its manifest (-o yaml)",
-		Args:  cobra.MaximumNArgs(1),
+		Use:     "get [NAME]",
+		Short:   "List functions, or show one with its manifest (-o yaml)",
+		Example: "  stoker get\n  stoker get --all-namespaces\n  stoker get tinylm -o yaml",
+		Args:    between(0, 1, "the NAME of one function, or none"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				fn, err := a.one(c, args[0])
+				if err != nil {
+					return err
+				}
+				return out.print(a.out, fn, func(w io.Writer) error { return a.list(w, []api.Function{fn}) })
+			}
 			cl, _, err := a.client()
 			if err != nil {
 				return err
-			}
-			if len(args) == 1 {
-				return a.getOne(c, cl, args[0], out)
 			}
 			ns := a.namespace
 			if all {
@@ -44,24 +48,11 @@ func (a *app) getCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) getOne(c *cobra.Command, cl *api.Client, name string, out format) error {
-	k, err := a.key(name)
-	if err != nil {
-		return err
-	}
-	fn, err := cl.Get(c.Context(), k)
-	if err != nil {
-		return err
-	}
-	return out.print(a.out, fn, func(w io.Writer) error { return a.list(w, []api.Function{fn}) })
-}
-
 func (a *app) list(w io.Writer, fns []api.Function) error {
 	if len(fns) == 0 {
-		fmt.Fprintln(a.err, "no functions here; `stoker apply -f FILE` deploys one")
-		return nil
+		return nothingDeployed(a.err)
 	}
-	now := time.Now()
+	now := a.now()
 	rows := make([][]string, len(fns))
 	for i, f := range fns {
 		rows[i] = []string{
@@ -70,6 +61,12 @@ func (a *app) list(w io.Writer, fns []api.Function) error {
 		}
 	}
 	return table(w, "NAMESPACE NAME PHASE READY WAITING IN-FLIGHT GPUS REASON REVISION AGE", rows)
+}
+
+// nothingDeployed is for people: programs get an empty list.
+func nothingDeployed(w io.Writer) error {
+	_, err := fmt.Fprintln(w, "no functions here; `stoker apply -f FILE` deploys one, -n NAMESPACE or -A looks elsewhere")
+	return err
 }
 
 func waiting(f api.Function) int {
@@ -100,9 +97,10 @@ func (a *app) completeFunctions(c *cobra.Command, _ []string, _ string) ([]strin
 func (a *app) statusCommand() *cobra.Command {
 	var out format
 	c := &cobra.Command{
-		Use:   "status",
-		Short: "Show the platform: addresses, GPUs, who holds them",
-		Args:  exactly(0, "none"),
+		Use:     "status",
+		Short:   "Show the platform: addresses, GPUs, who holds them",
+		Example: "  stoker status -o json",
+		Args:    exactly(0, "none"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, s, err := a.client()
 			if err != nil {
@@ -113,11 +111,9 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			return out.print(a.out, p, func(w io.Writer) error {
-				fmt.Fprintf(w, "stoker %s, up %s, pid %d\nHTTP %s  NATS %s  Temporal %s\n", p.Version, age(p.Started, time.Now()), s.PID, p.HTTP, p.NATS, p.Temporal)
+				fmt.Fprintf(w, "stoker %s, up %s, pid %d\nHTTP %s  NATS %s  Temporal %s\n", p.Version, age(p.Started, a.now()), s.PID, p.HTTP, p.NATS, p.Temporal)
 				fmt.Fprintf(w, "%d functions, provider %s, %d of %d GPUs free\n", p.Functions, p.Provider, p.Free, p.Capacity)
-				for _, h := range p.Holders {
-					fmt.Fprintf(w, "  %d GPU(s) held by %s\n", h.GPUs, h.Who)
-				}
+				sayHolders(w, p.Holders)
 				return nil
 			})
 		},

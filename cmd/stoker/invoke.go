@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (a *app) invokeCommand() *cobra.Command {
 }
 
 func (a *app) invoke(c *cobra.Command, name string, o invokeOptions) error {
-	k, err := a.key(name)
+	k, cl, err := a.target(name)
 	if err != nil {
 		return err
 	}
@@ -55,12 +56,11 @@ func (a *app) invoke(c *cobra.Command, name string, o invokeOptions) error {
 	if err != nil {
 		return err
 	}
+	if class := functions.Class(o.class); o.class != "" && !slices.Contains(functions.Classes(), class) {
+		return usageError{fmt.Errorf("--class %q: allowed: interactive, standard, batch", o.class)}
+	}
 	if o.path != "" && !strings.HasPrefix(o.path, "/") {
 		o.path = "/" + o.path
-	}
-	cl, _, err := a.client()
-	if err != nil {
-		return err
 	}
 	answer, err := cl.Invoke(c.Context(), api.Call{
 		Key: k, Path: o.path, Body: body, ContentType: o.contentType, Class: functions.Class(o.class),
@@ -139,15 +139,12 @@ func (a *app) resultCommand() *cobra.Command {
 	var wait time.Duration
 	var verbose bool
 	c := &cobra.Command{
-		Use:   "result NAME ID",
-		Short: "Read how a request ended, and its answer where the record holds it",
-		Args:  exactly(2, "the NAME of a function and the ID of a request"),
+		Use:     "result NAME ID",
+		Short:   "Read how a request ended, and its answer where the record holds it",
+		Example: "  stoker result tinylm 0190c1f2 --wait 30s",
+		Args:    exactly(2, "the NAME of a function and the ID of a request"),
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.key(args[0])
-			if err != nil {
-				return err
-			}
-			cl, _, err := a.client()
+			k, cl, err := a.target(args[0])
 			if err != nil {
 				return err
 			}

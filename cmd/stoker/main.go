@@ -3,7 +3,7 @@
 //
 // Exit codes: 0 done; 1 it failed, and standard error says why and what to do; 2 the command
 // line is wrong; 3 what was asked for does not exist; 4 the platform does not run; 5 the
-// request ended without a result (error, expired or shed).
+// request ended without a result (error, expired or shed); 130 interrupted.
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/datadir"
@@ -21,12 +22,23 @@ import (
 
 // Exit codes.
 const (
-	exitFailed     = 1
-	exitUsage      = 2
-	exitNotFound   = 3
-	exitNotRunning = 4
-	exitNoResult   = 5
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitNotRunning  = 4
+	exitNoResult    = 5
+	exitInterrupted = 130 // as shells count a process that ended by SIGINT
 )
+
+// exitCodes is what `stoker help` says of them.
+const exitCodes = `Exit codes:
+  0    done
+  1    it failed; standard error says why and what to do
+  2    the command line is wrong
+  3    what was asked for does not exist
+  4    the platform does not run
+  5    the request ended without a result: error, expired or shed
+  130  interrupted`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -37,23 +49,27 @@ func main() {
 
 // run is the whole program, for main and for tests.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot(&streams{stdin, stdout, stderr})
+	return execute(ctx, args, &streams{stdin, stdout, stderr, time.Now})
+}
+
+func execute(ctx context.Context, args []string, s *streams) int {
+	root := newRoot(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return 0
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitInterrupted // the user knows why it ended
 	}
-	if !errors.Is(err, errSilent) {
-		fmt.Fprintln(stderr, "stoker:", err)
-	}
+	fmt.Fprintln(s.err, "stoker:", err)
 	return exitCode(err)
 }
 
-// errSilent ends a command that has said all there is to say.
-var errSilent = errors.New("")
-
 // usageError is a command line that is wrong.
 type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
 
 // noResult is a request that ended without a result.
 type noResult struct{ error }

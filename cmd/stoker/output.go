@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,19 +14,35 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// format is how a command prints: a table for people, or JSON or YAML for programs.
+// format is how a command prints: a table for people, or JSON or YAML for programs. It is a
+// flag's value, so that a wrong one is refused before anything is done.
 type format string
 
+var formats = []string{"json", "yaml"}
+
 func (f *format) bind(c *cobra.Command) {
-	c.Flags().StringVarP((*string)(f), "output", "o", "", "json or yaml instead of text for people")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().VarP(f, "output", "o", "json or yaml instead of text for people")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 }
+
+// String, Set and Type make format a flag's value.
+func (f *format) String() string { return string(*f) }
+
+// Set takes one of the formats.
+func (f *format) Set(s string) error {
+	if !slices.Contains(formats, s) {
+		return fmt.Errorf("allowed: %s", strings.Join(formats, ", "))
+	}
+	*f = format(s)
+	return nil
+}
+
+// Type is what the help calls the value.
+func (f *format) Type() string { return "format" }
 
 // print writes v for programs, or calls people for people.
 func (f format) print(w io.Writer, v any, people func(io.Writer) error) error {
 	switch f {
-	case "":
-		return people(w)
 	case "json":
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
@@ -37,12 +55,25 @@ func (f format) print(w io.Writer, v any, people func(io.Writer) error) error {
 		_, err = w.Write(data)
 		return err
 	}
-	return usageError{fmt.Errorf("--output %q: allowed: json, yaml", string(f))}
+	return people(w)
+}
+
+// stream writes one value of many: a line of JSON, or a document of YAML.
+func (f format) stream(w io.Writer, v any, people func(io.Writer) error) error {
+	switch f {
+	case "json":
+		return json.NewEncoder(w).Encode(v)
+	case "yaml":
+		if _, err := io.WriteString(w, "---\n"); err != nil {
+			return err
+		}
+	}
+	return f.print(w, v, people)
 }
 
 // table writes rows in columns.
 func table(w io.Writer, header string, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, strings.ReplaceAll(header, " ", "\t"))
 	for _, r := range rows {
 		fmt.Fprintln(tw, strings.Join(r, "\t"))
@@ -81,6 +112,24 @@ func msText(ms float64) string {
 	}
 	return fmt.Sprintf("%.1f s", ms/1000)
 }
+
+// clip shortens a text to one line of n characters.
+func clip(s string, n int) string {
+	line, _, more := strings.Cut(strings.TrimSpace(s), "\n")
+	r := []rune(line)
+	if len(r) > n || (more && len(r) == n) {
+		r, more = r[:n-1], true
+	}
+	if more {
+		r = append(r, '…')
+	}
+	return string(r)
+}
+
+// clock is a moment of today, in this machine's time.
+func (a *app) clock(t time.Time) string { return t.In(a.now().Location()).Format("15:04:05.000") }
+
+func number(n int) string { return strconv.Itoa(n) }
 
 func dash(s string) string {
 	if s == "" {

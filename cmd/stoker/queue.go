@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,9 +29,10 @@ func (a *app) queueCommand() *cobra.Command {
 func (a *app) queueListCommand() *cobra.Command {
 	var out format
 	c := &cobra.Command{
-		Use:   "list [NAME]",
-		Short: "List what waits per function and class",
-		Args:  cobra.MaximumNArgs(1),
+		Use:     "list [NAME]",
+		Short:   "List what waits, of how much may wait, per function and class",
+		Example: "  stoker queue list\n  stoker queue list tinylm -o json",
+		Args:    between(0, 1, "the NAME of one function, or none"),
 		RunE: func(c *cobra.Command, args []string) error {
 			fns, err := a.some(c, args)
 			if err != nil {
@@ -45,6 +46,9 @@ func (a *app) queueListCommand() *cobra.Command {
 						rows[i] = append(rows[i], fmt.Sprintf("%d/%d", f.Pending[class], f.Manifest.Spec.Queue.Depth.Of(class)))
 					}
 					rows[i] = append(rows[i], strconv.Itoa(f.InFlight), string(f.Phase))
+				}
+				if len(rows) == 0 {
+					return nothingDeployed(a.err)
 				}
 				return table(w, "FUNCTION INTERACTIVE STANDARD BATCH IN-FLIGHT PHASE", rows)
 			})
@@ -71,15 +75,12 @@ func (a *app) deadCommand() *cobra.Command {
 	var out format
 	var seq uint64
 	c := &cobra.Command{
-		Use:   "dead NAME",
-		Short: "List dead letters, or show one with --seq",
-		Args:  exactly(1, "the NAME of one function"),
+		Use:     "dead NAME",
+		Short:   "List dead letters, or show one with --seq",
+		Example: "  stoker queue dead tinylm\n  stoker queue dead tinylm --seq 12",
+		Args:    exactly(1, "the NAME of one function"),
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.key(args[0])
-			if err != nil {
-				return err
-			}
-			cl, _, err := a.client()
+			k, cl, err := a.target(args[0])
 			if err != nil {
 				return err
 			}
@@ -90,7 +91,7 @@ func (a *app) deadCommand() *cobra.Command {
 			if seq > 0 {
 				return a.showDead(out, letters, seq)
 			}
-			return out.print(a.out, letters, func(w io.Writer) error { return listDead(w, letters) })
+			return out.print(a.out, letters, func(w io.Writer) error { return a.listDead(w, letters) })
 		},
 		ValidArgsFunction: a.completeFunctions,
 	}
@@ -112,11 +113,14 @@ func allDead(c *cobra.Command, cl *api.Client, k functions.Key) ([]api.DeadLette
 	}
 }
 
-func listDead(w io.Writer, letters []api.DeadLetter) error {
-	now := time.Now()
+func (a *app) listDead(w io.Writer, letters []api.DeadLetter) error {
+	if len(letters) == 0 {
+		fmt.Fprintln(a.err, "no dead letters")
+		return nil
+	}
 	rows := make([][]string, len(letters))
 	for i, d := range letters {
-		rows[i] = []string{strconv.FormatUint(d.Seq, 10), d.ID, string(d.Class), strconv.Itoa(d.Attempts), d.Cause, age(d.At, now)}
+		rows[i] = []string{strconv.FormatUint(d.Seq, 10), d.ID, string(d.Class), strconv.Itoa(d.Attempts), d.Cause, age(d.At, a.now())}
 	}
 	return table(w, "SEQ ID CLASS ATTEMPTS CAUSE AGE", rows)
 }
@@ -136,9 +140,10 @@ func (a *app) showDead(out format, letters []api.DeadLetter, seq uint64) error {
 func (a *app) redeemCommand(op, short string) *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use:   op + " NAME SEQ... | NAME --all",
-		Short: short,
-		Args:  cobra.MinimumNArgs(1),
+		Use:     op + " NAME SEQ... | NAME --all",
+		Short:   short,
+		Example: fmt.Sprintf("  stoker queue %s tinylm 12 13\n  stoker queue %s tinylm --all", op, op),
+		Args:    between(1, math.MaxInt, "the NAME of one function, then sequence numbers or --all"),
 		RunE: func(c *cobra.Command, args []string) error {
 			k, err := a.key(args[0])
 			if err != nil {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +21,7 @@ type streams struct {
 	in  io.Reader
 	out io.Writer // what was asked for
 	err io.Writer // progress, hints and errors
+	now func() time.Time
 }
 
 // app is what all commands share.
@@ -38,7 +42,10 @@ func newRoot(s *streams) *cobra.Command {
   stoker demo            see it all work, in about two minutes
   stoker up              run the platform here
   stoker apply -f FILE   deploy a function
-  stoker invoke NAME     send it a request`,
+  stoker invoke NAME     send it a request
+
+` + exitCodes,
+		Example:      "  stoker demo\n  stoker up --gpus 2",
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.SetIn(s.in)
@@ -53,7 +60,48 @@ func newRoot(s *streams) *cobra.Command {
 	a.flags(root)
 	root.AddGroup(groups()...)
 	root.AddCommand(a.commands()...)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	strict(root)
 	return root
+}
+
+// suggestWithin is how many letters a misspelt command may be away from one that exists.
+const suggestWithin = 2
+
+// strict makes every mistake on the command line a usage error, those that cobra finds too, and
+// lets a command that only holds others print its help.
+func strict(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		strict(sub)
+	}
+	if !c.Runnable() {
+		c.SuggestionsMinimumDistance = suggestWithin
+		c.Args = unknownCommand
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+	check := c.Args
+	if check == nil {
+		return // help takes any words
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		err := check(c, args)
+		if usage := (usageError{}); err == nil || errors.As(err, &usage) {
+			return err
+		}
+		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+	}
+}
+
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := fmt.Sprintf("`%s --help` lists all", c.CommandPath())
+	if near := slices.Compact(c.SuggestionsFor(args[0])); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError{fmt.Errorf("%q is no command of %s; %s", args[0], c.CommandPath(), hint)}
 }
 
 // flags every command has.
@@ -88,10 +136,32 @@ func (a *app) key(arg string) (functions.Key, error) {
 	return k, nil
 }
 
+// target is the function an argument names, and a client to ask about it.
+func (a *app) target(arg string) (functions.Key, *api.Client, error) {
+	k, err := a.key(arg)
+	if err != nil {
+		return k, nil, err
+	}
+	cl, _, err := a.client()
+	return k, cl, err
+}
+
+// one fetches the function an argument names.
+func (a *app) one(c *cobra.Command, arg string) (api.Function, error) {
+	k, cl, err := a.target(arg)
+	if err != nil {
+		return api.Function{}, err
+	}
+	return cl.Get(c.Context(), k)
+}
+
 // exactly wants n arguments and says what they are.
-func exactly(n int, what string) cobra.PositionalArgs {
+func exactly(n int, what string) cobra.PositionalArgs { return between(n, n, what) }
+
+// between wants some arguments and says what they are.
+func between(least, most int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if len(args) != n {
+		if len(args) < least || len(args) > most {
 			return usageError{fmt.Errorf("%d argument(s) given, want %s; see `%s --help`", len(args), what, c.CommandPath())}
 		}
 		return nil

@@ -14,7 +14,7 @@ func (a *app) scaleCommand() *cobra.Command {
 		Use:     "scale NAME REPLICAS | NAME --auto",
 		Short:   "Pin the number of replicas, or give it back to demand",
 		Example: "  stoker scale tinylm 2\n  stoker scale tinylm --auto",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    between(1, 2, "the NAME of one function, then a number of replicas or --auto"),
 		RunE: func(c *cobra.Command, args []string) error {
 			k, err := a.key(args[0])
 			if err != nil {
@@ -64,15 +64,12 @@ func (a *app) pauseCommand(paused bool) *cobra.Command {
 		verb, short, said = "resume", "Let a paused function run again", "resumed"
 	}
 	return &cobra.Command{
-		Use:   verb + " NAME",
-		Short: short,
-		Args:  exactly(1, "the NAME of one function"),
+		Use:     verb + " NAME",
+		Short:   short,
+		Example: "  stoker " + verb + " tinylm",
+		Args:    exactly(1, "the NAME of one function"),
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.key(args[0])
-			if err != nil {
-				return err
-			}
-			cl, _, err := a.client()
+			k, cl, err := a.target(args[0])
 			if err != nil {
 				return err
 			}

@@ -18,8 +18,12 @@ func (a *app) upCommand() *cobra.Command {
 The first interrupt drains: no new work, requests in flight finish within --drain-grace,
 replicas go, state is on disk. A second one stops at once. Requests that wait stay stored and
 are taken up by the next start.`,
-		Args: exactly(0, "none"),
-		RunE: func(c *cobra.Command, _ []string) error { return a.up(c.Context()) },
+		Example: "  stoker up --gpus 2\n  STOKER_NATS_URL=nats://nats.example:4222 stoker up --nats-creds platform.creds",
+		Args:    exactly(0, "none"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			a.warnUnknown()
+			return a.up(c.Context())
+		},
 	}
 	a.config.Bind(c.Flags())
 	return c

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,15 +18,12 @@ func (a *app) logsCommand() *cobra.Command {
 	var tail int
 	var replica string
 	c := &cobra.Command{
-		Use:   "logs NAME",
-		Short: "Print what a replica's model server writes",
-		Args:  exactly(1, "the NAME of one function"),
+		Use:     "logs NAME",
+		Short:   "Print what a replica's model server writes",
+		Example: "  stoker logs tinylm --tail 20\n  stoker logs tinylm --follow --replica tinylm-3f9c1e0a57",
+		Args:    exactly(1, "the NAME of one function"),
 		RunE: func(c *cobra.Command, args []string) error {
-			k, err := a.key(args[0])
-			if err != nil {
-				return err
-			}
-			cl, _, err := a.client()
+			k, cl, err := a.target(args[0])
 			if err != nil {
 				return err
 			}
@@ -54,9 +51,10 @@ func (a *app) eventsCommand() *cobra.Command {
 	var since time.Duration
 	var out format
 	c := &cobra.Command{
-		Use:   "events [NAME]",
-		Short: "Print what happened: decisions, replicas, deployments",
-		Args:  cobra.MaximumNArgs(1),
+		Use:     "events [NAME]",
+		Short:   "Print what happened: decisions, replicas, deployments",
+		Example: "  stoker events --follow\n  stoker events tinylm --since 10m -o json",
+		Args:    between(0, 1, "the NAME of one function, or none"),
 		RunE: func(c *cobra.Command, args []string) error {
 			f := api.EventFilter{Namespace: a.namespace, Since: since, Follow: follow}
 			if len(args) == 1 {
@@ -74,7 +72,7 @@ func (a *app) eventsCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := a.printEvent(out, e); err != nil {
+				if err := out.stream(a.out, e, func(w io.Writer) error { return a.printEvent(w, e) }); err != nil {
 					return err
 				}
 			}
@@ -88,12 +86,9 @@ func (a *app) eventsCommand() *cobra.Command {
 	return c
 }
 
-// printEvent writes one line per event: JSON lines for programs.
-func (a *app) printEvent(out format, e api.Event) error {
-	if out != "" {
-		return json.NewEncoder(a.out).Encode(e)
-	}
-	_, err := fmt.Fprintf(a.out, "%s  %-24s %-18s %s\n", e.At.Local().Format("15:04:05.000"), e.Key, e.What, details(e))
+// printEvent writes one line.
+func (a *app) printEvent(w io.Writer, e api.Event) error {
+	_, err := fmt.Fprintf(w, "%s  %-24s %-16s %s\n", a.clock(e.At), e.Key, e.What, details(e))
 	return err
 }
 
@@ -102,15 +97,12 @@ const shownDetails = 160
 
 // details are the plain values of an event's data, by name.
 func details(e api.Event) string {
-	text := ""
+	var text []string
 	for _, name := range slices.Sorted(maps.Keys(e.Data)) {
 		switch v := e.Data[name].(type) {
 		case string, float64, bool:
-			text += fmt.Sprintf("%s=%v ", name, v)
+			text = append(text, fmt.Sprintf("%s=%v", name, v))
 		}
 	}
-	if len(text) > shownDetails {
-		text = text[:shownDetails] + "..."
-	}
-	return text
+	return clip(strings.Join(text, " "), shownDetails)
 }
