@@ -160,7 +160,7 @@ func TestDocumentsShowManifestsThatParse(t *testing.T) {
 }
 
 func TestCodeBlocksAreFound(t *testing.T) {
-	blocks, err := codeBlocks("x.md", "text\n```sh\n$ stoker --data d up\n```\n```yaml\na: 1\n```\n")
+	blocks, err := codeBlocks("x.md", "text\n```sh\n$ stoker --data-dir d up\n```\n```yaml\na: 1\n```\n")
 	if err != nil || len(blocks) != 2 || blocks[0].lang != "sh" || blocks[0].line != 3 || blocks[1].text != "a: 1\n" {
 		t.Errorf("got %+v, %v", blocks, err)
 	}
@@ -168,7 +168,7 @@ func TestCodeBlocksAreFound(t *testing.T) {
 		t.Error("a block that is never closed was accepted")
 	}
 	for line, want := range map[string]string{
-		"$ stoker --data=d up":                  "up",
+		"$ stoker --data-dir=d up":                  "up",
 		"STOKER_GPUS=2 stoker up":               "up",
 		"go run ./cmd/stoker demo --json":       "demo",
 		"build/stoker -o json get functions":    "json", // a flag's own value needs "=" in the documents

@@ -39,8 +39,8 @@ func TestUpRefusesInOneLine(t *testing.T) {
 	}{
 		"HTTP port in use":       {"", []string{"--listen", taken.Addr().String()}, []string{taken.Addr().String(), "in use", strconv.Itoa(os.Getpid()), "--listen"}},
 		"off loopback":           {"", []string{"--listen", "0.0.0.0:0"}, []string{"0.0.0.0:0", "loopback"}},
-		"directory under a file": {filepath.Join(file, "data"), nil, []string{file, "--data"}},
-		"unwritable directory":   {"/proc/self/stoker", nil, []string{"/proc/self", "--data"}},
+		"directory under a file": {filepath.Join(file, "data"), nil, []string{file, "--data-dir"}},
+		"unwritable directory":   {"/proc/self/stoker", nil, []string{"/proc/self", "--data-dir"}},
 		"no such provider":       {"", []string{"--provider", "cloud"}, []string{"cloud", "local, simulated"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	t.Run("too full to start", func(t *testing.T) {
 		dir := smallDisk(t, "64m")
-		refusesInOneLine(t, harness.New(t, harness.Options{Dir: filepath.Join(dir, "data")}), "MiB free", "--data")
+		refusesInOneLine(t, harness.New(t, harness.Options{Dir: filepath.Join(dir, "data")}), "MiB free", "--data-dir")
 	})
 	t.Run("full while it runs", func(t *testing.T) {
 		dir := smallDisk(t, "700m")

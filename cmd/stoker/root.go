@@ -107,7 +107,7 @@ func unknownCommand(c *cobra.Command, args []string) error {
 // flags every command has.
 func (a *app) flags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&a.config.DataDir, "data", a.config.DataDir, "data directory of the platform [$STOKER_DATA_DIR]")
+	f.StringVar(&a.config.DataDir, "data-dir", a.config.DataDir, "data directory of the platform [$STOKER_DATA_DIR]")
 	f.StringVarP(&a.namespace, "namespace", "n", "default", "namespace of functions named without one")
 	f.StringVar(&a.server, "server", "", "base URL of the platform, where it is not found through the data directory")
 }

@@ -26,7 +26,7 @@ const prefix = "STOKER_"
 // Config is what is in force. The desc tag is the help of flag and variable; hide:"user" marks
 // addresses that may hold a password.
 type Config struct {
-	DataDir string `envconfig:"STOKER_DATA_DIR" flag:"data" desc:"data directory (default $XDG_DATA_HOME/stoker or ~/.local/share/stoker)"`
+	DataDir string `envconfig:"STOKER_DATA_DIR" flag:"data-dir" desc:"data directory (default $XDG_DATA_HOME/stoker or ~/.local/share/stoker)"`
 	Listen  string `envconfig:"STOKER_LISTEN" flag:"listen" default:"127.0.0.1:8080" desc:"address of the one HTTP port; loopback only"`
 
 	RandomPorts bool `envconfig:"STOKER_RANDOM_PORTS" flag:"random-ports" desc:"choose free ports for a new data directory instead of the well-known ones"`

@@ -26,7 +26,7 @@ func Default() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("no data directory: neither XDG_DATA_HOME nor HOME is set; use --data: %w", err)
+		return "", fmt.Errorf("no data directory: neither XDG_DATA_HOME nor HOME is set; use --data-dir: %w", err)
 	}
 	return filepath.Join(home, ".local", "share", "stoker"), nil
 }
@@ -91,5 +91,5 @@ func (d *Dir) keysDir() string { return d.join("keys") }
 func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
 
 func notWritable(path string, err error) error {
-	return fmt.Errorf("%w: %s: %w; choose another directory with --data or STOKER_DATA_DIR", ErrNotWritable, path, err)
+	return fmt.Errorf("%w: %s: %w; choose another directory with --data-dir or STOKER_DATA_DIR", ErrNotWritable, path, err)
 }

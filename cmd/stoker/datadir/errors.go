@@ -32,7 +32,7 @@ func (e *HeldError) Error() string {
 	if e.PID > 0 {
 		holder = fmt.Sprintf("process %d", e.PID)
 	}
-	return fmt.Sprintf("data directory %s is in use by %s: stop it, or choose another directory with --data", e.Dir, holder)
+	return fmt.Sprintf("data directory %s is in use by %s: stop it, or choose another directory with --data-dir", e.Dir, holder)
 }
 
 // Is makes errors.Is(err, ErrHeld) true.

@@ -62,6 +62,6 @@ func explain(path string, err error) error {
 
 func diskFull(path string, free uint64) error {
 	const mib = 1 << 20
-	return fmt.Errorf("%w: %d MiB free at %s, at least %d MiB needed; free some, or choose another directory with --data",
+	return fmt.Errorf("%w: %d MiB free at %s, at least %d MiB needed; free some, or choose another directory with --data-dir",
 		ErrDiskFull, free/mib, path, uint64(MinFree)/mib)
 }

@@ -61,7 +61,7 @@ func ReadServer(path string) (Server, error) {
 }
 
 func notRunning(path string) error {
-	return fmt.Errorf("%w: %s; start one with: stoker up --data %s", ErrNotRunning, path, path)
+	return fmt.Errorf("%w: %s; start one with: stoker up --data-dir %s", ErrNotRunning, path, path)
 }
 
 // alive is true also for a process of another user, which answers EPERM.

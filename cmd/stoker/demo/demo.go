@@ -148,7 +148,7 @@ func (r *run) end(ctx context.Context) error {
 	if r.Keep && ctx.Err() == nil {
 		s := r.plat.Server()
 		r.say("\nleft running: %s, data in %s; interrupt to stop", s.UI, r.dir)
-		r.say("try: stoker --data %s/data describe tinylm", r.dir)
+		r.say("try: stoker --data-dir %s/data describe tinylm", r.dir)
 		<-ctx.Done()
 	}
 	return r.plat.Stop(context.WithoutCancel(ctx))
