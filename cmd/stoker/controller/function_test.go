@@ -133,16 +133,21 @@ func TestSettleLeavesNoTimeOut(t *testing.T) {
 func TestExitsAreCountedOnceAndOnlyUnasked(t *testing.T) {
 	for _, c := range []struct {
 		name, phase, cause string
+		victims            []string
 		want               int
 	}{
-		{"crashed while ready", workflows.PhaseReady, events.CauseCrashed, 1},
-		{"never ready", workflows.PhaseLoading, events.CauseNeverReady, 1},
-		{"asked to go", workflows.PhaseDraining, events.CauseKilled, 0},
-		{"drained by the platform's own stop", workflows.PhaseReady, events.CauseDrained, 0},
+		{"crashed while ready", workflows.PhaseReady, events.CauseCrashed, nil, 1},
+		{"never ready", workflows.PhaseLoading, events.CauseNeverReady, nil, 1},
+		{"crashed, and its agent cleans up", workflows.PhaseDraining, events.CauseCrashed, nil, 1},
+		{"agent killed", workflows.PhaseReady, events.CauseAgentLost, nil, 1},
+		{"crashed while it was to go", workflows.PhaseDraining, events.CauseCrashed, []string{"a"}, 0},
+		{"killed after its grace", workflows.PhaseDraining, events.CauseKilled, nil, 0},
+		{"drained by the platform's own stop", workflows.PhaseReady, events.CauseDrained, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctl := newIdle()
 			f := newFunction(functions.Key{Namespace: "default", Name: "f"})
+			f.stored.State.Last.Victims = c.victims
 			r := &replica{id: "a", phase: c.phase}
 			for range 2 {
 				ctl.gone(f, r, activities.ReplicaStatus{ID: "a", State: activities.RunGone, Cause: c.cause, Ended: now})

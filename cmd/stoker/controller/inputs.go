@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"stoker.dev/stoker/activities"
@@ -127,16 +128,13 @@ func (c *Controller) observe(s activities.ReplicaStatus) {
 		return // released already
 	}
 	r := f.replica(s.ID, s.Revision, c.Now())
-	r.run, r.runAt, r.node, r.started = s.State, c.Now(), s.Node, s.Started
-	if s.State == activities.RunGone {
-		c.gone(f, r, s)
-	}
+	c.observeQuietly(f, r, s)
 	c.evaluate(f)
 }
 
-// gone notes the end of a replica; one that nobody asked to go counts as an exit.
+// gone notes the end of a replica; one that nobody asked to go counts as an exit. Its phase says
+// nothing about that: an agent drains by itself when its model server has died.
 func (c *Controller) gone(f *function, r *replica, s activities.ReplicaStatus) {
-	asked := phaseRank(r.phase) >= phaseRank(workflows.PhaseDraining)
 	ready := !r.beat.Receipt.Ready.IsZero()
 	if s.Last != nil {
 		f.account(r.beat.Totals, s.Last.Totals)
@@ -149,10 +147,16 @@ func (c *Controller) gone(f *function, r *replica, s activities.ReplicaStatus) {
 	if at.IsZero() {
 		at = c.Now()
 	}
-	if !r.advance(workflows.PhaseExited, at) || asked || r.cause == events.CauseDrained {
+	if !r.advance(workflows.PhaseExited, at) || f.asked(r) {
 		return
 	}
 	c.failed(f, r, ready, at)
+}
+
+// asked tells whether a replica that ended was to go: by a decision, or by the platform itself,
+// which drains or kills what it stops.
+func (f *function) asked(r *replica) bool {
+	return r.cause == events.CauseDrained || r.cause == events.CauseKilled || slices.Contains(f.stored.State.Last.Victims, r.id)
 }
 
 // failed counts an exit nobody asked for.
