@@ -135,7 +135,7 @@ func ownDepth(t *testing.T, p *harness.Platform) {
 			t.Errorf("%s: %s, want shed", id, rec.Status)
 		}
 	}
-	if f := p.Get("strict"); f.Pending[functions.Batch] != 3 || f.Pending[functions.Interactive] != 3 {
-		t.Errorf("waiting: %v, want 3 and 3", f.Pending)
-	}
+	p.Await("strict", "three of each left", func(f api.Function) bool {
+		return f.Pending[functions.Batch] == 3 && f.Pending[functions.Interactive] == 3
+	})
 }

@@ -101,9 +101,10 @@ func (p *Platform) checkRaces() {
 
 // Command is `stoker <args>` on the platform's data directory, ready to run.
 func (p *Platform) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, p.bin, append(args, "--data", p.Dir)...)
+	cmd := exec.CommandContext(ctx, p.bin, args...)
 	cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=C.UTF-8", "GORACE=halt_on_error=0 exitcode=0",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=C.UTF-8",
+		"STOKER_DATA_DIR=" + p.Dir, "GORACE=halt_on_error=0 exitcode=0",
 	}, p.o.Env...)
 	return cmd
 }
