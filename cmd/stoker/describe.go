@@ -53,7 +53,7 @@ func describe(w io.Writer, f api.Function, now time.Time) error {
 	line("State", "%s", health(f))
 	line("Decision", "%s", decision(f.Last, now))
 	line("Replicas", "%s%s", replicaCounts(f), pinned(f))
-	line("Limits", "%d to %d replicas, each with %d slots and %d GPUs", f.Min, f.Max, f.Slots, f.GPUs)
+	line("Limits", "%d to %s, each with %s and %s", f.Min, count(f.Max, "replica"), count(f.Slots, "slot"), count(f.GPUs, "GPU"))
 	line("Waiting", "%s", classes(f.Pending))
 	line("Requests", "%d in flight, %d served, %d failed attempts, %d dead letters", f.InFlight, f.Served, f.Failed, f.Dead)
 	line("Cold start", "%s", coldStart(f.ColdStart, now))

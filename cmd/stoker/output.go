@@ -129,6 +129,14 @@ func clip(s string, n int) string {
 // clock is a moment of today, in this machine's time.
 func (a *app) clock(t time.Time) string { return t.In(a.now().Location()).Format("15:04:05.000") }
 
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return number(n) + " " + thing + "s"
+}
+
 func number(n int) string { return strconv.Itoa(n) }
 
 func dash(s string) string {

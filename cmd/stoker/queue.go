@@ -161,7 +161,7 @@ func (a *app) redeemCommand(op, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "%d dead letter(s): %s done\n", done.N, op)
+			fmt.Fprintf(a.out, "%s: %s done\n", count(done.N, "dead letter"), op)
 			for _, id := range done.IDs {
 				fmt.Fprintf(a.out, "  runs again as %s\n", id)
 			}

@@ -60,6 +60,8 @@ func newRoot(s *streams) *cobra.Command {
 	a.flags(root)
 	root.AddGroup(groups()...)
 	root.AddCommand(a.commands()...)
+	root.SetHelpCommandGroupID(groupMore)
+	root.SetCompletionCommandGroupID(groupMore)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	strict(root)

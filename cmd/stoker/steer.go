@@ -35,7 +35,7 @@ func (a *app) scaleCommand() *cobra.Command {
 				fmt.Fprintf(a.out, "function %s scales by demand\n", k)
 				return nil
 			}
-			fmt.Fprintf(a.out, "function %s is pinned to %d replica(s); `stoker scale %s --auto` undoes it\n", k, *n, k)
+			fmt.Fprintf(a.out, "function %s is pinned to %s; `stoker scale %s --auto` undoes it\n", k, count(*n, "replica"), k)
 			return nil
 		},
 		ValidArgsFunction: a.completeFunctions,
