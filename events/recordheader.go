@@ -27,6 +27,8 @@ const (
 	HeaderStarted   = "Stoker-Started"
 	HeaderEnded     = "Stoker-Ended"
 	HeaderRetry     = "Retry-After" // seconds
+	HeaderBackend   = "Stoker-Backend-Status"
+	HeaderCopy      = "Stoker-Copy"
 	headerKey       = "Stoker-Key"
 
 	// Headers of NATS micro, which stock clients show as errors.
@@ -59,6 +61,10 @@ func (r Record) header() Header {
 	putInt(h, HeaderAttempt, r.Attempt)
 	putInt(h, HeaderRedrive, r.Redrive)
 	putInt(h, HeaderRetry, r.RetryAfter)
+	putInt(h, HeaderBackend, r.Backend)
+	if r.Copy {
+		h[HeaderCopy] = []string{"true"}
+	}
 	if content := r.ContentType; content != "" {
 		h[contentType] = []string{oneLine(content)}
 	} else if r.Status != StatusOK && len(r.Body) == 0 {
@@ -74,7 +80,7 @@ func parseRecord(h Header, body []byte) (Record, error) {
 		ID: get(HeaderID), Source: get(HeaderSource), Class: functions.Class(get(HeaderClass)),
 		Status: Status(get(HeaderStatus)), Cause: get(HeaderCause), Message: get(HeaderMessage),
 		Revision: get(HeaderRevision), Replica: get(HeaderReplica),
-		ContentType: h.Get(contentType), Body: body, key: get(headerKey),
+		ContentType: h.Get(contentType), Body: body, Copy: h.Get(HeaderCopy) == "true", key: get(headerKey),
 	}
 	ns, name, _ := strings.Cut(get(HeaderFunction), "/")
 	r.Function = functions.Key{Namespace: ns, Name: name}
@@ -87,7 +93,7 @@ func parseRecord(h Header, body []byte) (Record, error) {
 }
 
 func (r *Record) parseNumbers(h Header) (err error) {
-	for name, to := range map[string]*int{HeaderAttempt: &r.Attempt, HeaderRedrive: &r.Redrive, HeaderRetry: &r.RetryAfter} {
+	for name, to := range map[string]*int{HeaderAttempt: &r.Attempt, HeaderRedrive: &r.Redrive, HeaderRetry: &r.RetryAfter, HeaderBackend: &r.Backend} {
 		if v := h.Get(name); v != "" && err == nil {
 			*to, err = strconv.Atoi(v)
 		}

@@ -232,6 +232,9 @@ func (r Record) Code() int {
 func (r Record) errorCode() int {
 	switch r.Cause {
 	case CauseBadRequest:
+		if r.Backend >= 400 && r.Backend < 500 {
+			return r.Backend // the model server says it better
+		}
 		return 400
 	case CauseDeleted:
 		return 404

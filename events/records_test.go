@@ -26,6 +26,23 @@ func record(id, source string) Record {
 	}
 }
 
+// TestCodeOfARefusalIsTheModelServers where the caller made the mistake.
+func TestCodeOfARefusalIsTheModelServers(t *testing.T) {
+	for _, c := range []struct {
+		cause         string
+		backend, want int
+	}{
+		{CauseBadRequest, 0, 400}, {CauseBadRequest, 422, 422}, {CauseBadRequest, 302, 400}, {CauseBackend, 401, 502}, {CauseBackend, 500, 502},
+	} {
+		r := record("1", "s")
+		r.Status, r.Cause, r.Backend = StatusError, c.cause, c.backend
+		back, err := parseRecord(ReplyHeader(r), nil)
+		if err != nil || back.Code() != c.want || back.Backend != c.backend {
+			t.Errorf("%+v: %d, %v", c, back.Code(), err)
+		}
+	}
+}
+
 // same compares what a reader can see.
 func same(a, b Record) bool {
 	a.key, b.key = "", ""

@@ -169,6 +169,8 @@ type Record struct {
 	ContentType string          `json:"contentType,omitempty"`
 	Body        []byte          `json:"-"` // the answer; travels as the message's payload
 	RetryAfter  int             `json:"retryAfterSeconds,omitempty"`
+	Backend     int             `json:"backendStatus,omitempty"` // HTTP status of a model server that refused the request
+	Copy        bool            `json:"copy,omitempty"`          // of a reply: made from the record, which may not hold the answer
 
 	key string // tells requests apart that lead to the same ID
 }

@@ -105,7 +105,7 @@ func TestRefusalsEndAtOnceWithTheServersWords(t *testing.T) {
 	if got.Status != events.StatusError || got.Cause != events.CauseBadRequest || string(got.Body) != "no: 422" || got.Attempt != 1 {
 		t.Errorf("reply %+v, body %q", got, got.Body)
 	}
-	if got.Code() != 400 || !strings.Contains(got.Message, "422") {
+	if got.Code() != 422 || !strings.Contains(got.Message, "422") {
 		t.Errorf("code %d, message %q", got.Code(), got.Message)
 	}
 	if rec := w.record("bad"); string(rec.Body) != "no: 422" {

@@ -52,6 +52,7 @@ func (j *job) endedBefore() bool {
 	defer cancel()
 	rec, err := j.h.Bus.GetRecord(ctx, j.req.Key, j.req.RecordID(), j.req.Event.Source)
 	if err == nil {
+		rec.Copy = true
 		j.acknowledge()
 		j.reply(rec)
 		return true
@@ -100,7 +101,7 @@ func (j *job) judge(ctx context.Context, a proxy.Answer) meter.Outcome {
 		return j.givenUp(context.Cause(ctx))
 	case a.Verdict == proxy.Refused:
 		rec := j.req.Record(events.StatusError, a.Cause, a.Message)
-		rec.Body, rec.ContentType = a.Body, a.ContentType
+		rec.Body, rec.ContentType, rec.Backend = a.Body, a.ContentType, a.Status
 		j.end(rec)
 		return meter.Other
 	default:

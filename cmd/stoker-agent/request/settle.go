@@ -48,6 +48,7 @@ func (j *job) write(rec events.Record) (events.Record, error) {
 		return err
 	})
 	if errors.Is(err, events.ErrRecordExists) {
+		kept.Copy = true
 		return kept, nil
 	}
 	rec.ID = kept.ID
