@@ -283,7 +283,11 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, bo
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, h http.Header) (*http.Response, error) {
 	target := c.base + path
 	if len(q) > 0 {
-		target += "?" + q.Encode()
+		separator := "?"
+		if strings.Contains(path, "?") { // a path on the model server may have a query
+			separator = "&"
+		}
+		target += separator + q.Encode()
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {

@@ -17,21 +17,16 @@ type answer struct {
 	call  call
 	id    string // of the record
 	again bool   // stored before: another caller gets the reply
-	began time.Time
 	reply *events.Call
 }
 
 // collect waits for the whole answer.
 func (a *answer) collect(ctx context.Context) (events.Record, *refusal) {
-	for {
-		rec, err := a.attempt(ctx)
-		if err == nil {
-			return rec, a.kept(rec)
-		}
-		if !errors.Is(err, errLook) {
-			return events.Record{}, a.lost(ctx, err)
-		}
+	rec, err := a.attempt(ctx)
+	if err != nil {
+		return events.Record{}, a.lost(ctx, err)
 	}
+	return rec, kept(a.call, a.id, rec)
 }
 
 // errLook ends a wait for a reply after [patience.look].
@@ -39,9 +34,16 @@ var errLook = errors.New("look for the record")
 
 func (a *answer) attempt(ctx context.Context) (events.Record, error) {
 	if a.again {
-		return a.g.Bus.WatchRecord(ctx, a.call.key, a.id, a.call.event.Source)
+		return a.record(ctx)
 	}
 	return events.Collect(ctx, a.next)
+}
+
+// record waits for the record of a request that was stored before.
+func (a *answer) record(ctx context.Context) (events.Record, error) {
+	rec, err := a.g.Bus.WatchRecord(ctx, a.call.key, a.id, a.call.event.Source)
+	rec.Copy = true
+	return rec, err
 }
 
 // next is the next chunk of the reply. Where none comes for a while, the record tells
@@ -63,7 +65,7 @@ func (a *answer) next(ctx context.Context) (events.Chunk, error) {
 		if !errors.Is(err, errLook) {
 			return c, err
 		}
-		a.again = true // from here on the record is all there is
+		rec.Copy = true // it is all there is from here on
 		return events.Chunk{Final: &rec}, nil
 	}
 }
@@ -79,16 +81,15 @@ func within[T any](ctx context.Context, d time.Duration, f func(context.Context)
 	return v, err
 }
 
-// kept tells of an answer that the record does not hold, and so nobody has any more. An
-// event that was sent again after it had ended gets a copy of the record, too.
-func (a *answer) kept(rec events.Record) *refusal {
-	copied := a.again || rec.Ended.Before(a.began)
-	whole := a.call.spec.Results.Record == functions.RecordWhole
-	if !copied || whole || rec.Status != events.StatusOK || len(rec.Body) > 0 {
+// kept tells of an answer that the record does not hold, and so nobody has any more: of an
+// event that was sent twice, or of an agent that died before it replied.
+func kept(c call, id string, rec events.Record) *refusal {
+	whole := c.spec.Results.Record == functions.RecordWhole
+	if !rec.Copy || whole || rec.Status != events.StatusOK || len(rec.Body) > 0 {
 		return nil
 	}
 	return refuse(http.StatusGone, causeNotKept,
-		fmt.Sprintf("request %s ended ok, but its answer went to the one who waited for it and is not kept", a.id),
+		fmt.Sprintf("request %s ended ok, but its answer went to the one who waited for it and is not kept", id),
 		"set spec.results.record: whole, or send the request under a new id")
 }
 

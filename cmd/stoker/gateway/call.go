@@ -119,7 +119,6 @@ func (g *Gateway) carry(w http.ResponseWriter, r *http.Request, c *call) (events
 	}
 	defer reply.Close()
 	c.event.ReplyTo = reply.Subject
-	began := g.Now()
 	ack, err := g.Bus.Publish(r.Context(), c.event, c.key, c.class)
 	if r.Context().Err() != nil { // it may be stored or not
 		g.cancel(c.key, events.RecordID(c.event.ID, c.event.Redrive))
@@ -132,7 +131,7 @@ func (g *Gateway) carry(w http.ResponseWriter, r *http.Request, c *call) (events
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), g.deadline(*c))
 	defer cancel()
-	a := &answer{g: g, call: *c, id: ack.ID, again: ack.Duplicate, began: began, reply: reply}
+	a := &answer{g: g, call: *c, id: ack.ID, again: ack.Duplicate, reply: reply}
 	rec, refused := g.respond(ctx, w, a)
 	if r.Context().Err() != nil && !ack.Duplicate {
 		g.cancel(c.key, ack.ID)

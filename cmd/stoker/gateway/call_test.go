@@ -139,7 +139,7 @@ func TestStatusCodes(t *testing.T) {
 	w.agent(fn, func(a *agent, d *events.Delivery) {
 		end := <-ends
 		rec := d.Request.Record(end.Status, end.Cause, end.Message)
-		rec.Body, rec.ContentType, rec.RetryAfter = end.Body, end.ContentType, end.RetryAfter
+		rec.Body, rec.ContentType, rec.RetryAfter, rec.Backend = end.Body, end.ContentType, end.RetryAfter, end.Backend
 		a.end(d, rec, nil)
 	})
 	for _, c := range []struct {
@@ -151,6 +151,7 @@ func TestStatusCodes(t *testing.T) {
 		{events.Record{Status: events.StatusShed, Cause: events.CauseQueueFull, Message: "full", RetryAfter: 4}, 429, "full"},
 		{events.Record{Status: events.StatusError, Cause: events.CauseAttemptsSpent, Message: "three times"}, 502, "three times"},
 		{events.Record{Status: events.StatusError, Cause: events.CauseBadRequest, Body: []byte(`{"error":{"message":"no such model"}}`), ContentType: "application/json"}, 400, "no such model"},
+		{events.Record{Status: events.StatusError, Cause: events.CauseBadRequest, Backend: 422, Body: []byte(`{"error":{"message":"too long"}}`), ContentType: "application/json"}, 422, "too long"},
 		{events.Record{Status: events.StatusError, Cause: events.CauseCrashLoop, Message: "again and again"}, 503, "again and again"},
 		{events.Record{Status: events.StatusError, Cause: events.CauseDeleted, Message: "gone"}, 404, "gone"},
 	} {
@@ -283,6 +284,23 @@ func TestLostReplyIsFoundInTheRecord(t *testing.T) {
 	r := w.post(fnPath, "x")
 	if r.StatusCode != 502 || r.failure(t).Message != "it never worked" {
 		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+}
+
+// TestCopyOfARecordIsNoEmptyAnswer: an agent that died before it replied leaves a record that
+// says "ok" and holds no answer; the next agent replies with a copy of it.
+func TestCopyOfARecordIsNoEmptyAnswer(t *testing.T) {
+	for _, empty := range []bool{true, false} {
+		w := newWorld(t)
+		w.agent(fn, func(a *agent, d *events.Delivery) {
+			rec := d.Request.Record(events.StatusOK, "", "")
+			rec.Copy = !empty
+			a.end(d, rec, nil)
+		})
+		r := w.post(fnPath, "x")
+		if empty && (r.StatusCode != 200 || r.body != "") || !empty && (r.StatusCode != 410 || r.failure(t).Cause != causeNotKept) {
+			t.Errorf("empty %t: %d %s", empty, r.StatusCode, r.body)
+		}
 	}
 }
 

@@ -81,7 +81,12 @@ func (g *Gateway) answerAgain(ctx context.Context, c call, id string) {
 	defer g.waited()
 	rec, err := g.Bus.WatchRecord(ctx, c.key, id, c.event.Source)
 	if err == nil {
-		err = g.Bus.Reply(c.event.ReplyTo, rec)
+		rec.Copy = true
+		if refused := kept(c, id, rec); refused != nil {
+			err = g.Bus.Conn().PublishMsg(&events.Msg{Subject: c.event.ReplyTo, Header: refused.header(), Data: refused.body()})
+		} else {
+			err = g.Bus.Reply(c.event.ReplyTo, rec)
+		}
 	}
 	if err != nil {
 		g.Log.Debug("a request that was sent twice stays without its second answer", "id", id, "error", err)

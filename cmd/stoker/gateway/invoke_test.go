@@ -140,24 +140,36 @@ func TestInvokeWithoutAReplyIsStored(t *testing.T) {
 	eventually(t, "the request is served", func() bool { return a.served.Load() == 1 })
 }
 
+// TestInvokedTwice: the second caller gets a copy of the record, or is told that the record
+// does not hold the answer.
 func TestInvokedTwice(t *testing.T) {
-	w := newWorld(t)
-	w.run()
-	w.deploy(fn, func(a *api.Admission) { a.Spec.Results.Record = functions.RecordWhole })
-	a := w.agent(fn, func(a *agent, d *events.Delivery) {
-		rec := d.Request.Record(events.StatusOK, "", "")
-		rec.Body = d.Request.Event.Data
-		d.Request.Event.Sync = false // keeps the answer, as the manifest says
-		a.end(d, rec, nil)
-	})
-	nc := w.client()
-	for range 2 {
-		if m := request(t, nc, invokeSubject, nats.Header{"Stoker-Id": {"same"}}, "x"); string(m.Data) != "x" || m.Header.Get("Stoker-Id") != "same" {
-			t.Errorf("%q %v", m.Data, m.Header)
+	for _, whole := range []bool{true, false} {
+		w := newWorld(t)
+		w.run()
+		w.deploy(fn, func(a *api.Admission) {
+			if whole {
+				a.Spec.Results.Record = functions.RecordWhole
+			}
+		})
+		a := w.agent(fn, func(a *agent, d *events.Delivery) {
+			rec := d.Request.Record(events.StatusOK, "", "")
+			rec.Body = d.Request.Event.Data
+			if whole {
+				d.Request.Event.Sync = false // keeps the answer, as the manifest says
+			}
+			a.end(d, rec, nil)
+		})
+		nc, h := w.client(), nats.Header{"Stoker-Id": {"same"}}
+		if m := request(t, nc, invokeSubject, h, "x"); string(m.Data) != "x" {
+			t.Errorf("whole %t: %q %v", whole, m.Data, m.Header)
 		}
-	}
-	if n := a.served.Load(); n != 1 {
-		t.Errorf("served %d times", n)
+		m := request(t, nc, invokeSubject, h, "x")
+		if whole && (string(m.Data) != "x" || m.Header.Get("Stoker-Copy") != "true") || !whole && m.Header.Get("Nats-Service-Error-Code") != "410" {
+			t.Errorf("whole %t, again: %q %v", whole, m.Data, m.Header)
+		}
+		if n := a.served.Load(); n != 1 {
+			t.Errorf("served %d times", n)
+		}
 	}
 }
 

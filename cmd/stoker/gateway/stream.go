@@ -67,7 +67,7 @@ func (a *answer) step(ctx context.Context) (c streamed) {
 	var err error
 	if a.again {
 		var rec events.Record
-		rec, err = a.g.Bus.WatchRecord(ctx, a.call.key, a.id, a.call.event.Source)
+		rec, err = a.record(ctx)
 		c.Final = &rec
 	} else {
 		c.Chunk, err = a.next(ctx)
@@ -142,11 +142,11 @@ func (s *sse) end(c streamed) (events.Record, *refusal) {
 		return rec, nil
 	case rec.Status != events.StatusOK:
 		s.write(event("error", errorData(rec)))
-	case s.a.again && s.pieces > 0:
-		// The end was found in the record: whether all chunks were there, nobody knows.
+	case rec.Copy && s.pieces > 0:
+		// The end comes from the record: whether all chunks were there, nobody knows.
 		return rec, s.fail(refuse(http.StatusBadGateway, causeLost, "the end of the answer was lost", "GET "+resultPath(s.a.call.key, s.a.id)))
 	case s.pieces == 0:
-		if refused := s.a.kept(rec); refused != nil {
+		if refused := kept(s.a.call, s.a.id, rec); refused != nil {
 			return rec, s.fail(refused)
 		}
 		s.chunk(events.Chunk{Data: rec.Body})

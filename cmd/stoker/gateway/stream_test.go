@@ -218,18 +218,23 @@ func TestStreamGapIsTold(t *testing.T) {
 
 // TestStreamWhoseEndIsLost: the record says that it ended, and nobody knows whether all of it came.
 func TestStreamWhoseEndIsLost(t *testing.T) {
-	w := newWorld(t)
-	w.agent(fn, func(a *agent, d *events.Delivery) {
-		c, err := w.bus.NewChunkWriter(d.Request.Event.ReplyTo, d.Request.RecordID(), 1)
-		must(t, err)
-		chunk(t, c, "data: one\n\n")
-		d.Request.Event.ReplyTo = "" // killed before it closed the stream
-		a.end(d, d.Request.Record(events.StatusOK, "", ""), nil)
-	})
-	_, stream := w.openStream(w.ctx(), "x", "Accept", mediaStream)
-	all := rest(t, stream)
-	if len(all) != 2 || all[1].name != "error" || readFailure(t, all[1].data).Cause != causeLost {
-		t.Errorf("%+v", all)
+	for _, copied := range []bool{true, false} {
+		w := newWorld(t)
+		w.agent(fn, func(a *agent, d *events.Delivery) {
+			c, err := w.bus.NewChunkWriter(d.Request.Event.ReplyTo, d.Request.RecordID(), 1)
+			must(t, err)
+			chunk(t, c, "data: one\n\n")
+			rec := d.Request.Record(events.StatusOK, "", "")
+			if rec.Copy = copied; !copied { // killed before it closed the stream, and nobody replies
+				d.Request.Event.ReplyTo = ""
+			}
+			a.end(d, rec, nil)
+		})
+		_, stream := w.openStream(w.ctx(), "x", "Accept", mediaStream)
+		all := rest(t, stream)
+		if len(all) != 2 || all[1].name != "error" || readFailure(t, all[1].data).Cause != causeLost {
+			t.Errorf("copied %t: %+v", copied, all)
+		}
 	}
 }
 
