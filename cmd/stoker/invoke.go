@@ -95,7 +95,6 @@ func (a *app) payload(data string) ([]byte, error) {
 type sse struct {
 	w     io.Writer
 	event string
-	wrote bool
 }
 
 func (s *sse) write(line []byte) error {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(path, err)
 		return
 	}
-	os.Exit(m.Run()) //nolint:forbidigo // TestMain is the main of a test program
+	m.Run()
 }
 
 // checkout makes a tiny module with stoker's path and a helper in it, and works there with an

@@ -217,7 +217,7 @@ func TestMisspeltVariablesArePointedOut(t *testing.T) {
 		"STOKER_REPLICA_ID=default-x":   "",
 		"PATH=/bin":                     "",
 		"STOKERS_OWN=1":                 "",
-		"STOKER_TEMPORAL_ADRESS=a:7233": "did you mean STOKER_TEMPORAL_ADDRESS?",
+		"STOKER_TEMPORALADDRESS=a:7233": "did you mean STOKER_TEMPORAL_ADDRESS?",
 	} {
 		got := config.Unknown([]string{"HOME=/root", kv})
 		name, value, _ := strings.Cut(kv, "=")

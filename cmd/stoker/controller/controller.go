@@ -34,7 +34,7 @@ const (
 type Controller struct {
 	Options
 	inbox   chan func()
-	ctx     context.Context // of Run; ends the work outside the loop
+	ctx     context.Context //nolint:containedctx // of Run: ends the work outside the loop
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
 	admit   sync.Map // functions.Key → api.Admission, for gateways

@@ -56,8 +56,7 @@ type replica struct {
 	started            time.Time
 	cause, message     string
 	exitCode           int
-	counted            bool // its exit or its cold start was told to scale
-	cold               bool
+	cold               bool // its cold start was told to scale
 }
 
 func newFunction(k functions.Key) *function {

@@ -77,6 +77,7 @@ func (c *Controller) show(f *function) {
 			s.draining++
 		case scale.Silent:
 			s.silent++
+		case scale.Gone:
 		}
 	}
 	before, again := c.shown.Load(f.key)

@@ -87,6 +87,7 @@ func (c *Controller) count(out *api.Function, r *replica) {
 		out.Starting++
 	case scale.Draining:
 		out.Draining++
+	case scale.Gone:
 	}
 }
 

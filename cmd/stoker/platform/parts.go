@@ -3,7 +3,6 @@ package platform
 import (
 	"context"
 	"errors"
-	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
@@ -120,7 +119,7 @@ func (p *Platform) startGateway(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- p.gateway.Run(inner) }()
 	p.onClose(func(context.Context) error { cancel(); return <-ended })
-	h := http.Handler(p.gateway.Handler())
+	h := p.gateway.Handler()
 	p.handler.Store(&h)
 	return nil
 }
