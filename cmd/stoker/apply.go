@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,6 +71,9 @@ func applyAll(ctx context.Context, cl *api.Client, sources []source, dryRun bool
 	all := []api.Applied{}
 	for _, s := range sources {
 		applied, err := cl.Apply(ctx, s.name, s.data, dryRun)
+		if remote := (*api.Error)(nil); errors.As(err, &remote) && remote.Code == http.StatusUnprocessableEntity {
+			err = fmt.Errorf("%s: %w", s.name, err) // a function the platform cannot run
+		}
 		if err != nil {
 			return all, err
 		}

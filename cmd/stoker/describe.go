@@ -134,8 +134,12 @@ func coldStart(c *api.ColdStart, now time.Time) string {
 	if c == nil {
 		return "none yet"
 	}
-	return fmt.Sprintf("%s: reserve %s, spawn %s, load %s, ready %s; first byte %s later; %s ago",
-		msText(c.TotalMS), msText(c.ReserveMS), msText(c.SpawnMS), msText(c.LoadMS), msText(c.ReadyMS), msText(c.FirstByteMS), age(c.At, now))
+	text := fmt.Sprintf("%s: reserve %s, spawn %s, load %s, ready %s",
+		msText(c.TotalMS), msText(c.ReserveMS), msText(c.SpawnMS), msText(c.LoadMS), msText(c.ReadyMS))
+	if c.FirstByteMS > 0 {
+		text += fmt.Sprintf("; first byte %s later", msText(c.FirstByteMS))
+	}
+	return text + fmt.Sprintf("; %s ago", age(c.At, now))
 }
 
 func failure(x api.Failure, now time.Time) string {
@@ -153,7 +157,7 @@ func describeReplicas(w io.Writer, f api.Function, now time.Time) error {
 	var rows [][]string
 	for _, r := range all[:min(len(all), screenReplicas)] {
 		rows = append(rows, []string{
-			r.ID, r.Phase, age(r.Since, now), dash(r.Node), number(r.PID), fmt.Sprintf("%d/%d", r.InFlight, r.Slots),
+			r.ID, r.Phase, age(r.Since, now), dash(r.Node), pidText(r.PID), fmt.Sprintf("%d/%d", r.InFlight, r.Slots),
 			fmt.Sprint(r.Served), age(r.LastBeat, now), r.Revision,
 		})
 	}
@@ -171,6 +175,14 @@ func readyLast(r api.Replica) int {
 		return 1
 	}
 	return 0
+}
+
+// pidText: a replica elsewhere has no process here.
+func pidText(pid int) string {
+	if pid == 0 {
+		return "-"
+	}
+	return number(pid)
 }
 
 // lastLines are the last n lines of a text.

@@ -80,7 +80,7 @@ func TestApplyDeploysNothingWhereAnythingIsWrong(t *testing.T) {
 	}{
 		"bad manifest":    {[]string{"-f", good, "-f", bad}, 1, []string{"nothing is deployed", "\n" + bad + ":7: spec.scaling.slots", "allowed:"}},
 		"the same twice":  {[]string{"-f", good, "-f", same}, 1, []string{"function default/tinylm is in " + good + " and in " + same}},
-		"no such pool":    {[]string{"-f", good, "-f", pool}, 1, []string{"no such pool"}},
+		"no such pool":    {[]string{"-f", good, "-f", pool}, 1, []string{pool + ": default/x: ", "no such pool"}},
 		"no such file":    {[]string{"-f", "/nowhere/x.yaml"}, 1, []string{"/nowhere/x.yaml: no such file"}},
 		"empty directory": {[]string{"-f", t.TempDir()}, 1, []string{"no .yaml"}},
 		"no file":         {nil, 2, []string{"-f FILE"}},
@@ -151,7 +151,7 @@ func TestEvents(t *testing.T) {
 	must(t, w.bus.Emit(t.Context(), functions.Key{Namespace: "default", Name: "tinylm"}, "function", "decided", map[string]any{"target": 2, "reason": "backlog", "inputs": map[string]any{}}))
 	must(t, w.bus.Emit(t.Context(), functions.Key{Namespace: "chat", Name: "qwen"}, "function", "applied", nil))
 	got := w.run("events")
-	wants(t, "events", got.out, "default/tinylm", "decided", "reason=backlog target=2\n")
+	wants(t, "events", got.out, "default/tinylm", "decided", "target=2 reason=backlog\n")
 	if got.code != 0 || strings.Contains(got.out, "qwen") {
 		t.Errorf("another namespace is shown: %+v", got)
 	}

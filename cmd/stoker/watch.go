@@ -95,10 +95,23 @@ func (a *app) printEvent(w io.Writer, e api.Event) error {
 // shownDetails bounds a line of events.
 const shownDetails = 160
 
-// details are the plain values of an event's data, by name.
+// detailsFirst are what somebody looks for in an event; detailsUntold says no more than the
+// line does already.
+var (
+	detailsFirst  = []string{"target", "reason", "limit", "phase", "action", "replica", "cause"}
+	detailsUntold = []string{"at", "next", "epoch"}
+)
+
+// details are the plain values of an event's data: the telling ones first, then by name.
 func details(e api.Event) string {
 	var text []string
+	names := slices.Clone(detailsFirst)
 	for _, name := range slices.Sorted(maps.Keys(e.Data)) {
+		if !slices.Contains(names, name) && !slices.Contains(detailsUntold, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
 		switch v := e.Data[name].(type) {
 		case string, float64, bool:
 			text = append(text, fmt.Sprintf("%s=%v", name, v))
