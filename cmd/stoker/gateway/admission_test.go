@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -165,15 +166,15 @@ func TestFallbackTakesWhatWouldBeShed(t *testing.T) {
 	_, err := w.bus.Publish(w.ctx(), events.Event{Data: []byte("x")}, fn, functions.Interactive)
 	must(t, err)
 	r := w.post(fnPath, "x")
-	if r.StatusCode != 200 || r.body != "from the small one" || r.Header.Get("Stoker-Function") != "default/small" {
+	if r.StatusCode != http.StatusOK || r.body != "from the small one" || r.Header.Get("Stoker-Function") != "default/small" {
 		t.Errorf("%d %v %q", r.StatusCode, r.Header, r.body)
 	}
-	if r := w.post(fnPath+"?async=1", "x"); r.StatusCode != 429 {
+	if r := w.post(fnPath+"?async=1", "x"); r.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("asynchronous: %d %s", r.StatusCode, r.body)
 	}
 	w.deploy(small, func(a *api.Admission) { a.Failing = &api.Failure{Cause: "crashed"} })
 	r = w.post(fnPath, "x")
-	if e := r.failure(t); r.StatusCode != 429 || e.Cause != events.CauseQueueFull || !strings.Contains(e.Message, "default/tinylm") || r.Header.Get("Retry-After") == "" {
+	if e := r.failure(t); r.StatusCode != http.StatusTooManyRequests || e.Cause != events.CauseQueueFull || !strings.Contains(e.Message, "default/tinylm") || r.Header.Get("Retry-After") == "" {
 		t.Errorf("with a failing fallback: %d %s", r.StatusCode, r.body)
 	}
 }

@@ -55,11 +55,8 @@ func (a *answer) next(ctx context.Context) (events.Chunk, error) {
 			return c, err
 		}
 		rec, err := a.g.Bus.GetRecord(ctx, a.call.key, a.id, a.call.event.Source)
-		if errors.Is(err, events.ErrNotFound) {
-			continue
-		}
 		if err != nil {
-			return c, err
+			continue // it has not ended, or the broker is away and comes back
 		}
 		c, err = within(ctx, a.g.patience.reply, a.reply.Next)
 		if !errors.Is(err, errLook) {

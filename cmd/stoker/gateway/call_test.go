@@ -20,7 +20,7 @@ func TestPlainCallIsAnswered(t *testing.T) {
 	w := newWorld(t)
 	w.serve(fn, echo)
 	r := w.post(fnPath, `{"prompt":"hi"}`, "Content-Type", "application/json")
-	if r.StatusCode != 200 || r.body != `{"prompt":"hi"}` {
+	if r.StatusCode != http.StatusOK || r.body != `{"prompt":"hi"}` {
 		t.Fatalf("%d %q", r.StatusCode, r.body)
 	}
 	for name, want := range map[string]string{
@@ -45,7 +45,7 @@ func TestCallCarriesWhatTheCallerSaid(t *testing.T) {
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	r := w.post(fnPath+"/v1/chat/completions?beta=a%2Fb&async=0", `{"a":1}`, "Stoker-Class", "batch", "Stoker-Id", "my-id",
 		"Stoker-Deadline", deadline.Format(time.RFC3339), "Traceparent", trace, "Content-Type", "application/x-www-form-urlencoded")
-	if r.StatusCode != 200 || r.Header.Get("Stoker-Id") != "my-id" {
+	if r.StatusCode != http.StatusOK || r.Header.Get("Stoker-Id") != "my-id" {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
 	got := next(t, "the request", seen)
@@ -65,7 +65,7 @@ func TestCloudEventsOverHTTP(t *testing.T) {
 	w.serve(fn, func(r events.Request) (string, []byte) { seen <- r.Event; return "text/plain", []byte("x") })
 	binary := w.post(fnPath, "payload", "Ce-Specversion", "1.0", "Ce-Id", "b 1", "Ce-Source", "/s%20s", "Ce-Type", "t.v1",
 		"Ce-Color", "gr%C3%BCn", "Ce-Replyto", "_INBOX.evil", "Ce-Sync", "false", "Content-Type", "text/csv")
-	if binary.StatusCode != 200 {
+	if binary.StatusCode != http.StatusOK {
 		t.Fatal(binary.body)
 	}
 	e := next(t, "the binary event", seen)
@@ -74,7 +74,7 @@ func TestCloudEventsOverHTTP(t *testing.T) {
 	}
 	structured := w.post(fnPath, `{"specversion":"1.0","id":"s1","source":"s","type":"t","class":"standard","datacontenttype":"application/json","data":{"a":1}}`,
 		"Content-Type", "application/cloudevents+json; charset=utf-8")
-	if structured.StatusCode != 200 || structured.Header.Get("Stoker-Class") != "standard" {
+	if structured.StatusCode != http.StatusOK || structured.Header.Get("Stoker-Class") != "standard" {
 		t.Fatal(structured.StatusCode, structured.Header, structured.body)
 	}
 	if e := next(t, "the structured event", seen); e.ID != "s1" || string(e.Data) != `{"a":1}` {
@@ -182,23 +182,23 @@ func TestAsyncIsAcceptedAndItsRecordRead(t *testing.T) {
 	w := newWorld(t)
 	r := w.post(fnPath+"?async=1", `{"a":1}`, "Stoker-Id", "a/b c", "Stoker-Class", "standard")
 	var out accepted
-	if err := json.Unmarshal([]byte(r.body), &out); err != nil || r.StatusCode != 202 || out.ID != "a/b c" || out.Result != r.Header.Get("Location") {
+	if err := json.Unmarshal([]byte(r.body), &out); err != nil || r.StatusCode != http.StatusAccepted || out.ID != "a/b c" || out.Result != r.Header.Get("Location") {
 		t.Fatalf("%d %v %s %v", r.StatusCode, r.Header, r.body, err)
 	}
-	if early := w.get(out.Result); early.StatusCode != 404 || !strings.Contains(early.failure(t).Hint, "?wait") {
+	if early := w.get(out.Result); early.StatusCode != http.StatusNotFound || !strings.Contains(early.failure(t).Hint, "?wait") {
 		t.Errorf("before it ended: %d %s", early.StatusCode, early.body)
 	}
 	waiting := make(chan reply, 1)
 	go func() { waiting <- w.get(out.Result + "?wait=20s") }()
 	w.serve(fn, echo)
 	got := next(t, "the long poll", waiting)
-	if got.StatusCode != 200 || got.body != `{"a":1}` || got.Header.Get("Stoker-Status") != "ok" || got.Header.Get("Stoker-Id") != "a/b c" {
+	if got.StatusCode != http.StatusOK || got.body != `{"a":1}` || got.Header.Get("Stoker-Status") != "ok" || got.Header.Get("Stoker-Id") != "a/b c" {
 		t.Errorf("%d %v %q", got.StatusCode, got.Header, got.body)
 	}
-	if again := w.get(out.Result + "?source=http"); again.StatusCode != 200 || again.body != `{"a":1}` {
+	if again := w.get(out.Result + "?source=http"); again.StatusCode != http.StatusOK || again.body != `{"a":1}` {
 		t.Errorf("again: %d %s", again.StatusCode, again.body)
 	}
-	if other := w.get(out.Result + "?source=elsewhere"); other.StatusCode != 404 {
+	if other := w.get(out.Result + "?source=elsewhere"); other.StatusCode != http.StatusNotFound {
 		t.Errorf("another source's: %d %s", other.StatusCode, other.body)
 	}
 }
@@ -228,7 +228,7 @@ func TestResultOfAFailedRequestIsReadable(t *testing.T) {
 	_, err := w.bus.WriteRecord(w.ctx(), rec, time.Hour)
 	must(t, err)
 	r := w.get("/results/default/tinylm/x")
-	if r.StatusCode != 200 || r.Header.Get("Stoker-Status") != "error" || r.Header.Get("Stoker-Cause") != events.CauseAttemptsSpent || r.failure(t).Message != "dead" {
+	if r.StatusCode != http.StatusOK || r.Header.Get("Stoker-Status") != "error" || r.Header.Get("Stoker-Cause") != events.CauseAttemptsSpent || r.failure(t).Message != "dead" {
 		t.Errorf("%d %v %s", r.StatusCode, r.Header, r.body)
 	}
 }
@@ -282,7 +282,7 @@ func TestLostReplyIsFoundInTheRecord(t *testing.T) {
 		a.end(d, d.Request.Record(events.StatusError, events.CauseAttemptsSpent, "it never worked"), nil)
 	})
 	r := w.post(fnPath, "x")
-	if r.StatusCode != 502 || r.failure(t).Message != "it never worked" {
+	if r.StatusCode != http.StatusBadGateway || r.failure(t).Message != "it never worked" {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }
@@ -298,7 +298,7 @@ func TestCopyOfARecordIsNoEmptyAnswer(t *testing.T) {
 			a.end(d, rec, nil)
 		})
 		r := w.post(fnPath, "x")
-		if empty && (r.StatusCode != 200 || r.body != "") || !empty && (r.StatusCode != 410 || r.failure(t).Cause != causeNotKept) {
+		if empty && (r.StatusCode != http.StatusOK || r.body != "") || !empty && (r.StatusCode != http.StatusGone || r.failure(t).Cause != causeNotKept) {
 			t.Errorf("empty %t: %d %s", empty, r.StatusCode, r.body)
 		}
 	}
@@ -307,7 +307,7 @@ func TestCopyOfARecordIsNoEmptyAnswer(t *testing.T) {
 func TestDeadlineEndsTheWait(t *testing.T) {
 	w := newWorld(t) // nobody serves
 	r := w.post(fnPath, "x", "Stoker-Timeout", "50ms", "Stoker-Id", "late")
-	if e := r.failure(t); r.StatusCode != 504 || e.Cause != events.CauseDeadline || !strings.Contains(e.Hint, "/results/default/tinylm/late") || r.Header.Get("Stoker-Id") != "late" {
+	if e := r.failure(t); r.StatusCode != http.StatusGatewayTimeout || e.Cause != events.CauseDeadline || !strings.Contains(e.Hint, "/results/default/tinylm/late") || r.Header.Get("Stoker-Id") != "late" {
 		t.Errorf("%d %v %s", r.StatusCode, r.Header, r.body)
 	}
 }
@@ -354,16 +354,16 @@ func TestDrain(t *testing.T) {
 		t.Errorf("drain with one in flight: %v", err)
 	}
 	r := w.post(fnPath, "x")
-	if e := r.failure(t); r.StatusCode != 503 || e.Cause != causeDraining || r.Header.Get("Retry-After") == "" {
+	if e := r.failure(t); r.StatusCode != http.StatusServiceUnavailable || e.Cause != causeDraining || r.Header.Get("Retry-After") == "" {
 		t.Errorf("while draining: %d %s", r.StatusCode, r.body)
 	}
-	if ready := w.get("/readyz"); ready.StatusCode != 503 {
+	if ready := w.get("/readyz"); ready.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("readyz: %d", ready.StatusCode)
 	}
 	drained := make(chan error, 1)
 	go func() { drained <- w.gateway.Drain(w.ctx()) }()
 	close(release)
-	if r := next(t, "the one in flight", answers); r.StatusCode != 200 || r.body != "finished" {
+	if r := next(t, "the one in flight", answers); r.StatusCode != http.StatusOK || r.body != "finished" {
 		t.Errorf("%d %q", r.StatusCode, r.body)
 	}
 	if err := next(t, "the end of the drain", drained); err != nil {

@@ -321,7 +321,7 @@ func TestOnlyTheTokenOpensTheControlAPI(t *testing.T) {
 	w := newWorld(t)
 	for _, header := range []string{"", "Bearer", "Bearer ", "Bearer " + testToken[1:], "Bearer " + testToken + "x", "Basic " + testToken, testToken} {
 		r := w.do(http.MethodDelete, "/api/v1/functions/default/tinylm", "", "Authorization", header)
-		if r.StatusCode != 401 || r.failure(t).Cause != "unauthorized" || r.Header.Get("WWW-Authenticate") == "" {
+		if r.StatusCode != http.StatusUnauthorized || r.failure(t).Cause != "unauthorized" || r.Header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%q: %d %s", header, r.StatusCode, r.body)
 		}
 	}
@@ -329,7 +329,7 @@ func TestOnlyTheTokenOpensTheControlAPI(t *testing.T) {
 		t.Errorf("followed: %q", got)
 	}
 	w.gateway.Token = ""
-	if r := w.get("/api/v1/status", "Authorization", "Bearer "); r.StatusCode != 401 {
+	if r := w.get("/api/v1/status", "Authorization", "Bearer "); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("without a token of its own: %d", r.StatusCode)
 	}
 }

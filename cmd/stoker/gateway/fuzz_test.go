@@ -67,7 +67,7 @@ func FuzzModelPath(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
-		r, err := http.NewRequest(http.MethodPost, "http://localhost", nil) //nolint:noctx // it is never sent
+		r, err := http.NewRequest(http.MethodPost, "http://localhost", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func FuzzHandler(f *testing.F) {
 	f.Add("DELETE", "/api/v1/functions/a/b/c", "")
 	handler := w.gateway.Handler()
 	f.Fuzz(func(t *testing.T, method, target, body string) {
-		r, err := http.NewRequest(method, "http://localhost", strings.NewReader(body)) //nolint:noctx // it is never sent
+		r, err := http.NewRequest(method, "http://localhost", strings.NewReader(body))
 		if err != nil {
 			return
 		}

@@ -46,6 +46,8 @@ type Gateway struct {
 	patience patience
 	invokes  chan struct{} // holds one token for each invoke being stored
 	waiters  chan struct{} // holds one token for each long poll for a record
+
+	listening chan struct{} // closed once Run listens
 }
 
 // New makes a gateway. [Gateway.Run] answers invokes; [Gateway.Handler] works without it.
@@ -59,13 +61,16 @@ func New(o Options) *Gateway {
 	if o.Ready == nil {
 		o.Ready = func(context.Context) error { return nil }
 	}
-	g := &Gateway{Options: o, patience: standard, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters)}
+	g := &Gateway{Options: o, patience: standard, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters), listening: make(chan struct{})}
 	g.depths.count = o.Bus.PendingOf
 	g.metrics = newMetrics(o.Collectors)
 	return g
 }
 
-// Run answers invokes until ctx ends, and then those that it has begun to store.
+// Listening is closed once invokes are answered: before, their senders hear that nobody is there.
+func (g *Gateway) Listening() <-chan struct{} { return g.listening }
+
+// Run answers invokes until ctx ends, and then those that it has begun to store. It runs once.
 func (g *Gateway) Run(ctx context.Context) error {
 	settle, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -73,9 +78,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := g.Bus.Flush(ctx); err != nil {
+	if err := g.Bus.Flush(ctx); err != nil && ctx.Err() == nil {
 		return errors.Join(err, sub.Unsubscribe())
 	}
+	close(g.listening)
 	<-ctx.Done()
 	err = sub.Unsubscribe()
 	if g.Bus.Conn().IsClosed() {

@@ -58,21 +58,21 @@ func TestOtherPagesCannotPost(t *testing.T) {
 
 func TestPagesAndProbes(t *testing.T) {
 	w := newWorld(t)
-	if r := w.get("/healthz"); r.StatusCode != 200 || r.body != "ok\n" {
+	if r := w.get("/healthz"); r.StatusCode != http.StatusOK || r.body != "ok\n" {
 		t.Errorf("%d %q", r.StatusCode, r.body)
 	}
-	if r := w.get("/readyz"); r.StatusCode != 200 {
+	if r := w.get("/readyz"); r.StatusCode != http.StatusOK {
 		t.Errorf("%d %q", r.StatusCode, r.body)
 	}
 	w.gateway.Ready = func(context.Context) error { return errors.New("temporal is away") }
-	if r := w.get("/readyz"); r.StatusCode != 503 || r.body != "temporal is away\n" {
+	if r := w.get("/readyz"); r.StatusCode != http.StatusServiceUnavailable || r.body != "temporal is away\n" {
 		t.Errorf("%d %q", r.StatusCode, r.body)
 	}
-	if r := w.get("/"); r.StatusCode != 200 || !strings.Contains(r.body, `href="/temporal/"`) || r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+	if r := w.get("/"); r.StatusCode != http.StatusOK || !strings.Contains(r.body, `href="/temporal/"`) || r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Errorf("%d %v", r.StatusCode, r.Header)
 	}
 	for _, path := range []string{"/nothing", "/temporal/", "/functions/default/tinylm"} {
-		if r := w.get(path); r.StatusCode != 404 && r.StatusCode != 405 {
+		if r := w.get(path); r.StatusCode != http.StatusNotFound && r.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%s: %d", path, r.StatusCode)
 		}
 	}

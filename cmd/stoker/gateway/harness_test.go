@@ -82,8 +82,7 @@ func (w *world) run() {
 			w.t.Error(err)
 		}
 	})
-	eventually(w.t, "the gateway listens", func() bool { return w.bus.Conn().NumSubscriptions() > 0 })
-	must(w.t, w.bus.Flush(w.ctx()))
+	next(w.t, "the gateway listens", w.gateway.Listening())
 }
 
 func (w *world) ctx() context.Context {

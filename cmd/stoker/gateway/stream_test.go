@@ -118,7 +118,7 @@ func TestStreamComesAsItIsMade(t *testing.T) {
 		return d.Request.Record(events.StatusOK, "", "")
 	})
 	resp, stream := w.openStream(w.ctx(), `{"stream": true}`, "Stoker-Id", "s1", "Content-Type", "application/json")
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != mediaStream || resp.Header.Get("Stoker-Id") != "s1" {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != mediaStream || resp.Header.Get("Stoker-Id") != "s1" {
 		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
 	}
 	for _, want := range []string{`{"n":1}`, `{"n":2}`, "[DONE]"} {
@@ -196,7 +196,7 @@ func TestStreamThatNeverBeganIsAPlainError(t *testing.T) {
 		return d.Request.Record(events.StatusExpired, events.CauseDeadline, "too late")
 	})
 	r := w.post(fnPath, "x", "Accept", mediaStream)
-	if e := r.failure(t); r.StatusCode != 504 || e.Message != "too late" {
+	if e := r.failure(t); r.StatusCode != http.StatusGatewayTimeout || e.Message != "too late" {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }
