@@ -106,11 +106,10 @@ func (f *function) await(ctx workflow.Context) error {
 	case next.IsZero():
 		return workflow.Await(ctx, work)
 	}
-	_, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-		Timeout:      next.Sub(workflow.Now(ctx)),
-		TimerOptions: workflow.TimerOptions{Summary: "grace of a draining replica"},
-	}, work)
-	return err
+	waiting, cancel := workflow.WithCancel(ctx)
+	defer cancel() // a timer that is not needed any more would wake the workflow for nothing
+	grace := workflow.NewTimerWithOptions(waiting, next.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: "grace of a draining replica"})
+	return workflow.Await(ctx, func() bool { return work() || grace.IsReady() })
 }
 
 func (f *function) full(ctx workflow.Context) bool {

@@ -12,8 +12,8 @@ import (
 // State is what a function's workflow carries across continue-as-new: all of it.
 type State struct {
 	Key       functions.Key       `json:"key"`
-	Decision  scale.Decision      `json:"decision"`
-	Deploy    Deploy              `json:"deploy"`
+	Decision  scale.Decision      `json:"decision,omitzero"`
+	Deploy    Deploy              `json:"deploy,omitzero"`
 	Replicas  []ReplicaState      `json:"replicas,omitempty"` // sorted by ID
 	QueueOpen bool                `json:"queueOpen,omitempty"`
 	Blocked   string              `json:"blocked,omitempty"`
@@ -21,7 +21,7 @@ type State struct {
 	Failed    []activities.Failed `json:"failed,omitempty"`  // starts refused in the last step
 	Trouble   string              `json:"trouble,omitempty"` // what ended the last step early
 	Closing   bool                `json:"closing,omitempty"` // the function is deleted
-	Runs      int                 `json:"runs"`              // how often it continued as new
+	Runs      int                 `json:"runs,omitempty"`    // how often it continued as new
 }
 
 // status is what a sync and the query answer.

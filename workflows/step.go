@@ -130,7 +130,7 @@ func (f *function) start(ctx workflow.Context) error {
 // they start with the function's name and stay within a DNS label.
 func (f *function) mint(ctx workflow.Context, n int) ([]string, error) {
 	var ids []string
-	err := workflow.SideEffect(ctx, func(workflow.Context) any {
+	err := workflow.SideEffectWithOptions(ctx, workflow.SideEffectOptions{Summary: "mint replica IDs"}, func(workflow.Context) any {
 		out := make([]string, n)
 		for i := range out {
 			out[i] = replicaID(f.Key.Name)
