@@ -119,6 +119,14 @@ func (p *Platform) startGateway(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- p.gateway.Run(inner) }()
 	p.onClose(func(context.Context) error { cancel(); return <-ended })
+	select {
+	case <-p.gateway.Listening():
+	case err := <-ended:
+		ended <- nil
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	h := p.gateway.Handler()
 	p.handler.Store(&h)
 	return nil
