@@ -72,6 +72,10 @@ func (a *app) invoke(c *cobra.Command, name string, o invokeOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.async {
+		_, err = fmt.Fprintln(a.out, answer.ID)
+		return err
+	}
 	if len(answer.Body) > 0 && !bytes.HasSuffix(answer.Body, []byte("\n")) {
 		answer.Body = append(answer.Body, '\n')
 	}

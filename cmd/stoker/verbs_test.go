@@ -182,6 +182,10 @@ func model(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fmt.Fprint(rw, "data: [DONE]\n\n")
+	case r.URL.Query().Get("async") == "1":
+		rw.Header().Set("Stoker-Id", "id-9")
+		rw.WriteHeader(http.StatusAccepted)
+		fmt.Fprint(rw, `{"id":"id-9"}`)
 	default:
 		fmt.Fprintf(rw, "%s %s class=%s id=%s timeout=%s %s", r.URL.Path, r.URL.RawQuery, r.Header.Get("Stoker-Class"), r.Header.Get("Stoker-Id"), r.Header.Get("Stoker-Timeout"), body)
 	}
@@ -196,7 +200,7 @@ func TestInvoke(t *testing.T) {
 	}{
 		{"invoke tinylm -d hi", said{out: "/functions/default/tinylm  class= id= timeout= hi\n"}},
 		{"invoke chat/qwen --path v1/x --class batch --id 7 --timeout 90s -d @" + file, said{out: "/functions/chat/qwen/v1/x  class=batch id=7 timeout=1m30s from a file\n"}},
-		{"invoke tinylm --async -d hi", said{out: "/functions/default/tinylm async=1 class= id= timeout= hi\n"}},
+		{"invoke tinylm --async -d hi", said{out: "id-9\n"}},
 		{"invoke tinylm --stream", said{out: "The stoker\n"}},
 		{"invoke tinylm --stream -d dies", said{"The stoker\n[the replica was lost; the answer starts again]\n", "stoker: the replica was lost\n", 5}},
 		{"invoke tinylm -d overload", said{"", "stoker: 300 of 300 wait\ntry again in 2s\n", 5}},

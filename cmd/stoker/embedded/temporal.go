@@ -13,9 +13,9 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
-	sdklog "go.temporal.io/sdk/log"
 
 	"stoker.dev/stoker/cmd/stoker/datadir"
+	"stoker.dev/stoker/cmd/stoker/embedded/sdklog"
 	"stoker.dev/stoker/cmd/stoker/embedded/temporald"
 	"stoker.dev/stoker/cmd/stoker/embedded/ui"
 )
@@ -66,7 +66,7 @@ func (p *Platform) connectTemporal(ctx context.Context, o Options, log *slog.Log
 	if err != nil {
 		return fmt.Errorf("%w: Temporal client configuration: %w", ErrExternal, err)
 	}
-	opts.Logger = sdklog.NewStructuredLogger(log)
+	opts.Logger = sdklog.New(log)
 	p.temporal = externalTarget(profile, opts.ConnectionOptions.TLS)
 	if p.client, err = client.DialContext(ctx, opts); err != nil {
 		return fmt.Errorf("%w: Temporal at %s: %w; check STOKER_TEMPORAL_ADDRESS and the TEMPORAL_* settings", ErrExternal, o.TemporalAddress, err)

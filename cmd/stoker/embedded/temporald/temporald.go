@@ -16,10 +16,12 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
+
 	"go.temporal.io/server/common/authorization"
 	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/temporal"
+
+	"stoker.dev/stoker/cmd/stoker/embedded/sdklog"
 )
 
 const (
@@ -118,7 +120,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 // Dial connects a client to the server's namespace; the caller closes it.
 func (s *Server) Dial(ctx context.Context) (client.Client, error) {
 	return client.DialContext(ctx, client.Options{
-		HostPort: s.address, Namespace: s.namespace, Logger: sdklog.NewStructuredLogger(s.log.slog),
+		HostPort: s.address, Namespace: s.namespace, Logger: sdklog.New(s.log.slog),
 	})
 }
 
