@@ -95,8 +95,8 @@ type Failed struct {
 	Message string `json:"message"`
 }
 
-// StartReplicas claims capacity, starts what got it and binds the claims. The queue opens
-// beside the starts: a replica needs it only once its model is loaded.
+// StartReplicas claims capacity, starts what got it and binds the claims. The queue opens after
+// the starts: a replica needs it only once its model is loaded, and nothing waits for it before.
 func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartResult, error) {
 	claims, err := a.Ledger.Reserve(ctx, asks(r), ReservationTTL)
 	if err != nil {
@@ -105,7 +105,6 @@ func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartRe
 	reserved := a.Now()
 	results := make([]outcome, len(claims))
 	var g errgroup.Group
-	g.Go(func() error { return a.openQueue(ctx, r) })
 	for i, c := range claims {
 		g.Go(func() error {
 			var err error
@@ -116,7 +115,7 @@ func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartRe
 	if err := g.Wait(); err != nil {
 		return StartResult{}, err
 	}
-	return collect(r.IDs, results), nil
+	return collect(r.IDs, results), a.openQueue(ctx, r)
 }
 
 func asks(r StartRequest) []scale.Ask {

@@ -24,6 +24,9 @@ const (
 	// inboxSize bounds what waits for the loop. Wakes and heartbeats beyond it are dropped, which
 	// the reconcile and the next heartbeat mend; calls and outcomes wait.
 	inboxSize = 4096
+	// newsDelay is how long news that is no work, such as a replica that became ready, may take to
+	// the workflow's logbook. It keeps them out of the way of wakes, and joins several to one.
+	newsDelay = 500 * time.Millisecond
 	// syncTimeout bounds one Update. A step settles within the patience of its activities.
 	syncTimeout = 2 * time.Minute
 	// syncBackoffMax bounds the pause after failed Updates.
@@ -167,6 +170,9 @@ func (c *Controller) outside(f func(ctx context.Context)) {
 // untilNext is how long nothing has to be decided without new input.
 func (c *Controller) untilNext() time.Duration {
 	next := time.Hour
+	if c.frozen.Load() {
+		return next
+	}
 	now := c.Now()
 	for _, f := range c.fns {
 		if t := f.next(); !t.IsZero() {
@@ -181,7 +187,9 @@ func (c *Controller) due() {
 	now := c.Now()
 	for _, f := range c.fns {
 		if t := f.next(); !t.IsZero() && !now.Before(t) {
-			f.retryAt = time.Time{}
+			if !now.Before(f.retryAt) {
+				f.retryAt = time.Time{}
+			}
 			c.evaluate(f)
 		}
 	}

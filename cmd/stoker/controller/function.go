@@ -36,9 +36,11 @@ type function struct {
 	unwake  *events.Subscription // stops the subscription to wakes; nil while awake
 	wf      *workflows.Status
 	syncing bool
-	retryAt time.Time // after a failed Update
-	fails   int       // failed Updates in a row
-	nextAt  time.Time // the decision's own next moment
+	carried scale.Decision // the newest one the workflow has carried out
+	newsAt  time.Time      // when news that is no work goes to the workflow; zero: none
+	retryAt time.Time      // after a failed Update
+	fails   int            // failed Updates in a row
+	nextAt  time.Time      // the decision's own next moment
 	reaping bool
 	deleted bool  // the workflow has nothing left; being removed
 	base    shown // what the totals were when this process first looked
@@ -72,13 +74,16 @@ func (f *function) setRecord(rec events.FunctionRecord, rev uint64) {
 
 // next is when the function must be looked at without new input; zero: never.
 func (f *function) next() time.Time {
-	if f.syncing {
+	if f.syncing || f.deleted {
 		return time.Time{}
 	}
-	if !f.retryAt.IsZero() && (f.nextAt.IsZero() || f.retryAt.Before(f.nextAt)) {
-		return f.retryAt
+	next := f.nextAt
+	for _, t := range []time.Time{f.retryAt, f.newsAt} {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
 	}
-	return f.nextAt
+	return next
 }
 
 // sorted lists the replicas by ID, so that nothing depends on the order of a map.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"stoker.dev/stoker/activities"
@@ -67,11 +68,29 @@ func (f *function) wantsSync(now time.Time, free int) bool {
 	if f.wf == nil {
 		return last.Epoch > 0 && (last.Target > 0 || len(f.replicas) > 0 || f.unsaved || f.rec.Deleting)
 	}
-	return f.wf.Epoch != last.Epoch || f.wf.Trouble != "" || f.phasesDiffer() || f.unmet(free) || f.overdueClose()
+	news, work := f.phaseNews()
+	if work || f.orders(last) || f.wf.Trouble != "" || f.unmet(free) || f.overdueClose() {
+		return true
+	}
+	if !news && f.wf.Epoch == last.Epoch {
+		f.newsAt = time.Time{}
+		return false
+	}
+	if f.newsAt.IsZero() {
+		f.newsAt = now.Add(newsDelay)
+	}
+	return !now.Before(f.newsAt)
 }
 
-// phasesDiffer compares what is known of the replicas with what the workflow knows.
-func (f *function) phasesDiffer() bool {
+// orders tells whether a decision asks for something that the one before did not.
+func (f *function) orders(d scale.Decision) bool {
+	was := f.carried
+	return d.Target != was.Target || d.Revision != was.Revision || !slices.Equal(d.Victims, was.Victims)
+}
+
+// phaseNews compares what is known of the replicas with what the workflow knows: whether there
+// is news for its logbook, and whether some of it is work, a replica to adopt or to release.
+func (f *function) phaseNews() (news, work bool) {
 	theirs := map[string]string{}
 	for _, r := range f.wf.Replicas {
 		theirs[r.ID] = r.Phase
@@ -79,10 +98,11 @@ func (f *function) phasesDiffer() bool {
 	for id, r := range f.replicas {
 		phase, known := theirs[id]
 		if !known || phaseRank(r.phase) > phaseRank(phase) {
-			return true
+			news = true
+			work = work || !known || r.phase == workflows.PhaseExited
 		}
 	}
-	return false
+	return news, work
 }
 
 // unmet tells whether replicas are wanted that could not be started for want of GPUs, and that
@@ -128,7 +148,7 @@ func (c *Controller) sync(f *function) {
 		if err == nil {
 			st, err = c.Workflows.Sync(ctx, in)
 		}
-		c.post(func() { c.synced(f, rev, st, err) })
+		c.post(func() { c.synced(f, in.Decision, rev, st, err) })
 	})
 }
 
@@ -165,13 +185,13 @@ func (r *replica) coldMS() int64 {
 }
 
 // synced takes over what the workflow made of a decision.
-func (c *Controller) synced(f *function, rev uint64, st workflows.Status, err error) {
+func (c *Controller) synced(f *function, d scale.Decision, rev uint64, st workflows.Status, err error) {
 	f.syncing, f.storRev = false, rev
 	if err != nil {
 		c.syncFailed(f, err)
 		return
 	}
-	f.fails, f.retryAt, f.wf = 0, time.Time{}, &st
+	f.fails, f.retryAt, f.newsAt, f.wf, f.carried = 0, time.Time{}, time.Time{}, &st, d
 	now := c.Now()
 	for _, r := range st.Replicas {
 		mine := f.replica(r.ID, r.Revision, now)
