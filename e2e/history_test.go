@@ -75,7 +75,9 @@ func TestHistories(t *testing.T) {
 		remove(t, p, "deleted")
 		replay(t, p, "delete", "deleted", "")
 	})
-	t.Run("continue as new", func(t *testing.T) { continueAsNew(t, p) })
+	if *record { // minutes: a run is two thousand events long. TestFunctionSurvivesContinueAsNew crosses it each time
+		t.Run("continue as new", func(t *testing.T) { continueAsNew(t, p) })
+	}
 }
 
 // mostTurns bounds how often a function is paused and resumed until its history is full.
