@@ -37,7 +37,7 @@ const (
 type Controller struct {
 	Options
 	inbox   chan func()
-	ctx     context.Context //nolint:containedctx // of Run: ends the work outside the loop
+	ctx     context.Context //nolint:containedctx // 2026-11-23: of Run: ends the work outside the loop
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
 	admit   sync.Map // functions.Key → api.Admission, for gateways
@@ -220,4 +220,5 @@ func (c *Controller) evaluate(f *function) {
 	if f.wantsSync(now, f.free(ledger)) {
 		c.sync(f)
 	}
+	c.finishDelete(f)
 }

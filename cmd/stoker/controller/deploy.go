@@ -77,20 +77,52 @@ func (c *Controller) applyOne(ctx context.Context, fn functions.Function, dryRun
 	if err := c.call(ctx, func() { plan, planErr = c.plan(fn) }); err != nil {
 		return api.Applied{}, err
 	}
-	if planErr != nil || dryRun || plan.answer.Action == "unchanged" {
+	if planErr != nil || dryRun {
 		return plan.answer, planErr
 	}
-	k := fn.Key()
-	rev, err := c.Functions.Put(ctx, events.StateKey(k), plan.rec, plan.rev)
+	if plan.answer.Action == "unchanged" {
+		return plan.answer, c.Bus.Deploy(ctx, fn.Key(), plan.rec.Shard) // a no-op, unless the last apply was cut short
+	}
+	if err := c.write(ctx, fn.Key(), plan.rec, plan.rev); err != nil {
+		return plan.answer, err
+	}
+	c.emit(fn.Key(), "applied", plan.answer)
+	return plan.answer, nil
+}
+
+// write stores a function's record and takes it into the loop. Once the record is stored the
+// rest happens whatever becomes of the caller: a record the loop does not know would refuse
+// every later change.
+func (c *Controller) write(ctx context.Context, k functions.Key, rec events.FunctionRecord, rev uint64) error {
+	rev, err := c.Functions.Put(ctx, events.StateKey(k), rec, rev)
+	ctx = context.WithoutCancel(ctx)
+	if errors.Is(err, events.ErrConflict) {
+		c.refresh(ctx, k)
+		return &api.Error{Code: 409, Cause: "conflict", Message: k.String() + " was changed by someone else meanwhile", Hint: "try again"}
+	}
 	if err != nil {
-		return plan.answer, fmt.Errorf("write the record of %s: %w", k, err)
+		c.refresh(ctx, k) // it may have been written before the answer was lost
+		return fmt.Errorf("write the record of %s: %w", k, err)
 	}
-	if err := c.Bus.Deploy(ctx, k, plan.rec.Shard); err != nil {
-		return plan.answer, fmt.Errorf("give %s its subjects: %w", k, err)
+	if !rec.Deleting {
+		err = c.Bus.Deploy(ctx, k, rec.Shard)
 	}
-	err = c.call(ctx, func() { c.deployed(k, plan.rec, rev) })
-	c.emit(k, "applied", plan.answer)
-	return plan.answer, err
+	if called := c.call(ctx, func() { c.deployed(k, rec, rev) }); called != nil {
+		return called
+	}
+	if err != nil {
+		return fmt.Errorf("give %s its subjects: %w; apply it again", k, err)
+	}
+	return nil
+}
+
+// refresh takes what is stored of a function into the loop, after a write that failed.
+func (c *Controller) refresh(ctx context.Context, k functions.Key) {
+	rec, rev, err := c.Functions.Get(ctx, events.StateKey(k))
+	if err != nil {
+		return // nothing stored, or out of reach: the next write tells
+	}
+	_ = c.call(ctx, func() { c.deployed(k, rec, rev) })
 }
 
 // applyPlan is what applying a manifest will write.
@@ -161,14 +193,7 @@ func (c *Controller) change(ctx context.Context, k functions.Key, edit func(*eve
 		return notDeployed(k)
 	}
 	edit(&rec)
-	rev, err = c.Functions.Put(ctx, events.StateKey(k), rec, rev)
-	if errors.Is(err, events.ErrConflict) {
-		return &api.Error{Code: 409, Cause: "conflict", Message: k.String() + " was changed by someone else meanwhile", Hint: "try again"}
-	}
-	if err != nil {
-		return fmt.Errorf("write the record of %s: %w", k, err)
-	}
-	return c.call(ctx, func() { c.deployed(k, rec, rev) })
+	return c.write(ctx, k, rec, rev)
 }
 
 func notDeployed(k functions.Key) error {
@@ -201,17 +226,23 @@ func (c *Controller) Delete(ctx context.Context, k functions.Key) error {
 	return err
 }
 
+// finishDelete removes a function that is being deleted once its workflow has nothing left. It
+// is looked at after everything that could have held it up, so none of that can leave it behind.
+func (c *Controller) finishDelete(f *function) {
+	ended := f.rec.Deleting && f.wf != nil && !f.wf.Open && len(f.wf.Replicas) == 0 && len(f.replicas) == 0
+	if ended && !f.syncing && !f.deleted && !f.reaping && !c.Now().Before(f.retryAt) {
+		c.remove(f)
+	}
+}
+
 // remove takes away what is left of a deleted function: requests that wait, its subjects, its
 // records of scaling.
 func (c *Controller) remove(f *function) {
-	if f.deleted || f.reaping {
-		return
-	}
 	f.deleted = true
 	c.unlisten(f)
-	job, storRev := f.reapJob(), f.storRev
+	job, recRev, storRev := f.reapJob(), f.recRev, f.storRev
 	c.outside(func(ctx context.Context) {
-		err := c.erase(ctx, job, f.recRev, storRev)
+		err := c.erase(ctx, job, recRev, storRev)
 		c.post(func() {
 			if err != nil {
 				f.deleted = false
@@ -227,7 +258,7 @@ func (c *Controller) remove(f *function) {
 
 // erase ends every request that is still stored, then deletes. The broker has refused new ones
 // since the function was retired.
-func (c *Controller) erase(ctx context.Context, job reapJob, recRev, storRev uint64) error {
+func (c *Controller) erase(ctx context.Context, job *reapJob, recRev, storRev uint64) error {
 	for {
 		left, err := c.Bus.Retire(ctx, job.key, job.shard)
 		if err != nil {

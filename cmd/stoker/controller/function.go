@@ -42,8 +42,9 @@ type function struct {
 	fails   int            // failed Updates in a row
 	nextAt  time.Time      // the decision's own next moment
 	reaping bool
-	deleted bool  // the workflow has nothing left; being removed
-	base    shown // what the totals were when this process first looked
+	walkAt  time.Time // before it, no deadline can have passed unseen for long
+	deleted bool      // the workflow has nothing left; being removed
+	base    shown     // what the totals were when this process first looked
 }
 
 // replica is one replica as agent, provider and workflow tell of it.
@@ -67,6 +68,9 @@ func newFunction(k functions.Key) *function {
 
 // setRecord takes over a manifest.
 func (f *function) setRecord(rec events.FunctionRecord, rev uint64) {
+	if f.rec.Paused && !rec.Paused {
+		f.demand = time.Time{} // what waited while it was paused is no cold start
+	}
 	f.rec, f.recRev = rec, rev
 	f.spec = scale.SpecOf(rec.Function, rec.Revision)
 	f.spec.Paused, f.spec.Deleting, f.spec.Pinned = rec.Paused, rec.Deleting, rec.Pinned
@@ -184,18 +188,11 @@ func (r *replica) scalePhase(now time.Time) scale.ReplicaPhase {
 
 // advance moves a replica forwards, never back, and tells whether it moved.
 func (r *replica) advance(phase string, at time.Time) bool {
-	if phaseRank(phase) <= phaseRank(r.phase) {
+	if workflows.PhaseRank(phase) <= workflows.PhaseRank(r.phase) {
 		return false
 	}
 	r.phase, r.since = phase, at
 	return true
-}
-
-func phaseRank(phase string) int {
-	return slices.Index([]string{
-		workflows.PhaseStarting, workflows.PhaseLoading, workflows.PhaseReady,
-		workflows.PhaseDraining, workflows.PhaseStopping, workflows.PhaseExited,
-	}, phase)
 }
 
 // split is the GPU time of everything the function ever ran.

@@ -88,8 +88,9 @@ func (c *Controller) becameReady(f *function, r *replica) {
 	}
 	r.cold = true
 	cold := coldStart(r.id, r.beat.Receipt)
-	if cold.TotalMS > 0 {
-		f.colds = append(f.colds, time.Duration(cold.TotalMS*float64(time.Millisecond)))
+	// What was waited for a GPU says nothing about the next cold start.
+	if r := r.beat.Receipt; r.Ready.After(r.Reserved) && !r.Reserved.IsZero() {
+		f.colds = append(f.colds, r.Ready.Sub(r.Reserved))
 	}
 	f.stored.Cold, f.unsaved = &cold, true
 	f.demand = time.Time{}

@@ -12,9 +12,15 @@ import (
 	"stoker.dev/stoker/scale"
 )
 
-// reapBatch bounds how many stored requests of one class are looked at in one go, so that a
-// long queue does not hold the others up; the next reconcile goes on.
+// reapBatch bounds how many requests of one class are ended in one go, so that a long queue does
+// not hold the other classes up; the next reconcile goes on. Looking at one costs some 60 µs,
+// and a class holds at most events.QueueCeiling.
 const reapBatch = 2000
+
+// walkEvery is how long a walk through a queue that nobody pulls from is good for, and so how
+// late an expired request may be answered: a request that came after the walk can have a
+// deadline before all those that were seen.
+const walkEvery = 10 * time.Second
 
 // verdict is why the controller ends a request that no agent will.
 type verdict struct {
@@ -31,21 +37,27 @@ func (c *Controller) reap(f *function) {
 		return
 	}
 	job := f.reapJob()
+	job.deadlines = job.deadlines && !c.Now().Before(f.walkAt)
 	if !job.needed() {
 		return
 	}
 	f.reaping = true
 	c.outside(func(ctx context.Context) {
 		n, err := job.run(ctx, c)
+		next := job.nextWalk(c.Now(), n)
 		if err != nil && ctx.Err() == nil {
 			c.Log.Warn("queue not reaped to its end", "function", job.key.String(), "finished", n, "error", err)
 		}
 		c.metrics.Finished.Add(uint64(n))
 		c.post(func() {
 			f.reaping = false
+			if job.deadlines {
+				f.walkAt = next
+			}
 			if job.failing {
 				f.refused += n
 			}
+			c.finishDelete(f)
 		})
 	})
 }
@@ -62,11 +74,12 @@ type reapJob struct {
 	failing   bool                    // because replicas keep crashing
 	deadlines bool                    // nobody pulls, so deadlines are looked at here
 	now       func() time.Time
+	earliest  time.Time // deadline seen and not passed yet
 }
 
-func (f *function) reapJob() reapJob {
+func (f *function) reapJob() *reapJob {
 	spec := f.rec.Function.Spec
-	j := reapJob{key: f.key, shard: f.rec.Shard, spec: spec, revision: f.rec.Revision, counts: maps.Clone(f.counts), deadlines: !f.hasReady()}
+	j := &reapJob{key: f.key, shard: f.rec.Shard, spec: spec, revision: f.rec.Revision, counts: maps.Clone(f.counts), deadlines: !f.hasReady()}
 	switch last := f.stored.State.Last; {
 	case f.rec.Deleting:
 		j.all = &verdict{status: events.StatusError, cause: events.CauseDeleted, message: "function " + f.key.String() + " is deleted"}
@@ -81,10 +94,7 @@ func (f *function) reapJob() reapJob {
 func (f *function) failFast() *verdict {
 	v := &verdict{status: events.StatusError, cause: events.CauseCrashLoop, message: "replicas of " + f.key.String() + " keep failing"}
 	if x := f.stored.Failure; x != nil {
-		v.message += ": " + x.Cause
-		if x.Message != "" {
-			v.message += ": " + lastLine(x.Message)
-		}
+		v.message += ": " + x.Summary()
 	}
 	v.retryAfter = time.Duration(f.stored.State.Last.Inputs.BackoffSec * float64(time.Second))
 	return v
@@ -114,11 +124,11 @@ func excess(waiting map[functions.Class]int, spec functions.Spec) map[functions.
 	return over
 }
 
-func (j reapJob) needed() bool {
+func (j *reapJob) needed() bool {
 	return j.all != nil || j.deadlines || sum(j.excess) > 0
 }
 
-func (j reapJob) run(ctx context.Context, c *Controller) (int, error) {
+func (j *reapJob) run(ctx context.Context, c *Controller) (int, error) {
 	j.now = c.Now
 	done := 0
 	for _, class := range functions.Classes() {
@@ -136,10 +146,10 @@ func (j reapJob) run(ctx context.Context, c *Controller) (int, error) {
 
 // class walks the stored requests of one class, oldest first. The excess is what stands at the
 // end, so those are the newest.
-func (j reapJob) class(ctx context.Context, c *Controller, class functions.Class) (int, error) {
+func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Class) (int, error) {
 	keep, last := j.counts[class]-j.excess[class], j.counts[class]
 	done, from := 0, uint64(1)
-	for i := range reapBatch {
+	for i := 0; i < events.QueueCeiling && done < reapBatch; i++ {
 		if j.all == nil && !j.deadlines && j.excess[class] == 0 {
 			return done, nil
 		}
@@ -163,11 +173,11 @@ func (j reapJob) class(ctx context.Context, c *Controller, class functions.Class
 	return done, nil
 }
 
-func (j reapJob) verdict(r events.Request, excess bool) *verdict {
+func (j *reapJob) verdict(r events.Request, excess bool) *verdict {
 	switch {
 	case j.all != nil:
 		return j.all
-	case j.deadlines && !j.now().Before(r.Deadline(j.spec.Queue)):
+	case j.deadlines && j.passed(r.Deadline(j.spec.Queue)):
 		return &verdict{status: events.StatusExpired, cause: events.CauseDeadline, message: "the deadline passed before a replica took the request"}
 	case excess:
 		return &verdict{
@@ -178,9 +188,35 @@ func (j reapJob) verdict(r events.Request, excess bool) *verdict {
 	return nil
 }
 
+// passed tells whether a deadline is over, and remembers the next one that will be.
+func (j *reapJob) passed(deadline time.Time) bool {
+	if deadline.IsZero() {
+		return false // it never is
+	}
+	if !j.now().Before(deadline) {
+		return true
+	}
+	if j.earliest.IsZero() || deadline.Before(j.earliest) {
+		j.earliest = deadline
+	}
+	return false
+}
+
+// nextWalk is when deadlines are worth looking at again, after a walk that ended n requests.
+func (j *reapJob) nextWalk(now time.Time, n int) time.Time {
+	next := now.Add(walkEvery)
+	if n >= reapBatch {
+		return now // it was cut short
+	}
+	if !j.earliest.IsZero() && j.earliest.Before(next) {
+		return j.earliest
+	}
+	return next
+}
+
 // finish ends a request that no agent will, in the order agents keep: record, removal, reply. A
 // request that has its record already is answered with that one.
-func (c *Controller) finish(ctx context.Context, j reapJob, r events.Request, v verdict) error {
+func (c *Controller) finish(ctx context.Context, j *reapJob, r events.Request, v verdict) error {
 	rec := r.Record(v.status, v.cause, v.message)
 	rec.Revision, rec.Ended, rec.RetryAfter = j.revision, j.now(), int(v.retryAfter.Seconds())
 	rec, err := c.Bus.WriteRecord(ctx, rec, j.spec.Results.Retention.D())
@@ -194,16 +230,4 @@ func (c *Controller) finish(ctx context.Context, j reapJob, r events.Request, v 
 		return nil
 	}
 	return c.Bus.Reply(r.Event.ReplyTo, rec)
-}
-
-func lastLine(s string) string {
-	for len(s) > 0 && s[len(s)-1] == '\n' {
-		s = s[:len(s)-1]
-	}
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i] == '\n' {
-			return s[i+1:]
-		}
-	}
-	return s
 }

@@ -97,7 +97,7 @@ func (f *function) phaseNews() (news, work bool) {
 	}
 	for id, r := range f.replicas {
 		phase, known := theirs[id]
-		if !known || phaseRank(r.phase) > phaseRank(phase) {
+		if !known || workflows.PhaseRank(r.phase) > workflows.PhaseRank(phase) {
 			news = true
 			work = work || !known || r.phase == workflows.PhaseExited
 		}
@@ -111,7 +111,7 @@ func (f *function) unmet(free int) bool {
 	last := f.stored.State.Last
 	have := 0
 	for _, r := range f.wf.Replicas {
-		if r.Revision == last.Revision && phaseRank(r.Phase) < phaseRank(workflows.PhaseDraining) {
+		if r.Revision == last.Revision && workflows.PhaseRank(r.Phase) < workflows.PhaseRank(workflows.PhaseDraining) {
 			have++
 		}
 	}
@@ -139,7 +139,7 @@ func (c *Controller) sync(f *function) {
 		defer cancel()
 		var err error
 		if save {
-			rev, err = c.State.Put(ctx, events.StateKey(in.Key), store, rev)
+			rev, err = c.save(ctx, in.Key, store, rev)
 		}
 		var st workflows.Status
 		if err == nil && in.Decision.Target == 0 {
@@ -150,6 +150,16 @@ func (c *Controller) sync(f *function) {
 		}
 		c.post(func() { c.synced(f, in.Decision, rev, st, err) })
 	})
+}
+
+// save writes a function's state and returns the revision it is at: the old one where the write
+// failed.
+func (c *Controller) save(ctx context.Context, k functions.Key, s Stored, rev uint64) (uint64, error) {
+	now, err := c.State.Put(ctx, events.StateKey(k), s, rev)
+	if err != nil {
+		return rev, err
+	}
+	return now, nil
 }
 
 // message is everything the workflow should know now.
@@ -210,10 +220,6 @@ func (c *Controller) synced(f *function, d scale.Decision, rev uint64, st workfl
 	}
 	if st.Trouble != "" {
 		c.backOff(f, errors.New(st.Trouble))
-	}
-	if f.rec.Deleting && !st.Open && len(st.Replicas) == 0 && len(f.replicas) == 0 {
-		c.remove(f)
-		return
 	}
 	c.evaluate(f)
 }
