@@ -49,7 +49,7 @@ func parseDuration(s string) (Duration, error) {
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil { // only what does not fit into 292 years
-		return 0, fmt.Errorf("%w: duration %q: %s", ErrValue, s, err)
+		return 0, fmt.Errorf("%w: duration %q: %w", ErrValue, s, err)
 	}
 	return Duration(v), nil
 }

@@ -123,6 +123,8 @@ func name(path string) rule {
 }
 
 // freeText is any text that a process can be given: at most maxBytes, without NUL.
+//
+//nolint:unparam // 2026-11-23: two limits with reasons of their own happen to be equal
 func freeText(path string, maxBytes int) rule {
 	return text(path, anyTextPattern, maxBytes, fmt.Sprintf("text of at most %d KiB without NUL", maxBytes>>10))
 }

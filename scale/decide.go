@@ -28,7 +28,7 @@ const (
 func Decide(spec Spec, s State, obs Observation, now time.Time) (State, Decision) {
 	t := deliberate(spec, s, obs, now)
 	d := t.decision()
-	return t.conclude(d).remember(d), d
+	return t.conclude().remember(d), d
 }
 
 // turn is one call of Decide: its inputs, and what the steps find out one after another.
@@ -128,8 +128,8 @@ func (t *turn) allVictims() []string {
 	return sortedSet(all)
 }
 
-// conclude is the state after the decision.
-func (t *turn) conclude(d Decision) State {
+// conclude is the state after the decision, but for the decision itself.
+func (t *turn) conclude() State {
 	s := t.s
 	if len(t.old) == 0 && s.Recreate <= t.goal {
 		s.Recreate = 0

@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	// MinAutoKeepAlive and MaxAutoKeepAlive bound the automatic keep-alive: below, every
-	// pause in a conversation would cost a cold start; above, a forgotten function would
-	// hold its GPU through a coffee break.
+	// MinAutoKeepAlive bounds the automatic keep-alive: below, every pause in a conversation
+	// would cost a cold start.
 	MinAutoKeepAlive = 15 * time.Second
+	// MaxAutoKeepAlive bounds the automatic keep-alive: above, a forgotten function would hold
+	// its GPU through a coffee break.
 	MaxAutoKeepAlive = 10 * time.Minute
 	// autoKeepAliveColdStarts is the keep-alive in cold starts: idling for ten times what
 	// a miss makes a caller wait.

@@ -118,6 +118,7 @@ func leavingRank(r Replica) int {
 		return 1
 	case Silent:
 		return 2
+	default:
+		return 0
 	}
-	return 0
 }

@@ -113,10 +113,11 @@ func TestWindowIsBounded(t *testing.T) {
 func TestBackoffDoublesToItsMaximum(t *testing.T) {
 	var f Failures
 	now := origin
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
+	for _, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
+		want := time.Duration(seconds) * time.Second
 		f = f.after(Exit{ID: "r", At: now}, now)
-		if got := f.Until.Sub(now); got != want*time.Second {
-			t.Fatalf("failure %d waits %v, want %v s", f.Count, got, int(want))
+		if got := f.Until.Sub(now); got != want {
+			t.Fatalf("failure %d waits %v, want %v", f.Count, got, want)
 		}
 		now = f.Until
 	}
