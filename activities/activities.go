@@ -106,9 +106,13 @@ func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartRe
 	results := make([]outcome, len(claims))
 	var g errgroup.Group
 	for i, c := range claims {
+		if c.Err != nil {
+			results[i] = unclaimed(r.IDs[i], c.Err)
+			continue
+		}
 		g.Go(func() error {
 			var err error
-			results[i], err = a.startOne(ctx, r, r.IDs[i], c, reserved)
+			results[i], err = a.startOne(ctx, r, r.IDs[i], c.Lease, reserved)
 			return err
 		})
 	}
@@ -148,25 +152,31 @@ type outcome struct {
 	failed  *Failed
 }
 
-func (a *Activities) startOne(ctx context.Context, r StartRequest, id string, c Claim, reserved time.Time) (outcome, error) {
-	switch {
-	case errors.Is(c.Err, scale.ErrNoCapacity):
-		return outcome{blocked: c.Err}, nil
-	case c.Err != nil:
-		return outcome{failed: &Failed{ID: id, Cause: events.CauseSpawnFailed, Message: c.Err.Error()}}, nil
+// unclaimed is what becomes of an ID that got no lease: none is free, or its ask can never be met.
+func unclaimed(id string, err error) outcome {
+	if errors.Is(err, scale.ErrNoCapacity) {
+		return outcome{blocked: err}
 	}
-	spec, err := a.replicaSpec(r, id, c.Lease, reserved)
+	return spawnFailed(id, err)
+}
+
+func spawnFailed(id string, cause error) outcome {
+	return outcome{failed: &Failed{ID: id, Cause: events.CauseSpawnFailed, Message: cause.Error()}}
+}
+
+func (a *Activities) startOne(ctx context.Context, r StartRequest, id string, lease scale.Lease, reserved time.Time) (outcome, error) {
+	spec, err := a.replicaSpec(r, id, lease, reserved)
 	if err != nil {
 		return outcome{}, err
 	}
 	if err := a.Provider.Start(ctx, spec); err != nil {
 		return a.startFailed(ctx, id, err)
 	}
-	if err := a.Ledger.Bind(ctx, id, c.Lease.Epoch); err != nil {
+	if err := a.Ledger.Bind(ctx, id, lease.Epoch); err != nil {
 		return outcome{}, fmt.Errorf("bind the lease of replica %s: %w", id, err)
 	}
-	a.emit(ctx, r.Key, "replica-started", map[string]any{"replica": id, "revision": r.Revision, "node": c.Lease.Node, "devices": c.Lease.Devices})
-	return outcome{started: &Started{ID: id, Node: c.Lease.Node, Epoch: c.Lease.Epoch}}, nil
+	a.emit(ctx, r.Key, "replica-started", map[string]any{"replica": id, "revision": r.Revision, "node": lease.Node, "devices": lease.Devices})
+	return outcome{started: &Started{ID: id, Node: lease.Node, Epoch: lease.Epoch}}, nil
 }
 
 func (a *Activities) replicaSpec(r StartRequest, id string, l scale.Lease, reserved time.Time) (ReplicaSpec, error) {
@@ -191,9 +201,10 @@ func (a *Activities) startFailed(ctx context.Context, id string, cause error) (o
 		return outcome{}, fmt.Errorf("start replica %s: %w", id, cause)
 	}
 	if err := a.Ledger.Release(ctx, id, events.CauseSpawnFailed); err != nil {
-		return outcome{}, fmt.Errorf("release the lease of replica %s after %q: %w", id, cause, err)
+		// The cause is told, not wrapped: it is permanent, while the release may well work next time.
+		return outcome{}, fmt.Errorf("release the lease of replica %s after %q: %w", id, cause.Error(), err)
 	}
-	return outcome{failed: &Failed{ID: id, Cause: events.CauseSpawnFailed, Message: cause.Error()}}, nil
+	return spawnFailed(id, cause), nil
 }
 
 // permanent is the one place that says which provider errors no retry mends.
