@@ -49,8 +49,11 @@ func testAgent(path string) int {
 		return tell(cfg, events.PhaseExited, events.CauseSpawnFailed, 1)
 	}
 	tell(cfg, events.PhaseReady, "", 0)
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // what it says is in cmd.ProcessState
+	}()
 	for {
 		select {
 		case <-ended:
@@ -59,7 +62,7 @@ func testAgent(path string) int {
 			if hasEnv(cfg, deafAgent) {
 				continue
 			}
-			cmd.Process.Kill()
+			_ = cmd.Process.Kill() // it has exited already: as good
 			<-ended
 			return tell(cfg, events.PhaseExited, events.CauseDrained, 0)
 		}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,7 +79,7 @@ func (l *Local) strike(rec record) []member {
 		}
 	} else if found, err = l.procs.tree(rec.ID, rec.agent()); err == nil {
 		for _, m := range found {
-			l.procs.kill(m.process)
+			err = errors.Join(err, l.procs.kill(m.process))
 			l.procs.reap(m.process) // ours only where the platform is the machine's init
 		}
 	}

@@ -37,9 +37,10 @@ func (l *Local) see(found []nvml.Device) {
 	seen := make(map[string]string, len(found))
 	for _, d := range found {
 		seen[d.UUID] = d.Unhealthy
-		switch before := l.gpus[d.UUID]; {
-		case d.Unhealthy == before:
-		case d.Unhealthy == "":
+		before := l.gpus[d.UUID]
+		switch d.Unhealthy {
+		case before:
+		case "":
 			l.log.Info("a GPU is used again", "gpu", d.UUID)
 		default:
 			l.log.Warn("a GPU is not used", "gpu", d.UUID, "why", d.Unhealthy)

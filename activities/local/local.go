@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,7 +28,7 @@ type Local struct {
 	cgroups  *cgroups          // nil: not used here
 	gpus     map[string]string // UUID → why it is not used, as last seen
 
-	ctx   context.Context // ends with Close
+	ctx   context.Context //nolint:containedctx // 2026-11-23: ends with Close, as what watches the replicas does
 	close context.CancelFunc
 	wg    sync.WaitGroup
 }
@@ -147,10 +148,5 @@ func (l *Local) post(r *replica) { l.board.Post(r.rec.status()) }
 func (l *Local) ids() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := make([]string, 0, len(l.replicas))
-	for id := range l.replicas {
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return out
+	return slices.Sorted(maps.Keys(l.replicas))
 }

@@ -77,7 +77,7 @@ func logFiles(dir, name string) []string {
 
 // logReader reads a log from file to file, also while it is written and rotated.
 type logReader struct {
-	ctx       context.Context //nolint:containedctx // a reader has no other way to end with its caller
+	ctx       context.Context //nolint:containedctx // 2026-11-23: a reader has no other way to end with its caller
 	dir, name string
 	over      func() bool // nil: not followed; true: nothing more will come
 	cur       *os.File    // nil until there is a file
@@ -146,7 +146,7 @@ func (f *logReader) next(p []byte) (int, error) {
 	for {
 		newer := f.newer() // looked up before reading: after it, an older file grows no more
 		if f.cur != nil {
-			if n, err := f.cur.Read(p); n > 0 || err != nil && err != io.EOF {
+			if n, err := f.cur.Read(p); n > 0 || err != nil && !errors.Is(err, io.EOF) {
 				return n, err
 			}
 		}
@@ -245,7 +245,7 @@ func lastLines(path string) string {
 	}
 	text := make([]byte, min(end-offset, endBytes))
 	n, err := f.ReadAt(text, end-int64(len(text)))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return ""
 	}
 	return strings.ToValidUTF8(string(bytes.TrimRight(text[:n], "\n")), "�")

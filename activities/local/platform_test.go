@@ -177,7 +177,7 @@ func TestAKilledPlatformLeavesItsReplicas(t *testing.T) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		cmd.Wait() // "signal: killed"
+		_ = cmd.Wait() // "signal: killed"
 
 		l := open(t, o)
 		after := status(l, before.ID)
@@ -259,8 +259,7 @@ func TestANumberThatCameRoundIsLeftAlone(t *testing.T) {
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer other.Wait()
-	defer other.Process.Kill()
+	defer func() { _, _ = other.Process.Kill(), other.Wait() }()
 	_, boot, err := openProcesses()
 	if err != nil {
 		t.Fatal(err)
@@ -347,8 +346,7 @@ func TestAnEscapeeIsKilledWithItsTree(t *testing.T) {
 		}
 		awaitState(t, l, s.ID, activities.RunGone)
 		if st, err := l.procs.find(pid); err == nil && !dead(st) {
-			t.Error("it lives on")
-			unix.Kill(pid, unix.SIGKILL)
+			t.Errorf("it lives on; killed now: %v", unix.Kill(pid, unix.SIGKILL))
 		}
 	})
 }

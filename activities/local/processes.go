@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -137,16 +138,23 @@ func (p processes) leader(id string) (process, bool) {
 	return process{}, false
 }
 
-// kill sends SIGKILL to exactly this process.
-func (p processes) kill(x process) {
+// kill sends SIGKILL to exactly this process. One that has exited meanwhile is no error.
+func (p processes) kill(x process) error {
 	h, err := hold(x, -1)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
 	if err != nil {
-		return // exited meanwhile
+		return err
 	}
 	defer h.close()
-	if p.is(x) { // checked with the handle open: from here on it cannot become another
-		h.signal(unix.SIGKILL)
+	if !p.is(x) { // checked with the handle open: from here on it cannot become another
+		return nil
 	}
+	if err := h.signal(unix.SIGKILL); err != nil {
+		return fmt.Errorf("kill process %d: %w", x.pid, err)
+	}
+	return nil
 }
 
 // reap collects a zombie that is a child of ours and returns its exit code, 128 + n for a

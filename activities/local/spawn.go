@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -67,7 +68,7 @@ func (l *Local) execIn(r *replica, cgroup string) (pid, fd int, err error) {
 	}
 	defer out.Close()
 	fd = -1
-	cmd := exec.Command(l.o.AgentBinary)
+	cmd := exec.Command(l.o.AgentBinary) //nolint:noctx // 2026-11-23: the agent outlives whoever started it
 	cmd.Dir = r.dir
 	cmd.Env = l.agentEnv(r.rec.ID, filepath.Join(r.dir, agentFile))
 	cmd.Stdout, cmd.Stderr = out, out // a file, so that nothing breaks when the platform dies
@@ -117,7 +118,14 @@ func (l *Local) abandon(rec record) {
 func (l *Local) watch(r *replica, h *handle) {
 	r.handle = h
 	if !r.rec.KillAt.IsZero() {
-		h.deadline(r.rec.KillAt)
+		l.remind(r, h, r.rec.KillAt)
 	}
 	l.wg.Go(func() { l.attend(r, h) })
+}
+
+// remind has the watcher of a locked replica wake up at a time, to kill what is left.
+func (l *Local) remind(r *replica, h *handle, at time.Time) {
+	if err := h.deadline(at); err != nil && l.ctx.Err() == nil { // no kernel is known to refuse
+		l.log.Error("a grace is not watched: stop the replica again once it is over", "replica", r.rec.ID, "until", at, "err", err)
+	}
 }

@@ -94,7 +94,7 @@ func (l *Local) overdue(r *replica, h *handle) {
 		}
 	}
 	rec := r.rec
-	h.deadline(time.Now().Add(killAgain))
+	l.remind(r, h, time.Now().Add(killAgain))
 	r.mu.Unlock()
 	l.strike(rec)
 }
