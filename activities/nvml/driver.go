@@ -58,14 +58,17 @@ func (d *driver) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	_, err := ask(ctx, d, func() (struct{}, error) {
+		var err error
 		if d.xids != nil {
-			d.xids.Free()
+			if ret := d.xids.Free(); ret != nvml.SUCCESS {
+				err = failure("free the event set", ret)
+			}
 			d.xids = nil
 		}
 		if ret := d.lib.Shutdown(); ret != nvml.SUCCESS {
-			return struct{}{}, failure("shut down", ret)
+			err = errors.Join(err, failure("shut down", ret))
 		}
-		return struct{}{}, nil
+		return struct{}{}, err
 	})
 	return err
 }

@@ -16,7 +16,7 @@ var applicationXids = map[uint64]bool{13: true, 31: true, 43: true, 45: true, 68
 // maxXids bounds the events read at a time, should a broken GPU report without end.
 const maxXids = 256
 
-// subscribe asks for the driver's critical errors. A product without them has its counters.
+// subscribe asks for the driver's critical errors, as far as its products have them.
 func (d *driver) subscribe() {
 	set, ret := d.lib.EventSetCreate()
 	if ret != nvml.SUCCESS {
@@ -24,12 +24,12 @@ func (d *driver) subscribe() {
 	}
 	n, ret := d.lib.DeviceGetCount()
 	if ret != nvml.SUCCESS {
-		set.Free()
+		_ = set.Free() // the next question tells of the same trouble
 		return
 	}
 	for i := range n {
 		if h, ret := d.lib.DeviceGetHandleByIndex(i); ret == nvml.SUCCESS {
-			h.RegisterEvents(nvml.EventTypeXidCriticalError, set)
+			_ = h.RegisterEvents(nvml.EventTypeXidCriticalError, set) // a GPU without events has its counters
 		}
 	}
 	d.xids = set

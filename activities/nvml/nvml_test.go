@@ -13,10 +13,11 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxa100"
+	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/server"
 )
 
 // dgx is NVIDIA's mock of a DGX A100, with what it leaves out answered as a healthy one would.
-func dgx(t *testing.T) (*dgxa100.Server, *[]nvml.EventData, Library) {
+func dgx(t *testing.T) (*server.Server, *[]nvml.EventData, Library) {
 	t.Helper()
 	s := dgxa100.New()
 	var queue []nvml.EventData
@@ -54,7 +55,7 @@ func dgx(t *testing.T) (*dgxa100.Server, *[]nvml.EventData, Library) {
 	return s, &queue, lib
 }
 
-func gpu(s *dgxa100.Server, i int) *dgxa100.Device { return s.Devices[i].(*dgxa100.Device) }
+func gpu(s *server.Server, i int) *server.Device { return s.Devices[i].(*server.Device) }
 
 func list(t *testing.T, lib Library) []Device {
 	t.Helper()
@@ -98,23 +99,23 @@ func TestProcessesAreNamed(t *testing.T) {
 func TestHealth(t *testing.T) {
 	tests := []struct {
 		name string
-		harm func(*dgxa100.Server, *[]nvml.EventData)
+		harm func(*server.Server, *[]nvml.EventData)
 		want string
 	}{
-		{"healthy", func(*dgxa100.Server, *[]nvml.EventData) {}, ""},
-		{"row remap pending", func(s *dgxa100.Server, _ *[]nvml.EventData) {
+		{"healthy", func(*server.Server, *[]nvml.EventData) {}, ""},
+		{"row remap pending", func(s *server.Server, _ *[]nvml.EventData) {
 			gpu(s, 0).GetRemappedRowsFunc = func() (int, int, bool, bool, nvml.Return) { return 0, 1, true, false, nvml.SUCCESS }
 		}, "waits to be remapped"},
-		{"row remap failed", func(s *dgxa100.Server, _ *[]nvml.EventData) {
+		{"row remap failed", func(s *server.Server, _ *[]nvml.EventData) {
 			gpu(s, 0).GetRemappedRowsFunc = func() (int, int, bool, bool, nvml.Return) { return 0, 1, true, true, nvml.SUCCESS }
 		}, "replace the GPU"},
-		{"memory errors before Ampere", func(s *dgxa100.Server, _ *[]nvml.EventData) {
+		{"memory errors before Ampere", func(s *server.Server, _ *[]nvml.EventData) {
 			gpu(s, 0).GetRemappedRowsFunc = func() (int, int, bool, bool, nvml.Return) { return 0, 0, false, false, nvml.ERROR_NOT_SUPPORTED }
 			gpu(s, 0).GetTotalEccErrorsFunc = func(nvml.MemoryErrorType, nvml.EccCounterType) (uint64, nvml.Return) { return 2, nvml.SUCCESS }
 		}, "2 uncorrected"},
-		{"MIG", func(s *dgxa100.Server, _ *[]nvml.EventData) { gpu(s, 0).MigMode = nvml.DEVICE_MIG_ENABLE }, "MIG mode"},
-		{"a program's own Xid", func(s *dgxa100.Server, q *[]nvml.EventData) { *q = append(*q, xid(s, 31)) }, ""},
-		{"fell off the bus", func(s *dgxa100.Server, q *[]nvml.EventData) { *q = append(*q, xid(s, 31), xid(s, 79)) }, "Xid 79"},
+		{"MIG", func(s *server.Server, _ *[]nvml.EventData) { gpu(s, 0).MigMode = nvml.DEVICE_MIG_ENABLE }, "MIG mode"},
+		{"a program's own Xid", func(s *server.Server, q *[]nvml.EventData) { *q = append(*q, xid(s, 31)) }, ""},
+		{"fell off the bus", func(s *server.Server, q *[]nvml.EventData) { *q = append(*q, xid(s, 31), xid(s, 79)) }, "Xid 79"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,7 +134,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func xid(s *dgxa100.Server, n uint64) nvml.EventData {
+func xid(s *server.Server, n uint64) nvml.EventData {
 	return nvml.EventData{Device: s.Devices[0], EventType: nvml.EventTypeXidCriticalError, EventData: n}
 }
 
