@@ -56,7 +56,7 @@ type Writer struct {
 
 // op is one operation on the ledger. apply may run several times; the last run counts.
 type op struct {
-	ctx   context.Context //nolint:containedctx // an operation whose caller has left is not begun
+	ctx   context.Context //nolint:containedctx // 2026-11-23: an operation whose caller has left is not begun
 	apply func(l *scale.Ledger, now time.Time) error
 	err   error
 	done  chan error

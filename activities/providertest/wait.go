@@ -89,10 +89,10 @@ func start(t *testing.T, h *Harness, spec activities.ReplicaSpec) activities.Rep
 }
 
 // stop kills a replica and waits until it is gone.
-func stop(t *testing.T, h *Harness, id string) activities.ReplicaStatus {
+func stop(t *testing.T, h *Harness, id string) {
 	t.Helper()
 	if err := h.Provider.Stop(t.Context(), id, 0); err != nil {
 		t.Fatalf("stop: %v", err)
 	}
-	return awaitState(t, h.Provider, id, activities.RunGone)
+	awaitState(t, h.Provider, id, activities.RunGone)
 }

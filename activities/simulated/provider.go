@@ -121,7 +121,7 @@ func (p *Provider) Logs(ctx context.Context, id string, o activities.LogOptions)
 
 // logReader reads a replica's output line by line.
 type logReader struct {
-	ctx    context.Context //nolint:containedctx // a reader has no other way to end with its caller
+	ctx    context.Context //nolint:containedctx // 2026-11-23: a reader has no other way to end with its caller
 	w      *World
 	r      *replica
 	follow bool

@@ -37,6 +37,7 @@ func conform(spec activities.ReplicaSpec, dice *rand.Rand) Fate {
 		f.Crash = time.Millisecond
 	case providertest.Deaf:
 		f.Deaf = true
+	case providertest.Serves, providertest.Daemonizes: // a fate has no processes to leave behind
 	}
 	return f
 }

@@ -3,6 +3,7 @@ package simulated
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -101,14 +102,7 @@ func (w *World) inventory() activities.Inventory {
 }
 
 // ids lists the replicas of a locked world, sorted, so that nothing depends on a map's order.
-func (w *World) ids() []string {
-	out := make([]string, 0, len(w.replicas))
-	for id := range w.replicas {
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return out
-}
+func (w *World) ids() []string { return slices.Sorted(maps.Keys(w.replicas)) }
 
 // dice are a replica's own chances.
 func (w *World) dice(id string) *rand.Rand {
