@@ -38,9 +38,9 @@ type agent struct {
 	gpus   *sampler
 	drains chan time.Duration // graces of orders to drain
 
-	work     context.Context // of the model server's work; its end cuts requests off
+	work     context.Context //nolint:containedctx // 2026-11-23: of the model server's work; its end cuts requests off
 	cutOff   context.CancelCauseFunc
-	life     context.Context // of everything else
+	life     context.Context //nolint:containedctx // 2026-11-23: of everything else; the broker's callbacks have none
 	die      context.CancelFunc
 	handling atomic.Pointer[request.Handler] // nil until pulling begins
 }
@@ -169,14 +169,18 @@ func (a *agent) port() (int, error) {
 func (a *agent) becomeReady(srv *server.Server, port int) (e end, ok bool) {
 	ctx, cancel := context.WithCancel(a.life)
 	defer cancel()
-	probed := make(chan error, 1)
-	go func() { probed <- srv.WaitReady(ctx, a.probeURL(port), a.c.Spec.Runtime.Ready.Timeout.D()) }()
+	var err error // once probed is closed
+	probed := make(chan struct{})
+	go func() {
+		defer close(probed)
+		err = srv.WaitReady(ctx, a.probeURL(port), a.c.Spec.Runtime.Ready.Timeout.D())
+	}()
 	select {
 	case <-a.drains:
 		cancel()
 		<-probed
 		return end{code: exitOK, cause: events.CauseDrained}, false
-	case err := <-probed:
+	case <-probed:
 		switch {
 		case err == nil:
 			return end{}, true

@@ -77,6 +77,7 @@ func (m *Meter) Phase(p events.Phase, now time.Time) (changed bool) {
 		m.receipt.Loading = now
 	case events.PhaseReady:
 		m.receipt.Ready = now
+	case events.PhaseStarting, events.PhaseDraining, events.PhaseExited: // no moments of a receipt
 	}
 	return true
 }
@@ -125,6 +126,7 @@ func (m *Meter) End(o Outcome, service time.Duration, now time.Time) {
 		m.totals.Failed++
 	case Expired:
 		m.totals.Expired++
+	case Other: // its service time alone counts
 	}
 }
 

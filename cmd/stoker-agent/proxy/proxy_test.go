@@ -116,7 +116,7 @@ func TestBrokenStreamsAreFailures(t *testing.T) {
 		{"data: a\n\ndata: [DONE]\n\n", -1, Answered},
 		{"data: a\n\n", 9, Answered},
 	} {
-		resp := &http.Response{StatusCode: 200, ContentLength: c.length, Body: io.NopCloser(bytes.NewBufferString(c.body)),
+		resp := &http.Response{StatusCode: http.StatusOK, ContentLength: c.length, Body: io.NopCloser(bytes.NewBufferString(c.body)),
 			Header: http.Header{"Content-Type": {"text/event-stream; charset=utf-8"}}}
 		if got := p.stream(resp, Call{Limit: 1000, Chunk: func([]byte) error { return nil }}); got.Verdict != c.want {
 			t.Errorf("%q with length %d: %+v", c.body, c.length, got)

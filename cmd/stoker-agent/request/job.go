@@ -15,7 +15,7 @@ import (
 type job struct {
 	h     *Handler
 	d     *events.Delivery
-	life  context.Context // bounds what is written after the work
+	life  context.Context //nolint:containedctx // 2026-11-23: bounds what is written after the work
 	began time.Time
 
 	req      events.Request
