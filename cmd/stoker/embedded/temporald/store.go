@@ -116,7 +116,7 @@ func syncFile(path string) error {
 // never close the file.
 type execer struct {
 	sqlplugin.AdminDB
-	ctx context.Context // of the one call this value lives for
+	ctx context.Context //nolint:containedctx // 2026-11-23: of the one call this value lives for
 	db  *sql.DB
 }
 

@@ -38,9 +38,9 @@ var (
 	// ErrStart is returned when the server did not come up; the message is the server's own.
 	ErrStart = errors.New("embedded Temporal did not start")
 	// ErrCorrupt is returned when the SQLite file cannot be read.
-	ErrCorrupt = errors.New("Temporal's database is damaged")
+	ErrCorrupt = errors.New("the database of Temporal is damaged")
 	// ErrIncompatible is returned when the SQLite file was written by another version.
-	ErrIncompatible = errors.New("Temporal's database is of another version")
+	ErrIncompatible = errors.New("the database of Temporal is of another version")
 )
 
 // Options of the embedded server. All fields are needed.
