@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"stoker.dev/stoker/activities"
@@ -58,6 +59,15 @@ const (
 	PhaseStopping = "stopping" // outstayed its grace, being killed
 	PhaseExited   = "exited"
 )
+
+// PhaseRank orders the phases a replica passes through; it never goes back. What is no phase
+// comes before all.
+func PhaseRank(phase string) int {
+	return slices.Index([]string{
+		PhaseStarting, PhaseLoading, PhaseReady,
+		PhaseDraining, PhaseStopping, PhaseExited,
+	}, phase)
+}
 
 // ReplicaObservation is one replica as the controller sees it.
 type ReplicaObservation struct {

@@ -72,7 +72,7 @@ func (s *State) accept(in Sync) {
 	}
 	for _, o := range in.Observed {
 		r := s.find(o.ID)
-		if r == nil || rank(o.Phase) <= rank(r.Phase) {
+		if r == nil || PhaseRank(o.Phase) <= PhaseRank(r.Phase) {
 			continue
 		}
 		r.Phase, r.Since = o.Phase, o.At
@@ -85,17 +85,9 @@ func (s *State) accept(in Sync) {
 	}
 }
 
-// rank orders the phases a replica passes through; it never goes back.
-func rank(phase string) int {
-	return slices.Index([]string{
-		PhaseStarting, PhaseLoading, PhaseReady,
-		PhaseDraining, PhaseStopping, PhaseExited,
-	}, phase)
-}
-
 // active tells whether a replica counts towards the target of a revision.
 func active(r ReplicaState, revision string) bool {
-	return r.Revision == revision && rank(r.Phase) < rank(PhaseDraining)
+	return r.Revision == revision && PhaseRank(r.Phase) < PhaseRank(PhaseDraining)
 }
 
 // lacking is how many replicas of the wanted revision the decision asks for beyond those
@@ -114,7 +106,7 @@ func (s *State) lacking() int {
 func (s *State) toDrain() []ReplicaState {
 	var out []ReplicaState
 	for _, id := range s.Decision.Victims {
-		if r := s.find(id); r != nil && rank(r.Phase) < rank(PhaseDraining) {
+		if r := s.find(id); r != nil && PhaseRank(r.Phase) < PhaseRank(PhaseDraining) {
 			out = append(out, *r)
 		}
 	}

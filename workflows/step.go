@@ -96,7 +96,7 @@ func (f *function) because(r ReplicaState) string {
 
 // update moves a replica forwards; it may be gone or further on by now.
 func (f *function) update(ctx workflow.Context, id, phase string) {
-	if r := f.find(id); r != nil && rank(phase) > rank(r.Phase) {
+	if r := f.find(id); r != nil && PhaseRank(phase) > PhaseRank(r.Phase) {
 		r.Phase, r.Since = phase, workflow.Now(ctx)
 	}
 }

@@ -19,6 +19,7 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"stoker.dev/stoker/events"
@@ -109,6 +110,16 @@ type Failure struct {
 	ExitCode int       `json:"exitCode"`
 	Message  string    `json:"message,omitempty"` // its last log lines
 	At       time.Time `json:"at"`
+}
+
+// Summary is the cause and the last line of the log, where an error usually is.
+func (f Failure) Summary() string {
+	text := strings.TrimSpace(f.Message)
+	line := strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+	if line == "" {
+		return f.Cause
+	}
+	return f.Cause + ": " + line
 }
 
 // Explanation is why a function is as big as it is.
