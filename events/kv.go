@@ -160,7 +160,7 @@ func (s *Store[T]) Watch(ctx context.Context) (<-chan Change[T], error) {
 
 func (s *Store[T]) forward(ctx context.Context, w jetstream.KeyWatcher, out chan<- Change[T]) {
 	defer close(out)
-	defer w.Stop() //nolint:errcheck // the subscription ends with its connection at the latest
+	defer w.Stop() //nolint:errcheck // 2026-11-23: the subscription ends with its connection at the latest
 	for {
 		select {
 		case <-ctx.Done():

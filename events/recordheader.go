@@ -66,7 +66,7 @@ func (r Record) header() Header {
 		h[HeaderCopy] = []string{"true"}
 	}
 	if content := r.ContentType; content != "" {
-		h[contentType] = []string{oneLine(content)}
+		h[contentType] = []string{OneLine(content)}
 	} else if r.Status != StatusOK && len(r.Body) == 0 {
 		h[contentType] = []string{"application/json"}
 	}
@@ -115,8 +115,8 @@ func putInt(h Header, name string, n int) {
 	}
 }
 
-// oneLine keeps a model server's text from adding headers.
-func oneLine(s string) string {
+// OneLine makes a text fit for a header: a model server's words, say, must not add headers.
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r == 0x7F {
 			return ' '

@@ -26,7 +26,7 @@ func ReplyHeader(rec Record) Header {
 	h := rec.header()
 	if rec.Status != StatusOK {
 		h[HeaderErrorCode] = []string{strconv.Itoa(rec.Code())}
-		h[HeaderError] = []string{oneLine(rec.errorText())}
+		h[HeaderError] = []string{OneLine(rec.errorText())}
 	}
 	return h
 }

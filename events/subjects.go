@@ -73,12 +73,7 @@ func RequestFilter(k functions.Key) string { return join(kindFn, k.Namespace, k.
 
 // ParseRequest reads a request subject back.
 func ParseRequest(subject string) (functions.Key, functions.Class, error) {
-	t, err := split(subject, kindFn, 5)
-	if err != nil {
-		return functions.Key{}, "", err
-	}
-	c, err := parseClass(t[4])
-	return functions.Key{Namespace: t[2], Name: t[3]}, c, err
+	return parseClassed(subject, kindFn)
 }
 
 // WakeSubject is where the broker republishes the headers of a stored request.
@@ -91,12 +86,7 @@ func WakeFilter(k functions.Key) string { return join(kindWake, k.Namespace, k.N
 
 // ParseWake reads a wake subject back.
 func ParseWake(subject string) (functions.Key, functions.Class, error) {
-	t, err := split(subject, kindWake, 5)
-	if err != nil {
-		return functions.Key{}, "", err
-	}
-	c, err := parseClass(t[4])
-	return functions.Key{Namespace: t[2], Name: t[3]}, c, err
+	return parseClassed(subject, kindWake)
 }
 
 // ResultSubject is where the terminal record of a request lives. The id is encoded by
@@ -123,12 +113,7 @@ func DeadFilter(k functions.Key) string { return join(kindDead, k.Namespace, k.N
 
 // ParseDead reads a dead-letter subject back.
 func ParseDead(subject string) (functions.Key, functions.Class, error) {
-	t, err := split(subject, kindDead, 5)
-	if err != nil {
-		return functions.Key{}, "", err
-	}
-	c, err := parseClass(t[4])
-	return functions.Key{Namespace: t[2], Name: t[3]}, c, err
+	return parseClassed(subject, kindDead)
 }
 
 // InvokeSubject answers plain request-reply.
@@ -291,6 +276,15 @@ func parseKeyed(subject, kind string) (functions.Key, string, error) {
 		return functions.Key{}, "", err
 	}
 	return functions.Key{Namespace: t[2], Name: t[3]}, t[4], nil
+}
+
+func parseClassed(subject, kind string) (functions.Key, functions.Class, error) {
+	k, last, err := parseKeyed(subject, kind)
+	if err != nil {
+		return k, "", err
+	}
+	c, err := parseClass(last)
+	return k, c, err
 }
 
 func parseClass(s string) (functions.Class, error) {

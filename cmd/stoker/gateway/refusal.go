@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/cmd/stoker/api"
@@ -81,26 +80,16 @@ func (r *refusal) header() events.Header {
 	h := events.Header{
 		events.HeaderStatus:    {string(r.Status())},
 		events.HeaderErrorCode: {strconv.Itoa(r.Code)},
-		events.HeaderError:     {oneLine(r.Message)},
+		events.HeaderError:     {events.OneLine(r.Message)},
 		"Content-Type":         {"application/json"},
 	}
 	if r.Cause != "" {
-		h[events.HeaderCause] = []string{oneLine(r.Cause)}
+		h[events.HeaderCause] = []string{events.OneLine(r.Cause)}
 	}
 	if r.RetryAfter > 0 {
 		h[events.HeaderRetry] = []string{strconv.Itoa(r.RetryAfter)}
 	}
 	return h
-}
-
-// oneLine keeps a message from adding headers.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7F {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // refusalOf is what a caller is told of an error.
@@ -147,15 +136,7 @@ func deleting(k functions.Key) *refusal {
 
 // failing is the fast answer of a function whose replicas keep ending unasked.
 func failing(k functions.Key, a api.Admission) *refusal {
-	message := fmt.Sprintf("replicas of %s keep failing: %s", k, a.Failing.Cause)
-	if line := lastLine(a.Failing.Message); line != "" {
-		message += ": " + line
-	}
+	message := fmt.Sprintf("replicas of %s keep failing: %s", k, a.Failing.Summary())
 	return refuse(http.StatusServiceUnavailable, events.CauseCrashLoop, message, "`stoker explain "+k.String()+"` says more; a replica is tried again after the backoff").
 		after(a.RetryAfterSeconds)
-}
-
-func lastLine(s string) string {
-	s = strings.TrimRight(s, "\n")
-	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
 }

@@ -13,7 +13,7 @@ import (
 func writeRefusal(w http.ResponseWriter, r *refusal) {
 	h := w.Header()
 	set(h, events.HeaderStatus, string(r.Status()))
-	set(h, events.HeaderCause, oneLine(r.Cause))
+	set(h, events.HeaderCause, events.OneLine(r.Cause))
 	if r.RetryAfter > 0 {
 		set(h, events.HeaderRetry, strconv.Itoa(r.RetryAfter))
 	}
@@ -79,7 +79,7 @@ func set(h http.Header, name, value string) {
 	if len(value) > maxHeaderText {
 		value = value[:maxHeaderText]
 	}
-	h.Set(name, oneLine(value))
+	h.Set(name, events.OneLine(value))
 }
 
 func setInt(h http.Header, name string, n int) {
