@@ -96,6 +96,9 @@ func (z *zero) measure(ctx context.Context) (ZeroReport, error) {
 	if err := z.deploy(ctx); err != nil {
 		return ZeroReport{}, err
 	}
+	if err := z.settle(ctx, z.keys); err != nil {
+		return ZeroReport{}, err
+	}
 	if err := z.rounds(ctx); err != nil {
 		return ZeroReport{}, err
 	}

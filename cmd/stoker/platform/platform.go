@@ -41,6 +41,14 @@ const (
 // one that is not kept is replayed from its short history when it is needed.
 const workflowCache = 512
 
+// Pollers of the worker. The SDK's default of two workflow pollers, one of them for sticky tasks,
+// lets a hundred functions that wake at once queue for seconds behind one another; more than
+// these gained nothing on two cores.
+const (
+	workflowPollers = 16
+	activityPollers = 8
+)
+
 // Options of a platform.
 type Options struct {
 	Config   config.Config
@@ -220,6 +228,7 @@ func (p *Platform) startLedger(ctx context.Context) error {
 func (p *Platform) startWorker(context.Context) error {
 	worker.SetStickyWorkflowCacheSize(workflowCache)
 	w := worker.New(p.servers.TemporalClient(), workflows.TaskQueue, worker.Options{
+		MaxConcurrentWorkflowTaskPollers: workflowPollers, MaxConcurrentActivityTaskPollers: activityPollers,
 		OnFatalError: func(err error) { p.failed <- fmt.Errorf("temporal worker: %w", err) },
 	})
 	workflows.RegisterWorkflows(w)
