@@ -312,10 +312,16 @@ func (a *Activities) CloseQueue(ctx context.Context, q QueueRef) (int, error) {
 	return n, nil
 }
 
+// journalPatience bounds a word to the journal: a healthy one takes it in a millisecond, and one
+// that hangs (a full disk) must not use up the time of the activity that has done its work.
+const journalPatience = 500 * time.Millisecond
+
 // emit tells the journal. A journal that cannot be written does not stop the work: the
 // workflow's own history holds the same.
 func (a *Activities) emit(ctx context.Context, k functions.Key, what string, data any) {
 	if a.Journal != nil {
+		ctx, cancel := context.WithTimeout(ctx, journalPatience)
+		defer cancel()
 		_ = a.Journal.Emit(ctx, k, "function", what, data)
 	}
 }

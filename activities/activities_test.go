@@ -102,6 +102,28 @@ func TestStartTwiceStartsOnce(t *testing.T) {
 	}
 }
 
+// stuckJournal is one whose broker says nothing, as with a full disk.
+type stuckJournal struct{}
+
+func (stuckJournal) Emit(ctx context.Context, _ functions.Key, _, _ string, _ any) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestAStuckJournalHoldsUpNothing(t *testing.T) {
+	r := newRig(t, simulated.Options{GPUs: 2})
+	r.Journal = stuckJournal{}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // as long as one try of an activity has
+	defer cancel()
+	out, err := r.StartReplicas(ctx, ask("a", "b"))
+	must(t, err)
+	if len(out.Started) != 2 {
+		t.Fatalf("got %+v, want both started", out)
+	}
+	must(t, r.DrainReplica(ctx, activities.ReplicaRef{Key: key, ID: "a"}))
+	must(t, ctx.Err())
+}
+
 func TestNoCapacityIsAnAnswerThatNamesTheHolders(t *testing.T) {
 	r := newRig(t, simulated.Options{GPUs: 1})
 	_, err := r.StartReplicas(t.Context(), ask("a"))
