@@ -29,8 +29,11 @@ func (a *answer) collect(ctx context.Context) (events.Record, *refusal) {
 	return rec, kept(a.call, a.id, rec)
 }
 
-// errLook ends a wait for a reply after [patience.look].
-var errLook = errors.New("look for the record")
+// Why a wait for a reply ended before the reply came.
+var (
+	errLook     = errors.New("look for the record") // after [patience.look]
+	errStopping = errors.New("the platform is stopping")
+)
 
 func (a *answer) attempt(ctx context.Context) (events.Record, error) {
 	if a.again {
@@ -94,6 +97,9 @@ func kept(c call, id string, rec events.Record) *refusal {
 func (a *answer) lost(ctx context.Context, err error) *refusal {
 	where := "the record, once there is one: GET " + resultPath(a.call.key, a.id)
 	switch {
+	case errors.Is(context.Cause(ctx), errStopping):
+		return refuse(http.StatusServiceUnavailable, causeDraining,
+			"the platform is stopping; request "+a.id+" stays stored and runs once it is back", where).after(retrySoon)
 	case ctx.Err() != nil:
 		return refuse(http.StatusGatewayTimeout, events.CauseDeadline, "no answer came before the deadline of request "+a.id, where).expired()
 	case errors.Is(err, events.ErrGap):

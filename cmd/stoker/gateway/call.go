@@ -131,6 +131,9 @@ func (g *Gateway) carry(w http.ResponseWriter, r *http.Request, c *call) (events
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), g.deadline(*c))
 	defer cancel()
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	defer context.AfterFunc(g.stopping, func() { leave(errStopping) })()
 	a := &answer{g: g, call: *c, id: ack.ID, again: ack.Duplicate, reply: reply}
 	rec, refused := g.respond(ctx, w, a)
 	if r.Context().Err() != nil && !ack.Duplicate {
@@ -146,7 +149,7 @@ func (g *Gateway) respond(ctx context.Context, w http.ResponseWriter, a *answer)
 	}
 	rec, refused := a.collect(ctx)
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled): // the caller went away: nobody reads an answer
+	case errors.Is(context.Cause(ctx), context.Canceled): // the caller went away: nobody reads an answer
 	case refused != nil:
 		writeAbout(w, a.call.key, a.id)
 		writeRefusal(w, refused)

@@ -370,3 +370,31 @@ func TestDrain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestStopSendsCallersAway: who waits for an answer when the platform ends is told so, and where
+// the answer will be; the request stays stored, for it was accepted.
+func TestStopSendsCallersAway(t *testing.T) {
+	w := newWorld(t)
+	ctx, stop := context.WithCancel(w.ctx())
+	ended := make(chan error, 1)
+	go func() { ended <- w.gateway.Run(ctx) }()
+	next(t, "the gateway listens", w.gateway.Listening())
+	answers := make(chan reply, 1)
+	go func() { answers <- w.post(fnPath, "x") }()
+	eventually(t, "the request is stored", func() bool {
+		pending, err := w.bus.PendingOf(w.ctx(), fn, testShard)
+		return err == nil && len(pending) == 1
+	})
+	stop()
+	r := next(t, "the one that waits", answers)
+	id := r.Header.Get(events.HeaderID)
+	if e := r.failure(t); r.StatusCode != http.StatusServiceUnavailable || e.Cause != causeDraining || id == "" || !strings.Contains(e.Hint, id) {
+		t.Errorf("%d %v %s", r.StatusCode, r.Header, r.body)
+	}
+	if err := next(t, "the end of the gateway", ended); err != nil {
+		t.Error(err)
+	}
+	if pending, err := w.bus.PendingOf(w.ctx(), fn, testShard); err != nil || len(pending) != 1 {
+		t.Errorf("stored %v, %v", pending, err)
+	}
+}

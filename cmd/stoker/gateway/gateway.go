@@ -18,7 +18,8 @@ import (
 // fraction of a millisecond, so beyond it the broker is the one that is late.
 const maxPublishing = 1024
 
-// settleWithin bounds the wait for invokes that are being stored when Run ends.
+// settleWithin bounds the wait for invokes that are being stored when Run ends, and for callers
+// that are being sent away.
 const settleWithin = events.CallTimeout
 
 // Options of a gateway. Bus, Control and Token are required.
@@ -48,6 +49,9 @@ type Gateway struct {
 	waiters  chan struct{} // holds one token for each long poll for a record
 
 	listening chan struct{} // closed once Run listens
+	// stopping ends with Run: whoever waits for an answer then is told where it will be.
+	stopping context.Context //nolint:containedctx // of Run, which callers do not see
+	dismiss  context.CancelFunc
 }
 
 // New makes a gateway. [Gateway.Run] answers invokes; [Gateway.Handler] works without it.
@@ -62,6 +66,7 @@ func New(o Options) *Gateway {
 		o.Ready = func(context.Context) error { return nil }
 	}
 	g := &Gateway{Options: o, patience: standard, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters), listening: make(chan struct{})}
+	g.stopping, g.dismiss = context.WithCancel(context.Background())
 	g.depths.count = o.Bus.PendingOf
 	g.metrics = newMetrics(o.Collectors)
 	return g
@@ -70,7 +75,8 @@ func New(o Options) *Gateway {
 // Listening is closed once invokes are answered: before, their senders hear that nobody is there.
 func (g *Gateway) Listening() <-chan struct{} { return g.listening }
 
-// Run answers invokes until ctx ends, and then those that it has begun to store. It runs once.
+// Run answers invokes until ctx ends, then those that it has begun to store, and sends away the
+// HTTP callers that still wait: their requests stay stored. It runs once.
 func (g *Gateway) Run(ctx context.Context) error {
 	settle, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -89,6 +95,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	late := time.NewTimer(settleWithin)
 	defer late.Stop()
+	empty := g.door.close()
+	g.dismiss()
+	select {
+	case <-empty:
+	case <-late.C:
+		return errors.Join(err, fmt.Errorf("%d caller(s) did not take their answer within %v", g.door.inside(), settleWithin))
+	}
 	for range maxPublishing {
 		select {
 		case g.invokes <- struct{}{}:
