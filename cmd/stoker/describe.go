@@ -80,6 +80,11 @@ func health(f api.Function) string {
 		how = "NOT WELL: replicas keep failing: " + f.Failure.Cause
 	case f.Phase == scale.PhaseFailing:
 		how = "NOT WELL: replicas keep failing"
+	case f.Last.Inputs.Failures > 0 && f.Ready == 0:
+		how = "NOT WELL: " + count(f.Last.Inputs.Failures, "start") + " failed in a row"
+		if f.Failure != nil {
+			how += ", the last: " + f.Failure.Cause
+		}
 	case f.Blocked != "":
 		how = "waits: " + f.Blocked
 	case f.Trouble != "":

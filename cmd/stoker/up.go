@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/platform"
 )
 
@@ -63,7 +64,15 @@ func (a *app) greet(p *platform.Platform) {
   Temporal     %s (namespace %s)
   data         %s
 
-next: stoker apply -f FILE       (stoker schema describes the file)
-      stoker get                 (what is deployed)
-`, s.HTTP, s.UI, s.NATS, s.Temporal, s.Namespace, a.config.DataDir)
+next: %[7]s apply -f FILE       (stoker schema describes the file)
+      %[7]s get                 (what is deployed)
+`, s.HTTP, s.UI, s.NATS, s.Temporal, s.Namespace, a.config.DataDir, a.self())
+}
+
+// self is how the CLI is called so that it finds this platform.
+func (a *app) self() string {
+	if dir, err := datadir.Default(); err == nil && dir == a.config.DataDir {
+		return "stoker"
+	}
+	return "stoker --data-dir " + a.config.DataDir
 }

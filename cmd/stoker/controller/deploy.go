@@ -205,6 +205,16 @@ func (c *Controller) Scale(ctx context.Context, k functions.Key, replicas *int) 
 	if replicas != nil && *replicas < 0 {
 		return &api.Error{Code: 422, Cause: "bad-value", Message: fmt.Sprintf("replicas %d: must be 0 or more", *replicas)}
 	}
+	fn, err := c.look(ctx, k, c.view)
+	if err != nil {
+		return err
+	}
+	if replicas != nil && *replicas > fn.Max {
+		return &api.Error{
+			Code: 422, Cause: "bad-value", Message: fmt.Sprintf("replicas %d: %s allows 0 to %d (spec.scaling.max)", *replicas, k, fn.Max),
+			Hint: "raise spec.scaling.max in its manifest and apply it",
+		}
+	}
 	return c.change(ctx, k, func(r *events.FunctionRecord) { r.Pinned = replicas })
 }
 

@@ -112,7 +112,7 @@ func (p *Platform) gpus() (local.GPUs, error) {
 
 func (p *Platform) startGateway(ctx context.Context) error {
 	p.gateway = gateway.New(gateway.Options{
-		Bus: p.bus, Control: p.control, Token: p.servers.Keys().Admin, UI: p.servers.UI(), Ready: p.servers.Healthy,
+		Bus: p.bus, Control: p.control, Token: p.servers.Keys().Admin, UI: p.servers.UI(), Ready: p.healthy,
 		Collectors: p.control.Collectors(), Log: p.Log.With("part", "gateway"), Now: time.Now,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))

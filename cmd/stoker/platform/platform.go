@@ -74,6 +74,7 @@ type Platform struct {
 	gateway  *gateway.Gateway
 	server   datadir.Server
 	failed   chan error
+	probe    probe
 	closers  []func(context.Context) error
 	handler  atomic.Pointer[http.Handler]
 }

@@ -31,7 +31,8 @@ func (p *Platform) Abandon(ctx context.Context) error {
 	return p.close(ctx)
 }
 
-// drainReplicas asks every replica to finish and go, and waits until nothing is left of them.
+// drainReplicas asks every replica to finish and go, and waits until nothing is left of them. One
+// whose start was under way when the controller froze is asked once it appears.
 func (p *Platform) drainReplicas(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.Config.DrainGrace+killMargin)
 	defer cancel()
@@ -39,31 +40,15 @@ func (p *Platform) drainReplicas(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	alive, err := p.alive(ctx)
-	if err != nil {
-		return err
-	}
-	var wg sync.WaitGroup
-	for _, s := range alive {
-		wg.Go(func() {
-			if err := p.provider.Stop(ctx, s.ID, p.Config.DrainGrace); err != nil {
-				p.Log.Warn("replica not stopped", "replica", s.ID, "error", err)
-			}
-		})
-	}
-	wg.Wait()
-	return p.awaitGone(ctx, changes)
-}
-
-// awaitGone looks again at every change, and once a second in case one was missed.
-func (p *Platform) awaitGone(ctx context.Context, changes <-chan activities.ReplicaStatus) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(time.Second) // in case a change was missed
 	defer tick.Stop()
+	asked := map[string]bool{}
 	for {
 		alive, err := p.alive(ctx)
 		if err != nil || len(alive) == 0 {
 			return err
 		}
+		p.ask(ctx, alive, asked)
 		select {
 		case <-changes:
 		case <-tick.C:
@@ -71,6 +56,23 @@ func (p *Platform) awaitGone(ctx context.Context, changes <-chan activities.Repl
 			return fmt.Errorf("%d replica(s) still run after the grace; the next start takes care of them", len(alive))
 		}
 	}
+}
+
+// ask stops the replicas that were not asked before, all at once.
+func (p *Platform) ask(ctx context.Context, alive []activities.ReplicaStatus, asked map[string]bool) {
+	var wg sync.WaitGroup
+	for _, s := range alive {
+		if asked[s.ID] {
+			continue
+		}
+		asked[s.ID] = true
+		wg.Go(func() {
+			if err := p.provider.Stop(ctx, s.ID, p.Config.DrainGrace); err != nil {
+				p.Log.Warn("replica not stopped", "replica", s.ID, "error", err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func (p *Platform) alive(ctx context.Context) ([]activities.ReplicaStatus, error) {
