@@ -174,9 +174,11 @@ func (b *Bus) Retire(ctx context.Context, k functions.Key, shard int) (int, erro
 	return total(counts), err
 }
 
-// Undeploy refuses further requests of a function, purges those that are stored, and
-// deletes the shard's stream with its last function. Whoever calls it has given the
-// stored requests their records before ([Bus.Retire], [Bus.Peek]).
+// Undeploy refuses further requests of a function and purges those that are stored. Whoever
+// calls it has given them their records before ([Bus.Retire], [Bus.Peek]). The shard's stream
+// stays, empty, when the last function goes: one made anew would count its messages from 1, and
+// a bare payload's id, and the failures counted of it, go by that number. They would be taken
+// for those of an older request whose record is still there.
 func (b *Bus) Undeploy(ctx context.Context, k functions.Key, shard int) error {
 	if _, err := b.Retire(ctx, k, shard); err != nil {
 		return err
@@ -195,27 +197,6 @@ func (b *Bus) Undeploy(ctx context.Context, k functions.Key, shard int) error {
 		if err := s.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
 			return wrap("purge "+subject, err)
 		}
-	}
-	return b.dropEmptyShard(ctx, shard)
-}
-
-// dropEmptyShard deletes a shard's stream that owns no function any more.
-func (b *Bus) dropEmptyShard(ctx context.Context, shard int) error {
-	shardLocks[shard].Lock()
-	defer shardLocks[shard].Unlock()
-	s, err := b.js.Stream(ctx, ShardStream(shard))
-	if noStream(err) {
-		return nil
-	}
-	if err != nil {
-		return wrap("shard "+ShardStream(shard), err)
-	}
-	c := s.CachedInfo().Config
-	if !slices.Equal(c.Subjects, []string{placeholder(shard)}) || s.CachedInfo().State.Msgs > 0 {
-		return nil
-	}
-	if err := b.js.DeleteStream(ctx, c.Name); err != nil && !noStream(err) {
-		return wrap("delete "+c.Name, err)
 	}
 	return nil
 }

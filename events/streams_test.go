@@ -44,7 +44,7 @@ func TestUnknownFunctionIsRefusedByTheBroker(t *testing.T) {
 	}
 }
 
-func TestDeployIsSteadyAndUndeployTakesTheStreamWithTheLast(t *testing.T) {
+func TestDeployIsSteadyAndUndeployTakesTheRequests(t *testing.T) {
 	b := newBus(t)
 	other := functions.Key{Namespace: "default", Name: "other"}
 	for _, k := range []functions.Key{tiny, other, tiny} {
@@ -52,7 +52,7 @@ func TestDeployIsSteadyAndUndeployTakesTheStreamWithTheLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	publish(t, b, "1", functions.Batch)
+	first := publish(t, b, "1", functions.Batch)
 	if err := b.OpenQueue(t.Context(), tiny, 3); err != nil {
 		t.Fatal(err)
 	}
@@ -73,15 +73,15 @@ func TestDeployIsSteadyAndUndeployTakesTheStreamWithTheLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.js.Stream(t.Context(), ShardStream(3)); !errors.Is(err, jetstream.ErrStreamNotFound) {
-		t.Errorf("got %v, want the stream gone", err)
-	}
-	// Deploying again must not bring the old request back.
+	// Deploying again must not bring the old request back, nor its number, by which a bare payload is named.
 	if err := b.Deploy(t.Context(), tiny, 3); err != nil {
 		t.Fatal(err)
 	}
 	if counts, err := b.Pending(t.Context(), 3); err != nil || len(counts) != 0 {
 		t.Errorf("%v, %v", counts, err)
+	}
+	if again := publish(t, b, "2", functions.Batch); again.Seq <= first.Seq {
+		t.Errorf("sequence %d after %d: a new request has an old one's number", again.Seq, first.Seq)
 	}
 }
 
