@@ -22,7 +22,7 @@ func TestLogbookInABrowser(t *testing.T) {
 	f.Spec.Scaling.KeepAlive = "10m"
 	p.Apply(f)
 	mustInvoke(t, p, "shown", "x")
-	got := p.Await("shown", "ready", func(f api.Function) bool { return f.Ready == 1 })
+	got := p.Await("shown", "held warm", func(f api.Function) bool { return f.Phase == scale.PhaseIdle })
 
 	base := p.Server.HTTP + "/temporal/namespaces/" + p.Server.Namespace + "/workflows"
 	id := workflows.FunctionWorkflowID(harness.Key("shown"))
@@ -32,8 +32,8 @@ func TestLogbookInABrowser(t *testing.T) {
 	page := base + "/" + url.PathEscape(id) + "/" + run
 	b.Read(page+"/history", id)
 	shot(t, b, "history")
-	b.Read(page+"/user-metadata", "function default/shown", got.Replicas[0].ID, string(scale.ReasonWakeFromZero))
-	shot(t, b, "details")
+	defer shot(t, b, "details")
+	b.Read(page+"/user-metadata", "function default/shown", got.Replicas[0].ID, "Idle", string(got.Last.Reason))
 }
 
 func shot(t *testing.T, b *harness.Browser, name string) {

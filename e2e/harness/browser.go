@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -94,16 +95,46 @@ func (b *Browser) Read(address string, wants ...string) string {
 	return text
 }
 
-// Click presses what a CSS selector finds, if it is there.
-func (b *Browser) Click(selector string) {
-	b.t.Helper()
-	b.command("Runtime.evaluate", map[string]any{"expression": fmt.Sprintf("document.querySelector(%q)?.click()", selector)})
+// text is what a person reads, in frames too.
+func (b *Browser) text() string {
+	var tree struct{ FrameTree frame }
+	b.into(b.command("Page.getFrameTree", nil), &tree)
+	var out strings.Builder
+	for _, id := range tree.FrameTree.ids() {
+		out.WriteString(b.frameText(id))
+		out.WriteString("\n")
+	}
+	return out.String()
 }
 
-// text is what a person reads.
-func (b *Browser) text() string {
+// frame is a page or a part of one that is a page of its own.
+type frame struct {
+	Frame       struct{ ID string }
+	ChildFrames []frame
+}
+
+func (f frame) ids() []string {
+	out := []string{f.Frame.ID}
+	for _, c := range f.ChildFrames {
+		out = append(out, c.ids()...)
+	}
+	return out
+}
+
+// frameText is "" for a frame that goes away meanwhile.
+func (b *Browser) frameText(id string) string {
+	var world struct{ ExecutionContextID int }
+	result, err := b.try("Page.createIsolatedWorld", map[string]any{"frameId": id})
+	if err != nil || json.Unmarshal(result, &world) != nil {
+		return ""
+	}
+	result, err = b.try("Runtime.evaluate", map[string]any{
+		"expression": "document.body ? document.body.innerText : ''", "returnByValue": true, "contextId": world.ExecutionContextID,
+	})
 	var out struct{ Result struct{ Value string } }
-	b.into(b.command("Runtime.evaluate", map[string]any{"expression": "document.body ? document.body.innerText : ''", "returnByValue": true}), &out)
+	if err != nil || json.Unmarshal(result, &out) != nil {
+		return ""
+	}
 	return out.Result.Value
 }
 
@@ -128,9 +159,18 @@ func (b *Browser) into(result json.RawMessage, out any) {
 	}
 }
 
-// command sends one command and waits for its answer; events in between are passed over. Messages end with a zero
-// byte.
+// command is [Browser.try] for what must work.
 func (b *Browser) command(method string, params map[string]any) json.RawMessage {
+	b.t.Helper()
+	result, err := b.try(method, params)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return result
+}
+
+// try sends one command and waits for its answer; events in between are passed over. Messages end with a zero byte.
+func (b *Browser) try(method string, params map[string]any) (json.RawMessage, error) {
 	b.t.Helper()
 	b.last++
 	m := map[string]any{"id": b.last, "method": method, "params": params}
@@ -161,9 +201,9 @@ func (b *Browser) command(method string, params map[string]any) json.RawMessage 
 		switch {
 		case answer.ID != b.last:
 		case answer.Error != nil:
-			b.t.Fatalf("browser %s: %s", method, answer.Error.Message)
+			return nil, fmt.Errorf("browser %s: %s", method, answer.Error.Message)
 		default:
-			return answer.Result
+			return answer.Result, nil
 		}
 	}
 }
