@@ -168,7 +168,7 @@ func TestCodeBlocksAreFound(t *testing.T) {
 		t.Error("a block that is never closed was accepted")
 	}
 	for line, want := range map[string]string{
-		"$ stoker --data-dir=d up":                  "up",
+		"$ stoker --data-dir=d up":              "up",
 		"STOKER_GPUS=2 stoker up":               "up",
 		"go run ./cmd/stoker demo --json":       "demo",
 		"build/stoker -o json get functions":    "json", // a flag's own value needs "=" in the documents
