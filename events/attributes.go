@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -35,6 +36,13 @@ func (e *Event) set(name, value string) error {
 	}
 	if value == "" {
 		return nil
+	}
+	if strings.ContainsFunc(value, unicode.IsControl) {
+		if name == "id" {
+			e.ID = value // its record can be asked for all the same
+		}
+		return malformed(name, value, "text without control characters (CloudEvents 1.0, type String)",
+			"line breaks and the like belong in the data")
 	}
 	switch name {
 	case "specversion":

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"mime"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
@@ -72,7 +73,7 @@ func Decode(h Header, data []byte) (Event, error) {
 	if err == nil && found != 0 {
 		err = found.check(e)
 	}
-	if e.DataContentType == "" && utf8.ValidString(content) {
+	if e.DataContentType == "" && utf8.ValidString(content) && !strings.ContainsFunc(content, unicode.IsControl) {
 		e.DataContentType = content
 	}
 	return e, err
