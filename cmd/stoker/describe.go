@@ -85,6 +85,8 @@ func health(f api.Function) string {
 		if f.Failure != nil {
 			how += ", the last: " + f.Failure.Cause
 		}
+	case f.Phase == scale.PhaseWaiting:
+		how = "waits for a GPU" + heldBy(f)
 	case f.Blocked != "":
 		how = "waits: " + f.Blocked
 	case f.Trouble != "":
@@ -93,6 +95,18 @@ func health(f api.Function) string {
 		how = fmt.Sprintf("%d of its replicas silent", f.Silent)
 	}
 	return string(f.Phase) + ", " + how
+}
+
+// heldBy names who has the GPUs a function waits for.
+func heldBy(f api.Function) string {
+	var who []string
+	for _, h := range f.Last.Inputs.Holders {
+		who = append(who, h.Who)
+	}
+	if len(who) == 0 {
+		return ""
+	}
+	return ", held by " + strings.Join(who, ", ")
 }
 
 func decision(d scale.Decision, now time.Time) string {
@@ -142,7 +156,7 @@ func coldStart(c *api.ColdStart, now time.Time) string {
 	text := fmt.Sprintf("%s: reserve %s, spawn %s, load %s, ready %s",
 		msText(c.TotalMS), msText(c.ReserveMS), msText(c.SpawnMS), msText(c.LoadMS), msText(c.ReadyMS))
 	if c.FirstByteMS > 0 {
-		text += fmt.Sprintf("; first byte %s later", msText(c.FirstByteMS))
+		text += fmt.Sprintf("; first request %s, first byte %s later", msText(c.FirstRequestMS), msText(c.FirstByteMS))
 	}
 	return text + fmt.Sprintf("; %s ago", age(c.At, now))
 }

@@ -56,6 +56,9 @@ func (a *app) eventsCommand() *cobra.Command {
 		Example: "  stoker events --follow\n  stoker events tinylm --since 10m -o json",
 		Args:    between(0, 1, "the NAME of one function, or none"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if follow && !c.Flags().Changed("since") {
+				since = 0
+			}
 			f := api.EventFilter{Namespace: a.namespace, Since: since, Follow: follow}
 			if len(args) == 1 {
 				k, err := a.key(args[0])
@@ -81,7 +84,7 @@ func (a *app) eventsCommand() *cobra.Command {
 		ValidArgsFunction: a.completeFunctions,
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on as more happens")
-	c.Flags().DurationVar(&since, "since", time.Hour, "how far back")
+	c.Flags().DurationVar(&since, "since", time.Hour, "how far back (with --follow: from now on)")
 	out.bind(c)
 	return c
 }

@@ -62,7 +62,7 @@ func build(name string) (string, error) {
 		args = append(args, raceFlag...)
 	}
 	path := filepath.Join(dir, name)
-	cmd := exec.Command("go", append(args, "-o", path, packages[name])...)
+	cmd := exec.Command("go", append(args, "-o", path, packages[name])...) //nolint:noctx // 2026-11-23: for all tests, so it ends with none
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(cmd.Args[1:], " "), err, out)
@@ -84,7 +84,7 @@ func lock(path string) (unlock func(), err error) {
 
 // Root is the repository.
 func Root() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output() //nolint:noctx // 2026-11-23: returns at once
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
@@ -98,7 +98,7 @@ func Tool(t testing.TB, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("go", "tool", "-modfile="+filepath.Join(root, "tools", "go.mod"), "-n", name).Output()
+	out, err := exec.CommandContext(t.Context(), "go", "tool", "-modfile="+filepath.Join(root, "tools", "go.mod"), "-n", name).Output()
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
 		t.Fatalf("build the pinned %s: %v\n%s", name, err, failed.Stderr)

@@ -151,12 +151,16 @@ func (p *Platform) awaitReady() {
 			return false, err
 		}
 		p.Server, p.API = s, api.NewClient(s.HTTP, s.AdminToken, nil)
-		return status(s.HTTP+"/readyz") == http.StatusOK, s
+		return status(p.t.Context(), s.HTTP+"/readyz") == http.StatusOK, s
 	})
 }
 
-func status(url string) int {
-	resp, err := http.Get(url)
+func status(ctx context.Context, url string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0
 	}

@@ -27,7 +27,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 	s.note(entry{What: "begin", ID: id, Body: string(body)})
 	if q.Do == doCrash {
 		fmt.Fprintln(os.Stderr, "CUDA error: an illegal memory access was encountered (not really)")
-		os.Exit(5)
+		os.Exit(5) //nolint:forbidigo // 2026-11-23: to crash in the middle of a request is what was asked for
 	}
 	if !s.work(r, q) {
 		return
@@ -40,7 +40,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 	s.whole(w, r, q, body)
 	if s.mode == modeExitAfter {
 		_ = http.NewResponseController(w).Flush()
-		os.Exit(4)
+		os.Exit(4) //nolint:forbidigo // 2026-11-23: to exit after an answer is what was asked for
 	}
 }
 
@@ -91,7 +91,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, q question) {
 	pace := max(s.delay/time.Duration(max(s.chunks, 1)), time.Millisecond)
 	for i := range s.chunks {
 		if q.Do == doBreak && i == s.chunks/2 {
-			os.Exit(6)
+			os.Exit(6) //nolint:forbidigo // 2026-11-23: to break a stream is what was asked for
 		}
 		fmt.Fprintf(w, "data: {\"choices\":[{\"text\":\"piece-%d \"}],\"replica\":%q}\n\n", i, os.Getenv("STOKER_REPLICA_ID"))
 		if out.Flush() != nil {

@@ -49,7 +49,7 @@ func (s *server) leaveBehind() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "-mode", modeOutlive)
+	cmd := exec.Command(self, "-mode", modeOutlive) //nolint:noctx // 2026-11-23: made to outlive this process
 	cmd.ExtraFiles = s.locks
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd.Start()

@@ -84,14 +84,15 @@ type Replica struct {
 
 // ColdStart is the receipt of one cold start, in milliseconds per phase.
 type ColdStart struct {
-	Replica     string    `json:"replica"`
-	At          time.Time `json:"at"`
-	ReserveMS   float64   `json:"reserveMs"`   // demand seen → lease committed
-	SpawnMS     float64   `json:"spawnMs"`     // → the agent runs
-	LoadMS      float64   `json:"loadMs"`      // → the model server's process runs
-	ReadyMS     float64   `json:"readyMs"`     // → the probe answers
-	FirstByteMS float64   `json:"firstByteMs"` // ready → first byte of the first answer
-	TotalMS     float64   `json:"totalMs"`     // demand → ready
+	Replica        string    `json:"replica"`
+	At             time.Time `json:"at"`
+	ReserveMS      float64   `json:"reserveMs"`      // demand seen → lease committed
+	SpawnMS        float64   `json:"spawnMs"`        // → the agent runs
+	LoadMS         float64   `json:"loadMs"`         // → the model server's process runs
+	ReadyMS        float64   `json:"readyMs"`        // → the probe answers
+	FirstRequestMS float64   `json:"firstRequestMs"` // ready → the first request was pulled
+	FirstByteMS    float64   `json:"firstByteMs"`    // ready → first byte of the first answer
+	TotalMS        float64   `json:"totalMs"`        // demand → ready
 }
 
 // Split says what GPU-seconds were spent on. There is no residual.

@@ -16,67 +16,6 @@ import (
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func limits(i, s, b int, shed ...functions.Class) functions.Spec {
-	return functions.Spec{
-		Queue:    functions.Queue{Depth: functions.Depth{Interactive: i, Standard: s, Batch: b}},
-		Overload: functions.Overload{Shed: shed},
-	}
-}
-
-func TestExcessShedsTheLeastUrgentFirst(t *testing.T) {
-	const i, s, b = functions.Interactive, functions.Standard, functions.Batch
-	for _, c := range []struct {
-		name    string
-		waiting map[functions.Class]int
-		spec    functions.Spec
-		want    map[functions.Class]int
-	}{
-		{"within bounds", map[functions.Class]int{i: 2, s: 2, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 0, s: 0, b: 0}},
-		{"batch gives way to interactive", map[functions.Class]int{i: 5, b: 2}, limits(2, 2, 2, b), map[functions.Class]int{i: 1, s: 0, b: 2}},
-		{"room where nobody waits is taken too", map[functions.Class]int{i: 5, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 0, s: 0, b: 2}},
-		{"what was kept once stays", map[functions.Class]int{i: 5, b: 1}, limits(3, 3, 3, b, s), map[functions.Class]int{i: 0, s: 0, b: 0}},
-		{"batch first, then standard", map[functions.Class]int{i: 6, s: 2, b: 2}, limits(2, 2, 2, b, s), map[functions.Class]int{i: 0, s: 2, b: 2}},
-		{"what may not be shed stays", map[functions.Class]int{i: 6, s: 2, b: 2}, limits(2, 2, 2, s), map[functions.Class]int{i: 2, s: 2, b: 0}},
-		{"never a more urgent class", map[functions.Class]int{i: 2, b: 5}, limits(2, 2, 2, s, i), map[functions.Class]int{i: 0, s: 0, b: 3}},
-	} {
-		if got := excess(c.waiting, c.spec); !maps.Equal(got, c.want) {
-			t.Errorf("%s: excess %v, want %v", c.name, got, c.want)
-		}
-	}
-}
-
-// However much waits, what is left is within the sum of the depths, nothing more is shed than
-// is over, and shedding again sheds nothing.
-func TestExcessProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(0, 50)
-		waiting := map[functions.Class]int{}
-		for _, c := range functions.Classes() {
-			waiting[c] = n.Draw(t, string(c))
-		}
-		shed := rapid.SampledFrom([][]functions.Class{nil, {functions.Batch}, {functions.Batch, functions.Standard}, {functions.Standard}}).Draw(t, "shed")
-		spec := limits(n.Draw(t, "depth i"), n.Draw(t, "depth s"), n.Draw(t, "depth b"), shed...)
-		over, out, room, left := 0, 0, 0, 0
-		kept := map[functions.Class]int{}
-		for c, x := range excess(waiting, spec) {
-			if x < 0 || x > waiting[c] {
-				t.Fatalf("%d of %d %s shed", x, waiting[c], c)
-			}
-			kept[c] = waiting[c] - x
-			over, out = over+max(waiting[c]-spec.Queue.Depth.Of(c), 0), out+x
-			room, left = room+spec.Queue.Depth.Of(c), left+kept[c]
-		}
-		if out > over || left > room {
-			t.Fatalf("shed %d with %d over; %d left with room for %d", out, over, left, room)
-		}
-		for c, x := range excess(kept, spec) {
-			if x != 0 {
-				t.Fatalf("%d of %s shed that were kept before", x, c)
-			}
-		}
-	})
-}
-
 func TestWaitingLeavesOutWhatIsInFlight(t *testing.T) {
 	f := newFunction(functions.Key{Namespace: "default", Name: "f"})
 	f.counts = map[functions.Class]int{functions.Interactive: 2, functions.Batch: 10}

@@ -33,6 +33,9 @@ func (c *Controller) beat(k functions.Key, h events.Heartbeat) {
 	if f == nil {
 		return
 	}
+	if f.replicas[h.Replica] == nil && c.over(h) {
+		return
+	}
 	r := f.replica(h.Replica, h.Revision, c.Now())
 	f.account(r.beat.Totals, h.Totals)
 	r.beat, r.beatAt = h, c.Now()
@@ -45,6 +48,13 @@ func (c *Controller) beat(k functions.Key, h events.Heartbeat) {
 		c.becameReady(f, r)
 	}
 	c.evaluate(f)
+}
+
+// over tells whether a heartbeat of a replica that is not known is a last word, come late: what
+// is gone and released does not come back.
+func (c *Controller) over(h events.Heartbeat) bool {
+	l, ok := c.Ledger.Snapshot().Lease(h.Replica)
+	return h.Phase == events.PhaseExited || (ok && l.State == scale.Released)
 }
 
 // replica finds or makes the entry of a replica.
@@ -107,7 +117,7 @@ func coldStart(id string, r events.Receipt) api.ColdStart {
 	return api.ColdStart{
 		Replica: id, At: r.Ready, ReserveMS: ms(first, r.Reserved), SpawnMS: ms(r.Reserved, r.Spawned),
 		LoadMS: ms(r.Spawned, r.Loading), ReadyMS: ms(r.Loading, r.Ready),
-		FirstByteMS: ms(r.Ready, r.FirstByte), TotalMS: ms(first, r.Ready),
+		FirstRequestMS: ms(r.Ready, r.FirstRequest), FirstByteMS: ms(r.Ready, r.FirstByte), TotalMS: ms(first, r.Ready),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"time"
 
 	"stoker.dev/stoker/events"
@@ -86,7 +85,7 @@ func (f *function) reapJob() *reapJob {
 	case last.Phase == scale.PhaseFailing:
 		j.all, j.failing = f.failFast(), true
 	}
-	j.excess = excess(f.waiting(), spec)
+	j.excess = scale.Excess(f.waiting(), spec)
 	return j
 }
 
@@ -98,30 +97,6 @@ func (f *function) failFast() *verdict {
 	}
 	v.retryAfter = time.Duration(f.stored.State.Last.Inputs.BackoffSec * float64(time.Second))
 	return v
-}
-
-// excess is what must be shed of each class. Every class has room for its depth. A class that is
-// over it takes the room of the classes that may be shed for more urgent ones, the first listed
-// first, whether anybody waits there or not; whoever is then left without room goes, the newest
-// first. So the room taken is the same the next time, and what was kept once stays.
-func excess(waiting map[functions.Class]int, spec functions.Spec) map[functions.Class]int {
-	over, room := map[functions.Class]int{}, map[functions.Class]int{}
-	classes := functions.Classes()
-	for _, c := range classes {
-		room[c] = spec.Queue.Depth.Of(c)
-	}
-	for i, c := range classes {
-		for _, victim := range spec.Overload.Shed {
-			if slices.Index(classes, victim) <= i {
-				continue // only less urgent ones give way
-			}
-			n := min(max(waiting[c]-room[c], 0), room[victim])
-			room[c] += n
-			room[victim] -= n
-		}
-		over[c] = max(waiting[c]-room[c], 0)
-	}
-	return over
 }
 
 func (j *reapJob) needed() bool {

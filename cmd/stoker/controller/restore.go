@@ -139,6 +139,6 @@ func ints(m map[functions.Class]uint64) map[functions.Class]int {
 // atRest tells whether a function is at zero with nothing under way.
 func (f *function) atRest() bool {
 	d := f.stored.State.Last
-	return len(f.replicas) == 0 && !f.syncing && d.Target == 0 && f.retryAt.IsZero() && !f.rec.Deleting &&
+	return len(f.replicas) == 0 && (f.wf == nil || !f.wf.Open) && !f.syncing && d.Target == 0 && f.retryAt.IsZero() && !f.rec.Deleting &&
 		(d.Phase == scale.PhaseZero || d.Phase == scale.PhasePaused)
 }

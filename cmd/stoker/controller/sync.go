@@ -123,7 +123,7 @@ func (f *function) unmet(free int) bool {
 
 // overdueClose tells whether a function at zero still has its consumers.
 func (f *function) overdueClose() bool {
-	return f.stored.State.Last.Target == 0 && len(f.wf.Replicas) == 0 && f.wf.Open && f.wf.Pending == 0
+	return f.stored.State.Last.Target == 0 && len(f.wf.Replicas) == 0 && f.wf.Open && sum(f.counts) == 0
 }
 
 // sync sends the newest decision, one Update in flight per function. What changes meanwhile

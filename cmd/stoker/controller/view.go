@@ -66,7 +66,7 @@ func (c *Controller) view(f *function) api.Function {
 	if out.Phase == "" {
 		out.Phase = scale.PhaseZero
 	}
-	out.AtRest = f.atRest() && (f.wf == nil || !f.wf.Open)
+	out.AtRest = f.atRest()
 	if f.wf != nil {
 		out.Blocked, out.Trouble = f.wf.Blocked, f.wf.Trouble
 	}

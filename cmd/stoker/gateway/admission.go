@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
@@ -80,28 +79,4 @@ func retryAfter(s functions.Spec) int {
 	const most = 60
 	_, wait := s.Scaling.WaitSLO.Target()
 	return min(max(int(wait.Seconds()), retrySoon), most)
-}
-
-// fits tells whether one more request of a class may wait. A class that has reached its depth
-// may still take the room of less urgent ones that overload.shed names, as far as classes
-// that are over theirs have not taken it: the controller sheds their newest requests then.
-func fits(waiting map[functions.Class]int, c functions.Class, s functions.Spec) bool {
-	over := waiting[c] + 1 - s.Queue.Depth.Of(c)
-	if over <= 0 {
-		return true
-	}
-	classes := functions.Classes()
-	rank := slices.Index(classes, c)
-	spare := 0
-	for _, victim := range s.Overload.Shed {
-		if slices.Index(classes, victim) > rank {
-			spare += min(waiting[victim], s.Queue.Depth.Of(victim))
-		}
-	}
-	for _, other := range classes {
-		if other != c {
-			spare -= max(waiting[other]-s.Queue.Depth.Of(other), 0)
-		}
-	}
-	return over <= spare
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
@@ -100,55 +98,6 @@ func TestCountThatFails(t *testing.T) {
 	if _, err := d.take(t.Context(), fn, functions.Interactive, admission(1), time.Unix(1e9, 0)); !errors.Is(err, events.ErrNotConnected) {
 		t.Errorf("%v", err)
 	}
-}
-
-// TestUrgentClassesTakeTheRoomOfLessUrgentOnes as far as overload.shed allows.
-func TestUrgentClassesTakeTheRoomOfLessUrgentOnes(t *testing.T) {
-	const i, s, b = functions.Interactive, functions.Standard, functions.Batch
-	type counts = map[functions.Class]int
-	for _, c := range []struct {
-		name    string
-		waiting counts
-		class   functions.Class
-		shed    []functions.Class
-		want    bool
-	}{
-		{"room", counts{i: 9}, i, nil, true},
-		{"full, nothing gives way", counts{i: 10, b: 5}, i, []functions.Class{}, false},
-		{"full, batch gives way", counts{i: 10, b: 1}, i, []functions.Class{b}, true},
-		{"full, nothing is there to give way", counts{i: 10, s: 5}, i, []functions.Class{b}, false},
-		{"its place is taken already", counts{i: 11, b: 1}, i, []functions.Class{b}, false},
-		{"another class has taken it", counts{i: 11, s: 10, b: 1}, s, []functions.Class{b}, false},
-		{"batch takes nobody's room", counts{b: 10, i: 1, s: 1}, b, []functions.Class{b, s}, false},
-		{"standard never takes interactive's", counts{s: 10, i: 5}, s, []functions.Class{b, i}, false},
-	} {
-		if got := fits(c.waiting, c.class, admission(10, c.shed...).Spec); got != c.want {
-			t.Errorf("%s: %t", c.name, got)
-		}
-	}
-}
-
-// TestFitsNeverRefusesBelowTheDepth and never lets in what the controller would not shed for.
-func TestFitsNeverRefusesBelowTheDepth(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		classes := functions.Classes()
-		spec := admission(rapid.IntRange(1, 20).Draw(t, "depth")).Spec
-		spec.Overload.Shed = rapid.SliceOfDistinct(rapid.SampledFrom(classes[1:]), rapid.ID[functions.Class]).Draw(t, "shed")
-		waiting, total := map[functions.Class]int{}, 0
-		for _, c := range classes {
-			waiting[c] = rapid.IntRange(0, 30).Draw(t, string(c))
-			total += min(waiting[c], spec.Queue.Depth.Of(c))
-		}
-		for _, c := range classes {
-			got := fits(waiting, c, spec)
-			if below := waiting[c] < spec.Queue.Depth.Of(c); below && !got {
-				t.Fatalf("%s refused with %v", c, waiting)
-			}
-			if over := waiting[c] + 1 - spec.Queue.Depth.Of(c); got && over > total {
-				t.Fatalf("%s let in with %v: more than all others have to give", c, waiting)
-			}
-		}
-	})
 }
 
 // TestFallbackTakesWhatWouldBeShed, for callers that wait, and without chains.

@@ -7,6 +7,7 @@ import (
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
 )
 
 const (
@@ -53,7 +54,7 @@ func (d *depths) take(ctx context.Context, k functions.Key, c functions.Class, a
 			}
 			x.exact, x.counted = waiting(stored, a.InFlight), now
 		}
-		if !fits(x.exact, c, a.Spec) {
+		if !scale.Fits(x.exact, c, a.Spec) {
 			return x.exact, nil
 		}
 	}
