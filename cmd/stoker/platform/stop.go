@@ -10,19 +10,30 @@ import (
 	"stoker.dev/stoker/activities"
 )
 
+// lastAnswers is what callers get, once no replica works any more, to receive what was answered.
+const lastAnswers = time.Second
+
 // Stop drains and ends the platform: the gateway refuses new work, the controller decides
 // nothing more, every replica finishes what it holds within the grace and goes, then the
-// servers stop. Requests that wait stay stored and are taken up by the next start.
+// servers stop. Requests that wait stay stored and are taken up by the next start; their
+// callers are told so.
 func (p *Platform) Stop(ctx context.Context) error {
 	p.dir.RemoveServer()
-	drain, cancel := context.WithTimeout(ctx, p.Config.DrainGrace)
-	errs := []error{p.gateway.Drain(drain)}
-	cancel()
-	p.control.Freeze()
-	errs = append(errs, p.drainReplicas(ctx))
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	drain, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return errors.Join(append(errs, p.close(end))...)
+	callers := make(chan error, 1)
+	go func() { callers <- p.gateway.Drain(drain) }()
+	p.control.Freeze()
+	err := p.drainReplicas(ctx)
+	// Whoever waits now waits for a replica that will not come: nothing is in flight any more.
+	late := time.AfterFunc(lastAnswers, cancel)
+	defer late.Stop()
+	if waiting := <-callers; waiting != nil {
+		p.Log.Info("stopping", "callers", waiting)
+	}
+	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancelEnd()
+	return errors.Join(err, p.close(end))
 }
 
 // Abandon ends the platform and leaves its replicas running, for the next start to adopt.
