@@ -36,12 +36,6 @@ func (p *Platform) Stop(ctx context.Context) error {
 	return errors.Join(err, p.close(end))
 }
 
-// Abandon ends the platform and leaves its replicas running, for the next start to adopt.
-func (p *Platform) Abandon(ctx context.Context) error {
-	p.control.Freeze()
-	return p.close(ctx)
-}
-
 // drainReplicas asks every replica to finish and go, and waits until nothing is left of them. One
 // whose start was under way when the controller froze is asked once it appears.
 func (p *Platform) drainReplicas(ctx context.Context) error {
