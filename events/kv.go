@@ -113,28 +113,6 @@ func (s *Store[T]) writeError(verb, key string, rev uint64, err error) error {
 	return wrap(fmt.Sprintf("%s %s in %s", verb, key, s.bucket), err)
 }
 
-// Modify reads a value, changes it and writes it back, again where somebody else was
-// faster. The value is zero where the key does not exist. change may run several times; its
-// error ends it.
-func (s *Store[T]) Modify(ctx context.Context, key string, change func(*T) error) (T, uint64, error) {
-	var err error
-	for range casTries {
-		v, rev, rerr := s.Get(ctx, key)
-		if rerr != nil && !errors.Is(rerr, ErrNotFound) {
-			return v, rev, rerr
-		}
-		if err := change(&v); err != nil {
-			return v, rev, err
-		}
-		rev, err = s.Put(ctx, key, v, rev)
-		if !errors.Is(err, ErrConflict) {
-			return v, rev, err
-		}
-	}
-	var zero T
-	return zero, 0, err
-}
-
 // List reads every value, sorted by key.
 func (s *Store[T]) List(ctx context.Context) ([]Entry[T], error) {
 	watch, cancel := context.WithCancel(ctx)

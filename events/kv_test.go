@@ -3,8 +3,6 @@ package events
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 	"testing"
 
 	"stoker.dev/stoker/functions"
@@ -19,46 +17,46 @@ func functionRecord(name string, generation uint64) FunctionRecord {
 func TestFunctionsAreWrittenByCompareAndSwap(t *testing.T) {
 	b := newBus(t)
 	ctx := t.Context()
-	s, err := b.Functions(ctx)
+	s, err := OpenStore[FunctionRecord](ctx, b, BucketFunctions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Get(ctx, tiny); !errors.Is(err, ErrNotFound) {
+	if _, _, err := s.Get(ctx, StateKey(tiny)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
-	rev, err := s.Put(ctx, functionRecord("tinylm", 1), 0)
+	rev, err := s.Put(ctx, "default.tinylm", functionRecord("tinylm", 1), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Put(ctx, functionRecord("tinylm", 1), 0); !errors.Is(err, ErrConflict) {
+	if _, err := s.Put(ctx, "default.tinylm", functionRecord("tinylm", 1), 0); !errors.Is(err, ErrConflict) {
 		t.Errorf("created twice: %v", err)
 	}
-	if _, err := s.Put(ctx, functionRecord("tinylm", 2), rev+1); !errors.Is(err, ErrConflict) {
+	if _, err := s.Put(ctx, "default.tinylm", functionRecord("tinylm", 2), rev+1); !errors.Is(err, ErrConflict) {
 		t.Errorf("wrong revision: %v", err)
 	}
-	if rev, err = s.Put(ctx, functionRecord("tinylm", 2), rev); err != nil {
+	if rev, err = s.Put(ctx, "default.tinylm", functionRecord("tinylm", 2), rev); err != nil {
 		t.Fatal(err)
 	}
-	got, at, err := s.Get(ctx, tiny)
+	got, at, err := s.Get(ctx, StateKey(tiny))
 	if err != nil || got.Generation != 2 || at != rev {
 		t.Errorf("%+v at %d, %v", got, at, err)
 	}
-	if err := s.Delete(ctx, tiny, rev-1); !errors.Is(err, ErrConflict) {
+	if err := s.Delete(ctx, StateKey(tiny), rev-1); !errors.Is(err, ErrConflict) {
 		t.Errorf("deleted at a wrong revision: %v", err)
 	}
 	for range 2 {
-		if err := s.Delete(ctx, tiny, rev); err != nil {
+		if err := s.Delete(ctx, StateKey(tiny), rev); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := s.Put(ctx, functionRecord("tinylm", 1), 0); err != nil {
+	if _, err := s.Put(ctx, "default.tinylm", functionRecord("tinylm", 1), 0); err != nil {
 		t.Errorf("created again: %v", err)
 	}
 }
 
 func TestFunctionsAreListedInOrder(t *testing.T) {
 	b := newBus(t)
-	s, err := b.Functions(t.Context())
+	s, err := OpenStore[FunctionRecord](t.Context(), b, BucketFunctions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,11 +64,11 @@ func TestFunctionsAreListedInOrder(t *testing.T) {
 		t.Errorf("%v, %v", all, err)
 	}
 	for _, name := range []string{"c", "a", "d", "b"} {
-		if _, err := s.Put(t.Context(), functionRecord(name, 1), 0); err != nil {
+		if _, err := s.Put(t.Context(), "default."+name, functionRecord(name, 1), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Delete(t.Context(), functions.Key{Namespace: "default", Name: "d"}, 3); err != nil {
+	if err := s.Delete(t.Context(), StateKey(functions.Key{Namespace: "default", Name: "d"}), 3); err != nil {
 		t.Fatal(err)
 	}
 	all, err := s.List(t.Context())
@@ -88,11 +86,11 @@ func TestFunctionsAreListedInOrder(t *testing.T) {
 
 func TestWatchTellsWhatIsThereAndThenEachChange(t *testing.T) {
 	b := newBus(t)
-	s, err := b.Functions(t.Context())
+	s, err := OpenStore[FunctionRecord](t.Context(), b, BucketFunctions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rev, err := s.Put(t.Context(), functionRecord("tinylm", 1), 0)
+	rev, err := s.Put(t.Context(), "default.tinylm", functionRecord("tinylm", 1), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,13 +106,13 @@ func TestWatchTellsWhatIsThereAndThenEachChange(t *testing.T) {
 	if c := next(t, changes); !c.Current {
 		t.Errorf("%+v", c)
 	}
-	if rev, err = s.Put(t.Context(), functionRecord("tinylm", 2), rev); err != nil {
+	if rev, err = s.Put(t.Context(), "default.tinylm", functionRecord("tinylm", 2), rev); err != nil {
 		t.Fatal(err)
 	}
 	if c := next(t, changes); c.Value.Generation != 2 || c.Deleted {
 		t.Errorf("%+v", c)
 	}
-	if err := s.Delete(t.Context(), tiny, rev); err != nil {
+	if err := s.Delete(t.Context(), StateKey(tiny), rev); err != nil {
 		t.Fatal(err)
 	}
 	if c := next(t, changes); !c.Deleted || c.Key != "default.tinylm" {
@@ -160,37 +158,5 @@ func TestUnreadableValueDoesNotEndAWatch(t *testing.T) {
 	}
 	if _, err := s.List(t.Context()); err == nil {
 		t.Error("a list hides a value that cannot be read")
-	}
-}
-
-func TestModifyLosesNoUpdate(t *testing.T) {
-	b := newBus(t)
-	s, err := OpenStore[map[string]int](t.Context(), b, BucketLedger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var group sync.WaitGroup
-	for i := range 5 {
-		group.Go(func() {
-			_, _, err := s.Modify(t.Context(), "default", func(m *map[string]int) error {
-				if *m == nil {
-					*m = map[string]int{}
-				}
-				(*m)[fmt.Sprint(i)]++
-				return nil
-			})
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	got, _, err := s.Get(t.Context(), "default")
-	if err != nil || len(got) != 5 {
-		t.Errorf("%v, %v", got, err)
-	}
-	stop := errors.New("stop")
-	if _, _, err := s.Modify(t.Context(), "default", func(*map[string]int) error { return stop }); !errors.Is(err, stop) {
-		t.Errorf("got %v", err)
 	}
 }

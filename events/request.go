@@ -37,15 +37,6 @@ func NewRequest(subject string, h Header, data []byte, stream string, seq uint64
 	}, err
 }
 
-// RequestOf reads a request from a message that was pulled from a consumer.
-func RequestOf(m *Msg) (Request, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return Request{}, fmt.Errorf("%w: reply %q is no acknowledgement subject: %w", ErrSubject, m.Reply, err)
-	}
-	return NewRequest(m.Subject, m.Header, m.Data, meta.Stream, meta.Sequence.Stream, meta.Timestamp)
-}
-
 // RecordID is the id under which the request's terminal record is looked for first.
 func (r Request) RecordID() string { return RecordID(r.Event.ID, r.Event.Redrive) }
 

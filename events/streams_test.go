@@ -159,25 +159,6 @@ func TestPlacementIsEvenAndSteady(t *testing.T) {
 	})
 }
 
-func TestPlaceCountsFunctions(t *testing.T) {
-	b := newBus(t)
-	store, err := b.Functions(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range Shards + 2 {
-		shard, err := store.Place(t.Context())
-		if err != nil || shard != i%Shards {
-			t.Fatalf("function %d is placed on %d, %v", i, shard, err)
-		}
-		rec := FunctionRecord{Shard: shard}
-		rec.Function.Metadata = functions.Metadata{Namespace: "default", Name: fmt.Sprintf("f%d", i)}
-		if _, err := store.Put(t.Context(), rec, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestFullQueueIsRefusedPerSubject fills one class to the platform's ceiling.
 func TestFullQueueIsRefusedPerSubject(t *testing.T) {
 	b := deployed(t)
