@@ -163,7 +163,7 @@ func (f *function) coldStart() *api.ColdStart {
 		return nil
 	}
 	if r := f.replicas[f.stored.Cold.Replica]; r != nil && !r.beat.Receipt.Ready.IsZero() {
-		c := coldStart(r.id, r.beat.Receipt)
+		c := api.ColdStartOf(r.id, r.beat.Receipt)
 		return &c
 	}
 	return f.stored.Cold

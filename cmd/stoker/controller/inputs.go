@@ -97,7 +97,7 @@ func (c *Controller) becameReady(f *function, r *replica) {
 		return
 	}
 	r.cold = true
-	cold := coldStart(r.id, r.beat.Receipt)
+	cold := api.ColdStartOf(r.id, r.beat.Receipt)
 	// What was waited for a GPU says nothing about the next cold start.
 	if r := r.beat.Receipt; r.Ready.After(r.Reserved) && !r.Reserved.IsZero() {
 		f.colds = append(f.colds, r.Ready.Sub(r.Reserved))
@@ -105,27 +105,6 @@ func (c *Controller) becameReady(f *function, r *replica) {
 	f.stored.Cold, f.unsaved = &cold, true
 	f.demand = time.Time{}
 	c.emit(f.key, "replica-ready", map[string]any{"replica": r.id, "revision": r.revision, "coldStart": cold})
-}
-
-// coldStart turns a receipt's times into the length of each phase. A phase whose ends are not
-// both known is 0.
-func coldStart(id string, r events.Receipt) api.ColdStart {
-	first := r.Demand
-	if first.IsZero() {
-		first = r.Reserved
-	}
-	return api.ColdStart{
-		Replica: id, At: r.Ready, ReserveMS: ms(first, r.Reserved), SpawnMS: ms(r.Reserved, r.Spawned),
-		LoadMS: ms(r.Spawned, r.Loading), ReadyMS: ms(r.Loading, r.Ready),
-		FirstRequestMS: ms(r.Ready, r.FirstRequest), FirstByteMS: ms(r.Ready, r.FirstByte), TotalMS: ms(first, r.Ready),
-	}
-}
-
-func ms(from, to time.Time) float64 {
-	if from.IsZero() || to.IsZero() || to.Before(from) {
-		return 0
-	}
-	return float64(to.Sub(from)) / float64(time.Millisecond)
 }
 
 // observe takes the provider's word on a replica. Only the provider says that one is gone.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
@@ -191,7 +192,7 @@ func (r *replica) coldMS() int64 {
 	if !r.cold {
 		return 0
 	}
-	return int64(coldStart(r.id, r.beat.Receipt).TotalMS)
+	return int64(api.ColdStartOf(r.id, r.beat.Receipt).TotalMS)
 }
 
 // synced takes over what the workflow made of a decision.

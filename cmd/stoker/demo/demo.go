@@ -181,9 +181,6 @@ func (r *run) toZero(ctx context.Context) error {
 		return fmt.Errorf("the function did not go back to zero: %w", err)
 	}
 	r.report.ReplicasEnd, r.report.GPUSeconds = len(fn.Replicas), fn.GPUSeconds
-	if c := fn.ColdStart; c != nil && c.Replica == r.report.Receipt.Replica {
-		r.report.Receipt = *c // by now with its first byte
-	}
 	return nil
 }
 
