@@ -96,13 +96,7 @@ type ColdStart struct {
 }
 
 // Split says what GPU-seconds were spent on. There is no residual.
-type Split struct {
-	Useful   float64 `json:"useful"`
-	Cold     float64 `json:"cold"`
-	Idle     float64 `json:"idle"`
-	Draining float64 `json:"draining"`
-	Unknown  float64 `json:"unknown"`
-}
+type Split = scale.Split
 
 // Failure is how a replica ended that was not asked to.
 type Failure struct {

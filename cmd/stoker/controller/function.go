@@ -200,14 +200,12 @@ func (f *function) split() api.Split {
 	out := f.stored.Split
 	gpus := float64(f.rec.Function.Spec.Resources.GPUs)
 	for _, r := range f.replicas {
-		addTotals(&out, r.beat.Totals, gpus)
+		out = out.Add(spent(r.beat.Totals).Scale(gpus))
 	}
 	return out
 }
 
-func addTotals(s *api.Split, t events.Totals, gpus float64) {
-	s.Useful += t.UsefulSec * gpus
-	s.Cold += t.ColdSec * gpus
-	s.Idle += t.IdleSec * gpus
-	s.Draining += t.DrainingSec * gpus
+// spent is what an agent says its replica's time went to, in seconds of one GPU.
+func spent(t events.Totals) api.Split {
+	return api.Split{Useful: t.UsefulSec, Cold: t.ColdSec, Idle: t.IdleSec, Draining: t.DrainingSec}
 }

@@ -186,11 +186,10 @@ func (r *replica) explain(cause, message string, code int) {
 func (f *function) settle(r *replica) {
 	f.stored.Cold = f.coldStart()
 	gpus := float64(f.rec.Function.Spec.Resources.GPUs)
-	addTotals(&f.stored.Split, r.beat.Totals, gpus)
-	t := r.beat.Totals
-	known := t.UsefulSec + t.ColdSec + t.IdleSec + t.DrainingSec
+	told := spent(r.beat.Totals)
+	f.stored.Split = f.stored.Split.Add(told.Scale(gpus))
 	if !r.started.IsZero() && r.phase == workflows.PhaseExited {
-		f.stored.Split.Unknown += max(r.since.Sub(r.started).Seconds()-known, 0) * gpus
+		f.stored.Split.Unknown += max(r.since.Sub(r.started).Seconds()-told.Total(), 0) * gpus
 	}
 	f.unsaved = true
 }
