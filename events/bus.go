@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,6 +37,7 @@ type Bus struct {
 	log *slog.Logger
 
 	calls callMux
+	held  atomic.Bool // see Hold
 }
 
 // NewBus makes a bus of a connection somebody else opened. A nil logger discards.

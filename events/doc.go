@@ -40,6 +40,7 @@
 //
 //   - Nobody owns the subject: [ErrNotDeployed]; the broker itself refuses the publish.
 //   - A class has [QueueCeiling] requests: [ErrQueueFull]; other classes and functions go on.
+//   - The broker is told that its disk is nearly full: [ErrNoRoom] for what is new, see [Bus.Hold].
 //   - An event cannot be read: [MalformedError], and a record with cause [CauseBadRequest].
 //   - A request has its record already: [ErrRecordExists] with that record.
 //   - The records have no room: [ErrResultsFull]; requests stay unacknowledged meanwhile.

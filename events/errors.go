@@ -20,6 +20,9 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrQueueFull is returned when the broker refuses a publish because the class's queue is full.
 	ErrQueueFull = errors.New("queue full")
+	// ErrNoRoom is returned when the broker refuses a publish because it takes no new requests
+	// at all: its disk is nearly full, see [Bus.Hold].
+	ErrNoRoom = errors.New("the broker has no room")
 	// ErrNotDeployed is returned when no stream owns the subject of a publish.
 	ErrNotDeployed = errors.New("function not deployed")
 	// ErrTooLarge is returned when a message is above the broker's limit.

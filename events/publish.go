@@ -20,7 +20,7 @@ type PubAck struct {
 }
 
 // Publish stores a request. An event without id gets one; one without source or type gets
-// the defaults of a bare payload. Errors are [ErrQueueFull], [ErrNotDeployed], [ErrTooLarge],
+// the defaults of a bare payload. Errors are [ErrQueueFull], [ErrNoRoom], [ErrNotDeployed], [ErrTooLarge],
 // [ErrNotConnected], a [*MalformedError], or the context's: then it may be stored or not,
 // and publishing the same event again is safe.
 func (b *Bus) Publish(ctx context.Context, e Event, k functions.Key, c functions.Class) (PubAck, error) {
@@ -46,7 +46,7 @@ func publishError(k functions.Key, c functions.Class, err error) error {
 	case fullSubject(err):
 		return fmt.Errorf("%w: %s has %d requests of class %s; try again later, or use another class", ErrQueueFull, k, QueueCeiling, c)
 	case fullStream(err):
-		return fmt.Errorf("%w: %s: the broker has no room: %w", ErrQueueFull, k, err)
+		return fmt.Errorf("%w: %s: %w; try again once the platform's disk has room", ErrNoRoom, k, err)
 	case noStream(err):
 		return fmt.Errorf("%w: %s; see: stoker get", ErrNotDeployed, k)
 	default:

@@ -202,7 +202,8 @@ func (b *Bus) Undeploy(ctx context.Context, k functions.Key, shard int) error {
 }
 
 // changeShard applies change to the subjects of a shard's stream (nil: there is no stream)
-// and reads them back: another process may have written an older list meanwhile.
+// and reads them back: another process may have written an older list meanwhile. The stream's
+// room becomes what [Bus.Hold] says.
 func (b *Bus) changeShard(ctx context.Context, shard int, change func([]string) []string) error {
 	if shard < 0 || shard >= Shards {
 		return fmt.Errorf("%w: shard %d, allowed: 0 to %d", ErrSubject, shard, Shards-1)
@@ -221,18 +222,20 @@ func (b *Bus) changeShard(ctx context.Context, shard int, change func([]string) 
 
 func (b *Bus) tryChangeShard(ctx context.Context, shard int, change func([]string) []string) (done bool, err error) {
 	name := ShardStream(shard)
-	have, replicas, err := b.shardSubjects(ctx, name)
+	have, err := b.shardConfig(ctx, name)
 	if err != nil {
 		return false, err
 	}
-	want := change(have)
+	next := ShardConfig(shard, have.Replicas, change(have.Subjects))
+	next.MaxBytes = b.shardRoom()
 	switch {
-	case slices.Equal(have, want):
+	case slices.Equal(have.Subjects, next.Subjects) && (have.Subjects == nil || have.MaxBytes == next.MaxBytes):
 		return true, nil
-	case have == nil:
-		_, err = b.js.CreateStream(ctx, ShardConfig(shard, b.replicas(ctx), want))
+	case have.Subjects == nil:
+		next.Replicas = b.replicas(ctx)
+		_, err = b.js.CreateStream(ctx, next)
 	default:
-		_, err = b.js.UpdateStream(ctx, ShardConfig(shard, replicas, want))
+		_, err = b.js.UpdateStream(ctx, next)
 	}
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || noStream(err) {
 		return false, fmt.Errorf("%w: stream %s", ErrConflict, name)
@@ -240,24 +243,23 @@ func (b *Bus) tryChangeShard(ctx context.Context, shard int, change func([]strin
 	if err != nil {
 		return false, wrap("subjects of "+name, err)
 	}
-	now, _, err := b.shardSubjects(ctx, name)
-	if err == nil && !slices.Equal(now, change(now)) {
+	now, err := b.shardConfig(ctx, name)
+	if err == nil && !slices.Equal(now.Subjects, change(now.Subjects)) {
 		return false, fmt.Errorf("%w: subjects of %s", ErrConflict, name)
 	}
 	return err == nil, err
 }
 
-// shardSubjects reads what a shard's stream owns (nil: there is no stream), and its replicas.
-func (b *Bus) shardSubjects(ctx context.Context, name string) ([]string, int, error) {
+// shardConfig reads what a shard's stream is (without subjects: there is none).
+func (b *Bus) shardConfig(ctx context.Context, name string) (jetstream.StreamConfig, error) {
 	s, err := b.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, 0, nil
+		return jetstream.StreamConfig{}, nil
 	}
 	if err != nil {
-		return nil, 0, wrap("stream "+name, err)
+		return jetstream.StreamConfig{}, wrap("stream "+name, err)
 	}
-	c := s.CachedInfo().Config
-	return c.Subjects, c.Replicas, nil
+	return s.CachedInfo().Config, nil
 }
 
 // replicas of a new shard: as many as the terminal records have, whose loss would be the same.
