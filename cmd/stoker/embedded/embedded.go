@@ -136,10 +136,7 @@ func (p *Platform) UI() http.Handler { return p.ui }
 
 // Healthy tells whether broker and Temporal still take work.
 func (p *Platform) Healthy(ctx context.Context) error {
-	var errs []error
-	if p.natsd != nil {
-		errs = append(errs, p.natsd.Healthy())
-	}
+	errs := []error{p.BrokerHealthy()}
 	if _, err := p.client.CheckHealth(ctx, nil); err != nil {
 		errs = append(errs, fmt.Errorf("temporal at %s: %w", p.temporal.address, err))
 	}

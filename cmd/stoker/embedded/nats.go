@@ -23,6 +23,10 @@ var ErrExternal = errors.New("external server")
 // connectTimeout bounds the first contact with an external server.
 const connectTimeout = 10 * time.Second
 
+// reconnectWait is the pause between two tries to come back to a broker that went away; as much
+// again is added by chance. A wake waits for it.
+const reconnectWait = 250 * time.Millisecond
+
 // NATSOptions say how an external broker is reached, with NATS's own kinds of credentials.
 // With an empty URL the broker is embedded and the rest is ignored. User and password, or a
 // token, may stand in the URL.
@@ -129,7 +133,8 @@ func (p *Platform) NATSConn(ctx context.Context, opts ...nats.Option) (*nats.Con
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(deadline))
 	}
-	base := append(p.connLog(), nats.Name("stoker"), nats.MaxReconnects(-1), nats.Timeout(timeout))
+	base := append(p.connLog(), nats.Name("stoker"), nats.MaxReconnects(-1), nats.Timeout(timeout),
+		nats.ReconnectWait(reconnectWait), nats.ReconnectJitter(reconnectWait, reconnectWait))
 	if p.natsd != nil {
 		return p.natsd.Connect(append(base, opts...)...)
 	}
@@ -163,6 +168,20 @@ func (p *Platform) connLog() []nats.Option {
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("reconnected") }),
 	}
 }
+
+// BrokerHealthy tells whether the embedded broker still takes messages; nil where it is elsewhere.
+func (p *Platform) BrokerHealthy() error {
+	if p.natsd == nil {
+		return nil
+	}
+	return p.natsd.Healthy()
+}
+
+// RestartBroker restarts the embedded broker after a failed write; its clients reconnect.
+func (p *Platform) RestartBroker(ctx context.Context) error { return p.natsd.Restart(ctx) }
+
+// Embedded tells whether the broker is in this process, and stores below the data directory.
+func (p *Platform) Embedded() bool { return p.natsd != nil }
 
 // NATSURL is what clients connect to; it has no password in it.
 func (p *Platform) NATSURL() string {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -52,7 +53,7 @@ var (
 	// ErrStart is returned when the server did not come up; the message is the server's own.
 	ErrStart = errors.New("embedded NATS did not start")
 	// ErrUnhealthy is returned when JetStream has stopped taking messages: disk full or broken.
-	ErrUnhealthy = errors.New("JetStream is off")
+	ErrUnhealthy = errors.New("JetStream takes no messages")
 )
 
 // Options of the embedded broker. All fields are needed.
@@ -64,28 +65,42 @@ type Options struct {
 	Logger     *slog.Logger
 }
 
-// Server is a running broker.
+// Server is a running broker. It is safe for concurrent use.
 type Server struct {
+	o    Options    // with the port it got
+	life sync.Mutex // of restarting and stopping
+
+	mu    sync.RWMutex
 	ns    *server.Server
-	admin string
+	log   *bridge
+	ended bool // under life; there is no way back
 }
 
 // Start returns once the broker accepts connections and its streams are recovered.
 func Start(ctx context.Context, o Options) (*Server, error) {
+	ns, log, err := boot(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	o.Port = ns.Addr().(*net.TCPAddr).Port
+	return &Server{o: o, ns: ns, log: log}, nil
+}
+
+// boot starts one server, or leaves none.
+func boot(ctx context.Context, o Options) (*server.Server, *bridge, error) {
 	ns, err := server.NewServer(options(o))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStart, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	log := &bridge{log: o.Logger}
 	ns.SetLoggerV2(log, false, false, false)
 	ns.Start()
-	s := &Server{ns: ns, admin: o.AdminToken}
-	if err := s.awaitReady(ctx, log); err != nil {
+	if err := awaitReady(ctx, ns, log); err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
-		return nil, err
+		return nil, nil, err
 	}
-	return s, nil
+	return ns, log, nil
 }
 
 func options(o Options) *server.Options {
@@ -97,25 +112,28 @@ func options(o Options) *server.Options {
 	}
 }
 
-func (s *Server) awaitReady(ctx context.Context, log *bridge) error {
+func awaitReady(ctx context.Context, ns *server.Server, log *bridge) error {
 	// Start has tried to listen and to recover the streams by now.
 	if fatal := log.fatalMessage(); fatal != "" {
 		return fmt.Errorf("%w: %s", ErrStart, fatal)
 	}
-	if !s.ns.ReadyForConnections(readyTimeout) {
+	if !ns.ReadyForConnections(readyTimeout) {
 		return fmt.Errorf("%w within %v", ErrStart, readyTimeout)
 	}
-	return errors.Join(ctx.Err(), s.Healthy())
+	if !ns.JetStreamEnabled() {
+		return fmt.Errorf("%w: %w: see the log for the reason", ErrStart, ErrUnhealthy)
+	}
+	return ctx.Err()
 }
 
 // URL is what clients and agents connect to.
 func (s *Server) URL() string {
-	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.ns.Addr().(*net.TCPAddr).Port))
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.o.Port))
 }
 
 // Connect opens an in-process connection with full access.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	base := []nats.Option{nats.InProcessServer(s.ns), nats.Token(s.admin), nats.CustomInboxPrefix(PlatformInbox)}
+	base := []nats.Option{nats.InProcessServer(s), nats.Token(s.o.AdminToken), nats.CustomInboxPrefix(PlatformInbox)}
 	nc, err := nats.Connect("", append(base, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the embedded NATS: %w", err)
@@ -123,23 +141,21 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// Healthy tells whether messages are still taken: the server turns JetStream off by itself
-// when the disk is full.
-func (s *Server) Healthy() error {
-	if !s.ns.JetStreamEnabled() {
-		return fmt.Errorf("%w: see the log for the reason, free disk space and restart", ErrUnhealthy)
-	}
-	return nil
-}
-
 // Shutdown flushes the streams and ends; agents keep trying to come back. It returns early,
 // with ctx's error, when that takes longer than ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	s.ended = true
+	return end(ctx, s.server())
+}
+
+func end(ctx context.Context, ns *server.Server) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.ns.Shutdown()
-		s.ns.WaitForShutdown()
+		ns.Shutdown()
+		ns.WaitForShutdown()
 	}()
 	select {
 	case <-done:

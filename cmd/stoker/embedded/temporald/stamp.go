@@ -35,7 +35,11 @@ func writeStamp(db string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(stampPath(db), append(data, '\n'), 0o600); err != nil {
+	err = os.WriteFile(stampPath(db), append(data, '\n'), 0o600)
+	if err == nil {
+		err = syncFile(stampPath(db)) // an empty one after a power cut would refuse a good file
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	return nil
