@@ -29,6 +29,8 @@ type Config struct {
 	DataDir string `envconfig:"STOKER_DATA_DIR" flag:"data-dir" desc:"data directory (default $XDG_DATA_HOME/stoker or ~/.local/share/stoker)"`
 	Listen  string `envconfig:"STOKER_LISTEN" flag:"listen" default:"127.0.0.1:8080" desc:"address of the one HTTP port; loopback only"`
 
+	DiskWatermark string `envconfig:"STOKER_DISK_WATERMARK" flag:"disk-watermark" default:"256Mi" desc:"below this much free room on the data directory's disk no new work is taken and the platform does not start; a quarter more opens it again"`
+
 	RandomPorts bool `envconfig:"STOKER_RANDOM_PORTS" flag:"random-ports" desc:"choose free ports for a new data directory instead of the well-known ones"`
 
 	GPUs     int    `envconfig:"STOKER_GPUS" flag:"gpus" default:"0" desc:"simulated GPU slots, where there is no NVIDIA driver; 0: the driver's GPUs, or one simulated slot without a driver"`

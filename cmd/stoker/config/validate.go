@@ -22,6 +22,7 @@ func (c Config) Validate() error {
 		atLeast("gpus", c.GPUs, 0),
 		atLeast("drain-grace", c.DrainGrace, 0),
 		c.pool(),
+		c.diskWatermark(),
 		c.external(),
 	)
 }
@@ -44,6 +45,20 @@ func (c Config) pool() error {
 	}
 	return wrong("pool", c.Pool, "1 to 63 of a-z, 0-9 and -, as manifests name it in placement.pool")
 }
+
+// leastWatermark is what the streams and SQLite need to write at all: below it a disk that is
+// nearly full would be noticed when it is full.
+const leastWatermark = 1 << 20
+
+func (c Config) diskWatermark() error {
+	if c.Watermark() >= leastWatermark {
+		return nil
+	}
+	return wrong("disk-watermark", c.DiskWatermark, "bytes from 1Mi, such as 256Mi or 2Gi")
+}
+
+// Watermark is how many bytes must be free on the data directory's disk.
+func (c Config) Watermark() uint64 { return functions.Quantity(c.DiskWatermark).Bytes() }
 
 // external refuses settings of a NATS server that is not used: the embedded one has none of
 // them, and somebody who set one expects it to count.

@@ -11,15 +11,15 @@ import (
 func writeFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return explain(path, err)
+		return explain(path, MinFree, err)
 	}
 	defer os.Remove(f.Name()) // gone already once renamed
 	_, werr := f.Write(data)
 	if err := errors.Join(werr, f.Chmod(fileMode), f.Sync(), f.Close()); err != nil {
-		return explain(path, err)
+		return explain(path, MinFree, err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
-		return explain(path, err)
+		return explain(path, MinFree, err)
 	}
 	return syncDir(filepath.Dir(path))
 }

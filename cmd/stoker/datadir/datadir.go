@@ -14,8 +14,9 @@ const (
 
 // Dir is an open data directory, held until [Dir.Close].
 type Dir struct {
-	path string
-	lock *os.File
+	path  string
+	least uint64 // bytes that must be free
+	lock  *os.File
 }
 
 // Default is where data goes when nobody says otherwise: $XDG_DATA_HOME/stoker or
@@ -31,9 +32,13 @@ func Default() (string, error) {
 	return filepath.Join(home, ".local", "share", "stoker"), nil
 }
 
-// Open creates the directory where it is missing, takes its lock and checks that it can be
-// written and has room. Errors: [ErrHeld], [ErrNotWritable], [ErrDiskFull].
-func Open(path string) (*Dir, error) {
+// Open is [OpenAbove] with [MinFree].
+func Open(path string) (*Dir, error) { return OpenAbove(path, MinFree) }
+
+// OpenAbove creates the directory where it is missing, takes its lock and checks that it can be
+// written and has at least so many bytes of room. Errors: [ErrHeld], [ErrNotWritable],
+// [ErrDiskFull].
+func OpenAbove(path string, least uint64) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, notWritable(path, err)
@@ -45,7 +50,7 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dir{path: path, lock: lock}
+	d := &Dir{path: path, least: least, lock: lock}
 	if err := d.prepare(); err != nil {
 		_ = d.Close()
 		return nil, err
@@ -54,7 +59,10 @@ func Open(path string) (*Dir, error) {
 }
 
 func (d *Dir) prepare() error {
-	if err := probe(d.path); err != nil {
+	if err := d.Writable(); err != nil {
+		return err
+	}
+	if err := d.enoughRoom(); err != nil {
 		return err
 	}
 	for _, sub := range []string{d.keysDir(), d.NATS(), d.Replicas(), d.Bin()} {

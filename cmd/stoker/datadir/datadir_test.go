@@ -141,7 +141,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestExplainNamesAFullDisk(t *testing.T) {
-	err := explain(t.TempDir(), &os.PathError{Op: "write", Path: "x", Err: unix.ENOSPC})
+	err := explain(t.TempDir(), MinFree, &os.PathError{Op: "write", Path: "x", Err: unix.ENOSPC})
 	if !errors.Is(err, ErrDiskFull) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, want one line of ErrDiskFull", err)
 	}

@@ -11,7 +11,7 @@ var (
 	ErrHeld = errors.New("data directory is in use")
 	// ErrNotWritable is returned when the directory cannot be created or written.
 	ErrNotWritable = errors.New("data directory is not writable")
-	// ErrDiskFull is returned when the file system has less than [MinFree] left.
+	// ErrDiskFull is returned when the file system has less room left than was asked for.
 	ErrDiskFull = errors.New("disk full")
 	// ErrNotRunning is returned when no platform runs on the directory.
 	ErrNotRunning = errors.New("no platform is running here")

@@ -31,7 +31,7 @@ func acquire(dir string) (*os.File, error) {
 	}
 	if err := writePID(f); err != nil {
 		_ = f.Close()
-		return nil, explain(path, err)
+		return nil, explain(path, MinFree, err)
 	}
 	return f, nil
 }

@@ -8,36 +8,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MinFree is the room, in bytes, below which the platform refuses to start: JetStream and
-// SQLite each take write-ahead space in blocks of up to tens of MiB, and running into a
-// full disk in mid-request is worse than not starting.
+// MinFree is the room, in bytes, below which the platform refuses to start and takes no new work
+// unless it is told otherwise: JetStream and SQLite each take write-ahead space in blocks of up
+// to tens of MiB, and running into a full disk in mid-request is worse than not starting.
 const MinFree = 256 << 20
 
 // probeSize is one page more than a file system would keep inside an inode.
 const probeSize = 8 << 10
 
-// probe writes and syncs a small file, because permissions, quotas and read-only mounts
-// show only then.
-func probe(dir string) error {
-	f, err := os.CreateTemp(dir, ".probe-*")
+// Writable writes and syncs a small file, because permissions, quotas and read-only mounts show
+// only then. Errors: [ErrNotWritable], [ErrDiskFull].
+func (d *Dir) Writable() error {
+	f, err := os.CreateTemp(d.path, ".probe-*")
 	if err != nil {
-		return explain(dir, err)
+		return d.explain(err)
 	}
 	defer os.Remove(f.Name())
 	_, werr := f.Write(make([]byte, probeSize))
 	if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
-		return explain(dir, err)
+		return d.explain(err)
 	}
-	return enoughRoom(dir)
+	return nil
 }
 
-func enoughRoom(dir string) error {
-	free, err := Free(dir)
+func (d *Dir) explain(err error) error { return explain(d.path, d.least, err) }
+
+func (d *Dir) enoughRoom() error {
+	free, err := Free(d.path)
 	if err != nil {
 		return err
 	}
-	if free < MinFree {
-		return diskFull(dir, free)
+	if free < d.least {
+		return diskFull(d.path, free, d.least)
 	}
 	return nil
 }
@@ -52,16 +54,16 @@ func Free(dir string) (uint64, error) {
 }
 
 // explain turns what the kernel says into the one line a user can act on.
-func explain(path string, err error) error {
+func explain(path string, least uint64, err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		free, _ := Free(path)
-		return diskFull(path, free)
+		return diskFull(path, free, least)
 	}
 	return notWritable(path, err)
 }
 
-func diskFull(path string, free uint64) error {
+func diskFull(path string, free, least uint64) error {
 	const mib = 1 << 20
 	return fmt.Errorf("%w: %d MiB free at %s, at least %d MiB needed; free some, or choose another directory with --data-dir",
-		ErrDiskFull, free/mib, path, uint64(MinFree)/mib)
+		ErrDiskFull, free/mib, path, least/mib)
 }

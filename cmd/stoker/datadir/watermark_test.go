@@ -1,0 +1,37 @@
+package datadir
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestWatermarkDoesNotFlap(t *testing.T) {
+	w := Watermark{Least: 100}
+	for i, step := range []struct {
+		free uint64
+		low  bool
+	}{
+		{1000, false}, {100, false}, {99, true}, {100, true}, {124, true}, {125, false}, {100, false}, {0, true}, {125, false},
+	} {
+		if got := w.Low(step.free); got != step.low {
+			t.Errorf("step %d, %d free: low %v, want %v", i, step.free, got, step.low)
+		}
+	}
+}
+
+func TestOpenAboveAsksForAsMuchAsItIsTold(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("stoker-test", dir, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("SKIP-COUNTED watermark: cannot mount a tmpfs here: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	d, err := OpenAbove(dir, 1<<20)
+	if err != nil {
+		t.Fatalf("4 MiB are enough where 1 MiB is asked for: %v", err)
+	}
+	if err := d.Writable(); err != nil {
+		t.Error(err)
+	}
+	_ = d.Close()
+}
