@@ -22,6 +22,9 @@ type call struct {
 // one that was asked is full, its fallback takes a caller that waits.
 func (g *Gateway) admit(ctx context.Context, c *call) *refusal {
 	a, refused := g.look(ctx, c.key)
+	if refused == nil {
+		refused = g.storable()
+	}
 	if refused != nil {
 		return refused
 	}
@@ -54,6 +57,14 @@ func (g *Gateway) look(ctx context.Context, k functions.Key) (api.Admission, *re
 		return a, failing(k, a)
 	}
 	return a, nil
+}
+
+// storable refuses what could not be kept.
+func (g *Gateway) storable() *refusal {
+	if e := g.Refusal(); e != nil {
+		return (&refusal{Error: *e}).after(retryStorage)
+	}
+	return nil
 }
 
 // room counts the call in, or refuses it because its class's queue is full.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
@@ -102,6 +103,9 @@ func bodyError(err error) *refusal {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return refusalOf(err)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return refuse(http.StatusRequestTimeout, events.CauseBadRequest, fmt.Sprintf("the body did not arrive within %v", standard.read), "send it faster, or a reference to the data instead")
 	}
 	return refuse(http.StatusBadRequest, events.CauseBadRequest, "the body could not be read: "+err.Error(), "")
 }

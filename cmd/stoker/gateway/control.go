@@ -76,6 +76,9 @@ func (g *Gateway) listFunctions(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) applyFunctions(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	dryRun, refused := boolParam(q, "dryRun")
+	if refused == nil && !dryRun {
+		refused = g.storable()
+	}
 	if refused != nil {
 		writeRefusal(w, refused)
 		return

@@ -25,6 +25,8 @@
 //   - Unknown function: 404 with the name that was probably meant.
 //   - Queue full: 429 and Retry-After, or the manifest's fallback function takes the call.
 //   - Replicas keep crashing: 503 at once, with the cause and when the next one is tried.
+//   - What is new could not be stored: 507 and Retry-After, with the platform's reason.
+//   - A caller does not read its answer, or finish its request: its connection is closed.
 //   - A replica dies in mid-stream: the event "restart", and the answer starts again.
 //   - Chunks are lost, or the request fails after the first chunk: the event "error".
 //   - The reply is lost (an agent killed between record and reply): found in the record.

@@ -31,6 +31,9 @@ type Options struct {
 	UI http.Handler
 	// Ready tells whether the servers behind the platform take work; nil: they do.
 	Ready func(context.Context) error
+	// Refusal is why no new work is taken, such as a disk that is nearly full; nil, or one that
+	// returns nil: it is. It is asked once per request and must not block.
+	Refusal func() *api.Error
 	// Collectors are shown on /metrics beside the gateway's own.
 	Collectors []prometheus.Collector
 	Log        *slog.Logger     // nil discards
@@ -64,6 +67,9 @@ func New(o Options) *Gateway {
 	}
 	if o.Ready == nil {
 		o.Ready = func(context.Context) error { return nil }
+	}
+	if o.Refusal == nil {
+		o.Refusal = func() *api.Error { return nil }
 	}
 	g := &Gateway{Options: o, patience: standard, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters), listening: make(chan struct{})}
 	g.stopping, g.dismiss = context.WithCancel(context.Background())

@@ -27,7 +27,7 @@ func (g *Gateway) Handler() http.Handler {
 	if g.UI != nil {
 		mux.Handle("/temporal/", g.UI)
 	}
-	return local(sameOrigin(mux))
+	return g.unhurried(local(sameOrigin(mux)))
 }
 
 // serveReady tells whether requests should be sent here.

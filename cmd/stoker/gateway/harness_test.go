@@ -52,7 +52,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, bus: bus, control: newControl(), url: url}
 	must(t, bus.Ensure(t.Context(), events.StreamOptions{}))
 	w.gateway = New(Options{Bus: bus, Control: w.control, Token: testToken})
-	w.gateway.patience = patience{expire: 100 * time.Millisecond, look: 200 * time.Millisecond, reply: 100 * time.Millisecond, waiting: 50 * time.Millisecond}
+	w.gateway.patience = patience{expire: 100 * time.Millisecond, look: 200 * time.Millisecond, reply: 100 * time.Millisecond, waiting: 50 * time.Millisecond, write: standard.write, read: standard.read}
 	w.server = httptest.NewServer(w.gateway.Handler())
 	t.Cleanup(w.server.Close)
 	w.deploy(fn, nil)

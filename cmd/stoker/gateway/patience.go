@@ -15,6 +15,14 @@ type patience struct {
 	// waiting is how often a stream without news says that it lives: proxies and clients give up
 	// on a silent connection, the earliest after some 10 s.
 	waiting time.Duration
+	// write bounds one write to a caller that does not read what it gets.
+	write time.Duration
+	// read bounds reading the body of a request: the largest one in two minutes is half a megabit
+	// a second.
+	read time.Duration
 }
 
-var standard = patience{expire: 5 * time.Second, look: 10 * time.Second, reply: 2 * time.Second, waiting: 3 * time.Second}
+var standard = patience{
+	expire: 5 * time.Second, look: 10 * time.Second, reply: 2 * time.Second, waiting: 3 * time.Second,
+	write: 30 * time.Second, read: 2 * time.Minute,
+}

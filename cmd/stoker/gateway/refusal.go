@@ -29,6 +29,13 @@ const (
 // retrySoon is the Retry-After, in seconds, where a moment's wait is likely to help.
 const retrySoon = 1
 
+// CauseDiskLow is the cause of a refusal while the disk that requests are stored on has too
+// little room.
+const CauseDiskLow = "disk-low"
+
+// retryStorage is the Retry-After, in seconds, where somebody has to make room first.
+const retryStorage = 10
+
 // refusal is an answer that is no result. Nothing was stored where it comes before one is.
 type refusal struct {
 	api.Error
@@ -107,6 +114,8 @@ func refusalOf(err error) *refusal {
 		return refuse(http.StatusBadRequest, events.CauseBadRequest, err.Error(), "")
 	case errors.Is(err, events.ErrQueueFull):
 		return refuse(http.StatusTooManyRequests, events.CauseQueueFull, err.Error(), "").after(retrySoon).shed()
+	case errors.Is(err, events.ErrNoRoom):
+		return refuse(http.StatusInsufficientStorage, CauseDiskLow, err.Error(), "").after(retryStorage)
 	case errors.Is(err, events.ErrNotDeployed), errors.Is(err, events.ErrNotFound), errors.Is(err, activities.ErrNoReplica):
 		return refuse(http.StatusNotFound, causeNotFound, err.Error(), "")
 	case errors.Is(err, events.ErrConflict):
