@@ -211,7 +211,7 @@ func TestAKillBetweenReserveAndBind(t *testing.T) {
 	store := broker(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	now := time.Now()
-	w, err := open(ctx, store, pool, func() time.Time { return now })
+	w, err := OpenAt(ctx, store, pool, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestAKillBetweenReserveAndBind(t *testing.T) {
 	}
 
 	later := now.Add(time.Hour)
-	w, err = open(t.Context(), store, pool, func() time.Time { return later })
+	w, err = OpenAt(t.Context(), store, pool, func() time.Time { return later })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func TestWhateverHappensReservedStaysWithinCapacity(t *testing.T) {
 		writes := 0
 		m := &memory{lose: func() int { writes++; return faults[writes%len(faults)] }}
 		for range 2 {
-			w, err := open(ctx, m, pool, time.Now)
+			w, err := OpenAt(ctx, m, pool, time.Now)
 			if err != nil {
 				rt.Fatal(err)
 			}

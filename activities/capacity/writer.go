@@ -65,10 +65,11 @@ type op struct {
 // Open reads the ledger of a pool and writes for it until ctx ends. A pool without a ledger
 // begins with an empty one.
 func Open(ctx context.Context, store Store, pool string) (*Writer, error) {
-	return open(ctx, store, pool, time.Now)
+	return OpenAt(ctx, store, pool, time.Now)
 }
 
-func open(ctx context.Context, store Store, pool string, now func() time.Time) (*Writer, error) {
+// OpenAt is [Open] with a clock. It should not jump: reservations run out by it.
+func OpenAt(ctx context.Context, store Store, pool string, now func() time.Time) (*Writer, error) {
 	w := &Writer{
 		store: store, pool: pool, now: now,
 		ops: make(chan *op, maxQueued), ended: make(chan struct{}),

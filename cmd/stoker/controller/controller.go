@@ -50,6 +50,9 @@ type Controller struct {
 
 // New makes a controller; Run starts it.
 func New(o Options) *Controller {
+	if o.Wall == nil {
+		o.Wall = o.Now
+	}
 	return &Controller{
 		Options: o, inbox: make(chan func(), inboxSize), fns: map[functions.Key]*function{},
 		ready: make(chan struct{}), stopped: make(chan struct{}),

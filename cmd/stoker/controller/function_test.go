@@ -98,3 +98,16 @@ func TestExitsAreCountedOnceAndOnlyUnasked(t *testing.T) {
 		})
 	}
 }
+
+// A clock that was set back must not put off the look at deadlines until it has caught up.
+func TestAWalkIsDueAfterTheClockWentBack(t *testing.T) {
+	f := &function{walkAt: now.Add(walkEvery)}
+	for _, c := range []struct {
+		at   time.Duration
+		want bool
+	}{{0, false}, {walkEvery, true}, {time.Hour, true}, {-time.Second, true}, {-time.Hour, true}} {
+		if got := f.walkDue(now.Add(c.at)); got != c.want {
+			t.Errorf("at %v: due %v, want %v", c.at, got, c.want)
+		}
+	}
+}

@@ -36,14 +36,14 @@ func (c *Controller) reap(f *function) {
 		return
 	}
 	job := f.reapJob()
-	job.deadlines = job.deadlines && !c.Now().Before(f.walkAt)
+	job.deadlines = job.deadlines && f.walkDue(c.Wall())
 	if !job.needed() {
 		return
 	}
 	f.reaping = true
 	c.outside(func(ctx context.Context) {
 		n, err := job.run(ctx, c)
-		next := job.nextWalk(c.Now(), n)
+		next := job.nextWalk(c.Wall(), n)
 		if err != nil && ctx.Err() == nil {
 			c.Log.Warn("queue not reaped to its end", "function", job.key.String(), "finished", n, "error", err)
 		}
@@ -59,6 +59,12 @@ func (c *Controller) reap(f *function) {
 			c.finishDelete(f)
 		})
 	})
+}
+
+// walkDue tells whether deadlines are to be looked at. A moment that is further away than any
+// walk is good for was set before the clock went back.
+func (f *function) walkDue(now time.Time) bool {
+	return !now.Before(f.walkAt) || f.walkAt.Sub(now) > walkEvery
 }
 
 // reapJob is a copy of what the work beside the loop needs.
@@ -104,7 +110,7 @@ func (j *reapJob) needed() bool {
 }
 
 func (j *reapJob) run(ctx context.Context, c *Controller) (int, error) {
-	j.now = c.Now
+	j.now = c.Wall
 	done := 0
 	for _, class := range functions.Classes() {
 		if j.counts[class] == 0 {

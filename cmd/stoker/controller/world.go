@@ -68,7 +68,8 @@ type Options struct {
 	Provider  activities.Provider
 	Pool      string // the one pool's name
 	Log       *slog.Logger
-	Now       func() time.Time
+	Now       func() time.Time    // what is measured goes by it: it should not jump
+	Wall      func() time.Time    // the deadlines that publishers set go by it; nil: Now
 	Info      func() api.Platform // what the platform knows of itself: version, addresses
 }
 
