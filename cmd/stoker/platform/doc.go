@@ -6,4 +6,7 @@
 // what was started before it is stopped again, and the error is one line. Stop goes the other
 // way: no new work, requests in flight finish within the grace, replicas go, state is on disk.
 // A platform that is killed instead leaves its replicas running; the next Start adopts them.
+//
+// While it runs it watches over its disk (storage.go): new work is refused while it could not be
+// stored, and a broker that failed to write is restarted once it can.
 package platform

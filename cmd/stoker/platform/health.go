@@ -23,6 +23,9 @@ type probe struct {
 // healthy tells whether the platform can take work: its servers answer, and what is published
 // can be stored. Servers that ran out of disk go on answering.
 func (p *Platform) healthy(ctx context.Context) error {
+	if refusal := p.storage.Refusal(); refusal != nil {
+		return refusal
+	}
 	if err := p.servers.Healthy(ctx); err != nil {
 		return err
 	}
@@ -38,7 +41,7 @@ func (p *Platform) healthy(ctx context.Context) error {
 
 func (p *Platform) store(ctx context.Context) error {
 	if err := p.bus.Probe(ctx); err != nil {
-		return fmt.Errorf("the broker does not store: %w; if the disk of %s is full, free some and start the platform again", err, p.dir.Path())
+		return fmt.Errorf("the broker does not store: %w; is the disk of %s full, or read-only?", err, p.dir.Path())
 	}
 	return nil
 }

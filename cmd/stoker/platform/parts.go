@@ -5,13 +5,13 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/local"
 	"stoker.dev/stoker/activities/nvml"
 	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/binaries"
+	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded"
 	"stoker.dev/stoker/cmd/stoker/embedded/token"
 	"stoker.dev/stoker/cmd/stoker/gateway"
@@ -110,10 +110,26 @@ func (p *Platform) gpus() (local.GPUs, error) {
 	return lib, nil
 }
 
+// watchStorage begins to watch the disk. With a broker elsewhere nothing is stored here that a
+// request needs; its operator watches it, and a write that fails there is an error of that write.
+func (p *Platform) watchStorage(ctx context.Context) error {
+	p.storage = &storage{
+		dir: p.dir, mark: datadir.Watermark{Least: p.Config.Watermark()}, broker: p.servers, queues: p.bus, log: p.Log.With("part", "storage"),
+	}
+	if !p.servers.Embedded() {
+		return nil
+	}
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() { defer close(ended); p.storage.run(inner) }()
+	p.onClose(func(context.Context) error { cancel(); <-ended; return nil })
+	return nil
+}
+
 func (p *Platform) startGateway(ctx context.Context) error {
 	p.gateway = gateway.New(gateway.Options{
-		Bus: p.bus, Control: p.control, Token: p.servers.Keys().Admin, UI: p.servers.UI(), Ready: p.healthy,
-		Collectors: p.control.Collectors(), Log: p.Log.With("part", "gateway"), Now: time.Now,
+		Bus: p.bus, Control: p.control, Token: p.servers.Keys().Admin, UI: p.servers.UI(), Ready: p.healthy, Refusal: p.storage.Refusal,
+		Collectors: p.control.Collectors(), Log: p.Log.With("part", "gateway"), Now: p.Clock.Wall,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)

@@ -37,6 +37,10 @@ const (
 	killMargin   = 5 * time.Second  // beyond the grace, for trees that had to be killed
 )
 
+// idleTimeout is how long an HTTP connection may wait for its next request: each is a file
+// descriptor.
+const idleTimeout = 2 * time.Minute
+
 // workflowCache is how many sleeping workflows a worker keeps in memory. One costs some 100 kB;
 // one that is not kept is replayed from its short history when it is needed.
 const workflowCache = 512
@@ -60,6 +64,8 @@ type Options struct {
 	// Wrap, where it is set, stands between the activities and the provider: a benchmark takes
 	// the time of its calls.
 	Wrap func(activities.Provider) activities.Provider
+	// Clock is the machine's where it is not set; a test sets it.
+	Clock Clock
 }
 
 // Platform is a running platform.
@@ -75,15 +81,20 @@ type Platform struct {
 	server   datadir.Server
 	failed   chan error
 	probe    probe
+	storage  *storage
+	steady   *steady // of what is measured; deadlines that others set go by Clock.Wall
 	closers  []func(context.Context) error
 	handler  atomic.Pointer[http.Handler]
 }
 
 // Start returns a ready platform, or an error with nothing left running.
 func Start(ctx context.Context, o Options) (*Platform, error) {
-	p := &Platform{Options: o, failed: make(chan error, 8)}
+	if o.Clock.Wall == nil {
+		o.Clock = machine()
+	}
+	p := &Platform{Options: o, failed: make(chan error, 8), steady: newSteady(o.Clock)}
 	for _, step := range []func(context.Context) error{
-		p.openDir, p.listen, p.startServers, p.connect, p.startProvider, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
+		p.openDir, p.listen, p.startServers, p.connect, p.watchStorage, p.startProvider, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -123,7 +134,7 @@ func (p *Platform) openDir(context.Context) error {
 	if err := p.Config.Validate(); err != nil {
 		return err
 	}
-	dir, err := datadir.Open(p.Config.DataDir)
+	dir, err := datadir.OpenAbove(p.Config.DataDir, p.Config.Watermark())
 	if err != nil {
 		return err
 	}
@@ -145,6 +156,7 @@ func (p *Platform) listen(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r) }),
 		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
 	}
 	go func() {
@@ -214,7 +226,7 @@ func (p *Platform) startLedger(ctx context.Context) error {
 		return err
 	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	if p.ledger, err = capacity.Open(inner, store, p.Config.Pool); err != nil {
+	if p.ledger, err = capacity.OpenAt(inner, store, p.Config.Pool, p.steady.Now); err != nil {
 		cancel()
 		return err
 	}
@@ -234,7 +246,7 @@ func (p *Platform) startWorker(context.Context) error {
 	})
 	workflows.RegisterWorkflows(w)
 	workflows.RegisterActivities(w, &activities.Activities{
-		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: access{p.servers}, Journal: p.bus, Now: time.Now,
+		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: access{p.servers}, Journal: p.bus, Now: p.steady.Now,
 	})
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the Temporal worker: %w", err)
@@ -254,7 +266,7 @@ func (p *Platform) startController(ctx context.Context) error {
 	}
 	p.control = controller.New(controller.Options{
 		Functions: fns, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
-		Provider: p.provider, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: time.Now, Info: p.info,
+		Provider: p.provider, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
