@@ -22,6 +22,7 @@ const (
 const (
 	CauseDrained       = "drained"       // asked to go, went
 	CauseCrashed       = "crashed"       // the model server exited by itself
+	CauseOutOfMemory   = "out-of-memory" // the kernel killed the model server for want of memory
 	CauseNeverReady    = "never-ready"   // the probe did not answer within ready.timeout
 	CauseSpawnFailed   = "spawn-failed"  // the command could not be started
 	CauseAgentLost     = "agent-lost"    // the agent was killed

@@ -156,6 +156,7 @@ func (r *replica) explainEnd() {
 		return
 	}
 	if outOfMemory(rec.Cgroup) {
+		rec.Cause = events.CauseOutOfMemory
 		rec.Message = strings.TrimLeft(rec.Message+"\nout of memory: the kernel killed it at its limit, spec.resources.memory", "\n")
 	}
 	if rec.Last != nil && rec.Last.Message != "" && rec.Last.Phase == events.PhaseExited {

@@ -137,6 +137,23 @@ type end struct {
 	serverCode int
 }
 
+// crashed is the end of a server that ended by itself.
+func crashed(srv *server.Server, message string) end {
+	return end{code: exitCrashed, cause: crashCause(srv), message: message}
+}
+
+// crashCause tells a server that the kernel killed for want of memory from the others.
+func crashCause(srv *server.Server) string {
+	select {
+	case <-srv.Done():
+		if srv.Exit().OutOfMemory {
+			return events.CauseOutOfMemory
+		}
+	default: // not ended: its exit is not known
+	}
+	return events.CauseCrashed
+}
+
 // serve starts the model server and returns when it is gone with all it started.
 func (a *agent) serve() end {
 	port, err := a.port()
@@ -187,7 +204,7 @@ func (a *agent) becomeReady(srv *server.Server, port int) (e end, ok bool) {
 		case errors.Is(err, server.ErrNeverReady):
 			return end{code: exitNeverReady, cause: events.CauseNeverReady, message: err.Error()}, false
 		default:
-			return end{code: exitCrashed, cause: events.CauseCrashed, message: err.Error()}, false
+			return crashed(srv, err.Error()), false
 		}
 	}
 }
@@ -202,7 +219,7 @@ func (a *agent) pullUntilDone(srv *server.Server, port int) end {
 	h := request.New(request.Options{
 		Bus: a.bus, Meter: a.meter, Config: a.c, Log: a.log,
 		Proxy: proxy.New(port, a.c.Spec.Runtime, a.c.Spec.Scaling.Slots),
-		Gone:  srv.Done(), OnGone: func() { a.puller.Stop() },
+		Gone:  srv.Done(), Cause: func() string { return crashCause(srv) }, OnGone: func() { a.puller.Stop() },
 	})
 	a.handling.Store(h)
 	go h.KeepAlive(a.life)
@@ -217,7 +234,7 @@ func (a *agent) pullUntilDone(srv *server.Server, port int) end {
 	case grace := <-a.drains:
 		e = a.drained(srv, grace)
 	case <-srv.Done():
-		e = end{code: exitCrashed, cause: events.CauseCrashed, message: srv.Exit().String()}
+		e = crashed(srv, srv.Exit().String())
 	}
 	return a.wind(srv, intake, e)
 }
@@ -233,7 +250,7 @@ func (a *agent) drained(srv *server.Server, grace time.Duration) end {
 		case <-idle:
 		case <-timer.C:
 		case <-srv.Done():
-			return end{code: exitCrashed, cause: events.CauseCrashed, message: srv.Exit().String()}
+			return crashed(srv, srv.Exit().String())
 		case again := <-a.drains:
 			timer.Stop()
 			if sooner := time.Now().Add(again); sooner.Before(deadline) {
@@ -249,8 +266,8 @@ func (a *agent) drained(srv *server.Server, grace time.Duration) end {
 // wind ends the work in this order: nothing is pulled, what still runs is cut off and given
 // back, the server's tree goes, what was on its way is given back.
 func (a *agent) wind(srv *server.Server, intake *events.Intake, e end) end {
-	idle := a.puller.Stop()
-	if e.cause == events.CauseCrashed {
+	idle, died := a.puller.Stop(), e.code == exitCrashed
+	if died {
 		e = a.stopServer(srv, e, 0) // its orphans may hold connections open
 	} else {
 		a.cutOff(request.ErrCutOff)
@@ -265,7 +282,7 @@ func (a *agent) wind(srv *server.Server, intake *events.Intake, e end) end {
 	if err := intake.Close(settled); err != nil {
 		a.log.Debug("intake not closed", "err", err)
 	}
-	if e.cause != events.CauseCrashed {
+	if !died {
 		e = a.stopServer(srv, e, serverGrace)
 	}
 	return e

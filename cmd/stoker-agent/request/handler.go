@@ -46,6 +46,8 @@ type Options struct {
 	Config events.AgentConfig
 	// Gone is closed when the model server's process ended.
 	Gone <-chan struct{}
+	// Cause is why it did, once Gone is closed.
+	Cause func() string
 	// OnGone is called before a request of a dead server is given back; it stops the
 	// pulling, so that the request goes elsewhere. It may be called often.
 	OnGone func()

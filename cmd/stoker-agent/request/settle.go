@@ -116,7 +116,7 @@ func (j *job) fail(a proxy.Answer) {
 	crashed := a.Broken && j.h.crashed()
 	if crashed {
 		j.h.OnGone()
-		a.Cause, a.Message = events.CauseCrashed, "the model server died: "+a.Message
+		a.Cause, a.Message = j.h.Cause(), "the model server died: "+a.Message
 	}
 	counted := events.Attempts{Cause: a.Cause, Message: a.Message, At: time.Now().UTC(), Replica: j.h.Config.Replica}
 	err := j.insist(func(ctx context.Context) (err error) {

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,10 +31,15 @@ type Options struct {
 type Exit struct {
 	Code   int    // 128 + signal when a signal ended it, as a shell says it
 	Signal string // "" when it ended by itself
+	// OutOfMemory: the kernel killed for want of memory meanwhile, so it most likely killed this.
+	OutOfMemory bool
 }
 
 // String is the exit in words.
 func (e Exit) String() string {
+	if e.OutOfMemory {
+		return "out of memory: the kernel killed it (signal " + e.Signal + "); give it more (spec.resources.memory, the machine), or a smaller batch or context"
+	}
 	if e.Signal != "" {
 		return "killed by signal: " + e.Signal
 	}
@@ -51,6 +57,9 @@ type Server struct {
 	signal chan os.Signal
 	quit   chan struct{} // the tree is gone, the reaper may go
 	once   sync.Once
+
+	oomBefore uint64      // see oomKills
+	killing   atomic.Bool // by us
 }
 
 // Start runs the command in its own process group. Our process becomes the subreaper of
@@ -67,7 +76,7 @@ func Start(o Options) (*Server, error) {
 		return nil, fmt.Errorf("%w: %w; check runtime.local in the manifest", ErrSpawn, err)
 	}
 	s := &Server{last: &tail{}, copied: make(chan struct{}), done: make(chan struct{}),
-		signal: make(chan os.Signal, 1), quit: make(chan struct{})}
+		signal: make(chan os.Signal, 1), quit: make(chan struct{}), oomBefore: oomKills()}
 	signal.Notify(s.signal, syscall.SIGCHLD)
 	if err := s.spawn(path, o); err != nil {
 		signal.Stop(s.signal)
@@ -159,17 +168,19 @@ func (s *Server) reapAll() {
 		case err != nil || pid == 0:
 			return
 		case pid == s.pid:
-			s.exit = exitOf(status)
+			s.exit = s.exitOf(status)
 			close(s.done)
 		}
 	}
 }
 
-func exitOf(status unix.WaitStatus) Exit {
-	if status.Signaled() {
-		return Exit{Code: 128 + int(status.Signal()), Signal: status.Signal().String()}
+func (s *Server) exitOf(status unix.WaitStatus) Exit {
+	if !status.Signaled() {
+		return Exit{Code: status.ExitStatus()}
 	}
-	return Exit{Code: status.ExitStatus()}
+	e := Exit{Code: 128 + int(status.Signal()), Signal: status.Signal().String()}
+	e.OutOfMemory = status.Signal() == unix.SIGKILL && !s.killing.Load() && oomKills() > s.oomBefore
+	return e
 }
 
 // PID is the model server's process.
@@ -231,6 +242,7 @@ func (s *Server) ask(ctx context.Context, grace time.Duration) {
 // kill repeats until a look finds nobody: what forks while it is being killed is found by
 // the next one.
 func (s *Server) kill() error {
+	s.killing.Store(true)
 	deadline := time.Now().Add(goneWait)
 	pause := goneFirstPoll
 	for {
