@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -19,24 +17,7 @@ import (
 func TestExternalServers(t *testing.T) {
 	t.Parallel()
 	const token = "not-for-the-log"
-	cmd := exec.CommandContext(t.Context(), harness.Bin(t, harness.Servers), "-dir", t.TempDir(), "-token", token)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = stdin.Close(); _ = cmd.Wait() })
-	var at struct{ NATS, Temporal string }
-	if err := json.NewDecoder(stdout).Decode(&at); err != nil {
-		t.Fatal(err)
-	}
-
+	at := harness.StartServers(t, token, "")
 	p := harness.Up(t, harness.Options{Env: []string{"STOKER_NATS_URL=" + at.NATS, "STOKER_TEMPORAL_ADDRESS=" + at.Temporal}})
 	p.Apply(p.Function("elsewhere"))
 	p.AwaitZero("elsewhere")

@@ -9,9 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/e2e/harness"
@@ -92,85 +89,11 @@ func TestTwoPlatformsOnOneDirectory(t *testing.T) {
 	}
 }
 
-// TestFullDisk runs the platform on a file system of its own that is too small, and then fills one that is not.
-func TestFullDisk(t *testing.T) {
+// TestTooFullToStart starts the platform on a file system that has too little room.
+func TestTooFullToStart(t *testing.T) {
 	t.Parallel()
-	t.Run("too full to start", func(t *testing.T) {
-		dir := smallDisk(t, "64m")
-		refusesInOneLine(t, harness.New(t, harness.Options{Dir: filepath.Join(dir, "data")}), "MiB free", "--data-dir")
-	})
-	t.Run("full while it runs", func(t *testing.T) {
-		dir := smallDisk(t, "700m")
-		p := harness.Up(t, harness.Options{Dir: filepath.Join(dir, "data")})
-		p.Apply(p.Function("here"))
-		mustInvoke(t, p, "here", "before")
-		ballast := fill(t, dir)
-		// Whatever is refused now is refused in words, and whatever was accepted has its record later.
-		var accepted []string
-		js := p.JetStream()
-		for range 5 {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			id, err := harness.Publish(ctx, js, harness.Key("here"), functions.Standard, strings.Repeat("x", 1<<20))
-			cancel()
-			if err == nil {
-				accepted = append(accepted, id)
-			}
-		}
-		if err := os.Remove(ballast); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%d of 5 publishes accepted on a full disk", len(accepted))
-		// JetStream turns itself off when its disk is full; the platform may have to be started again.
-		if _, err := p.API.Platform(t.Context()); err != nil || !strings.Contains(mustTry(p), "ok") {
-			p.Kill9()
-			p.Start()
-		}
-		p.AwaitRecords("here", accepted)
-		mustInvoke(t, p, "here", "after")
-	})
-}
-
-// mustTry sends one request and returns its status, "" if there is none.
-func mustTry(p *harness.Platform) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	m, err := p.NATS().RequestWithContext(ctx, events.InvokeSubject(harness.Key("here")), []byte("try"))
-	if err != nil {
-		return ""
-	}
-	return m.Header.Get(events.HeaderStatus)
-}
-
-// smallDisk mounts a file system in memory.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("a file system of its own needs root: mount tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill takes all the room that is left.
-func fill(t *testing.T, dir string) string {
-	t.Helper()
-	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	block := make([]byte, 1<<20)
-	for {
-		if _, err := f.Write(block); err != nil {
-			return path
-		}
-	}
+	disk := harness.NewDisk(t, 64)
+	refusesInOneLine(t, harness.New(t, harness.Options{Dir: filepath.Join(disk.Path, "data")}), "MiB free", "--data-dir")
 }
 
 // TestInterruptDrains interrupts a platform with requests in flight and requests that wait: the first finish, the

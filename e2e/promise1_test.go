@@ -100,6 +100,7 @@ type load struct {
 	t    *testing.T
 	p    *harness.Platform
 	name string
+	js   jetstream.JetStream
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -122,13 +123,13 @@ func startLoad(t *testing.T, p *harness.Platform, name string) *load {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{t: t, p: p, name: name, cancel: cancel}
-	l.done.Go(func() { l.run(ctx, js) })
+	l := &load{t: t, p: p, name: name, js: js, cancel: cancel}
+	l.done.Go(func() { l.run(ctx) })
 	t.Cleanup(func() { cancel(); l.done.Wait() })
 	return l
 }
 
-func (l *load) run(ctx context.Context, js jetstream.JetStream) {
+func (l *load) run(ctx context.Context) {
 	tick := time.NewTicker(loadPace)
 	defer tick.Stop()
 	classes := functions.Classes()
@@ -139,7 +140,7 @@ func (l *load) run(ctx context.Context, js jetstream.JetStream) {
 		case <-tick.C:
 		}
 		one, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		id, err := harness.Publish(one, js, harness.Key(l.name), classes[n%len(classes)], fmt.Sprintf(`{"n":%d}`, n))
+		id, err := harness.Publish(one, l.js, harness.Key(l.name), classes[n%len(classes)], fmt.Sprintf(`{"n":%d}`, n))
 		cancel()
 		l.mu.Lock()
 		l.tried++

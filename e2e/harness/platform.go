@@ -33,6 +33,7 @@ type Options struct {
 	Dir  string   // data directory; empty is a new one
 	Env  []string // KEY=VALUE beside the few that every platform gets
 	Args []string // of `stoker up`
+	NATS string   // URL of a broker that is not the platform's; empty: its own
 }
 
 // Platform is a `stoker up` of the test.
@@ -106,6 +107,9 @@ func (p *Platform) Command(ctx context.Context, args ...string) *exec.Cmd {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=C.UTF-8",
 		"STOKER_DATA_DIR=" + p.Dir, "GORACE=halt_on_error=0 exitcode=0",
 	}, p.o.Env...)
+	if p.o.NATS != "" {
+		cmd.Env = append(cmd.Env, "STOKER_NATS_URL="+p.o.NATS)
+	}
 	return cmd
 }
 

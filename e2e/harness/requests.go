@@ -21,7 +21,11 @@ func (p *Platform) NATS(opts ...nats.Option) *nats.Conn {
 		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(0, 0), nats.Timeout(10 * time.Second),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}, opts...)
-	nc, err := nats.Connect(p.Server.NATS, opts...)
+	url := p.Server.NATS
+	if p.o.NATS != "" {
+		url = p.o.NATS
+	}
+	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -29,8 +33,14 @@ func (p *Platform) NATS(opts ...nats.Option) *nats.Conn {
 	return nc
 }
 
-// Admin connects with the platform's own rights, to look behind the curtain.
-func (p *Platform) Admin() *nats.Conn { return p.NATS(nats.Token(p.Server.AdminToken)) }
+// Admin connects with the platform's own rights, to look behind the curtain. A broker that is not the platform's
+// knows one kind of client.
+func (p *Platform) Admin() *nats.Conn {
+	if p.o.NATS != "" {
+		return p.NATS()
+	}
+	return p.NATS(nats.Token(p.Server.AdminToken))
+}
 
 // JetStream is the broker's API with the platform's own rights.
 func (p *Platform) JetStream() jetstream.JetStream {

@@ -6,8 +6,15 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"time"
+)
+
+// How much a request with do=eat takes: more than any test's limit, less than a machine has.
+const (
+	eatMiB   = 1 << 10
+	pageSize = 4 << 10
 )
 
 // question is what the tests send: anything, and what should happen to it.
@@ -29,6 +36,9 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(os.Stderr, "CUDA error: an illegal memory access was encountered (not really)")
 		os.Exit(5) //nolint:forbidigo // 2026-11-23: to crash in the middle of a request is what was asked for
 	}
+	if q.Do == doEat {
+		eat()
+	}
 	if !s.work(r, q) {
 		return
 	}
@@ -42,6 +52,19 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		os.Exit(4) //nolint:forbidigo // 2026-11-23: to exit after an answer is what was asked for
 	}
+}
+
+// eat takes memory, and touches it, until there is none.
+func eat() {
+	var eaten [][]byte
+	for range eatMiB {
+		block := make([]byte, 1<<20)
+		for i := 0; i < len(block); i += pageSize {
+			block[i] = 1
+		}
+		eaten = append(eaten, block)
+	}
+	runtime.KeepAlive(eaten)
 }
 
 // work takes the time a request takes; false when the caller went away.
@@ -74,7 +97,7 @@ func (s *server) whole(w http.ResponseWriter, r *http.Request, q question, body 
 	w.Header().Set("Content-Type", "application/json")
 	answer, err := json.Marshal(map[string]any{
 		"echo": string(body), "replica": os.Getenv("STOKER_REPLICA_ID"), "tag": s.tag, "path": r.URL.Path,
-		"event": r.Header.Get("Ce-Id"), "type": r.Header.Get("Ce-Type"),
+		"event": r.Header.Get("Ce-Id"), "type": r.Header.Get("Ce-Type"), "padding": strings.Repeat("x", s.size),
 	})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -89,11 +112,12 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, q question) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
 	pace := max(s.delay/time.Duration(max(s.chunks, 1)), time.Millisecond)
+	padding := strings.Repeat("x", s.size)
 	for i := range s.chunks {
 		if q.Do == doBreak && i == s.chunks/2 {
 			os.Exit(6) //nolint:forbidigo // 2026-11-23: to break a stream is what was asked for
 		}
-		fmt.Fprintf(w, "data: {\"choices\":[{\"text\":\"piece-%d \"}],\"replica\":%q}\n\n", i, os.Getenv("STOKER_REPLICA_ID"))
+		fmt.Fprintf(w, "data: {\"choices\":[{\"text\":\"piece-%d %s\"}],\"replica\":%q}\n\n", i, padding, os.Getenv("STOKER_REPLICA_ID"))
 		if out.Flush() != nil {
 			return
 		}

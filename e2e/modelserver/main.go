@@ -40,6 +40,7 @@ const (
 	doHang   = "hang"   // answer never
 	doBreak  = "break"  // in a stream: exit 6 after the first half
 	doRefuse = "refuse" // answer 400
+	doEat    = "eat"    // take a gigabyte of memory
 )
 
 // server is what a replica runs.
@@ -50,6 +51,7 @@ type server struct {
 	delay  time.Duration
 	load   time.Duration
 	chunks int
+	size   int    // of a chunk's padding, in bytes
 	tag    string // answered with, to tell revisions apart
 
 	ready atomic.Bool
@@ -64,6 +66,7 @@ func main() {
 	flag.DurationVar(&s.delay, "delay", 0, "time one request takes")
 	flag.DurationVar(&s.load, "load", 0, "time from start to ready")
 	flag.IntVar(&s.chunks, "chunks", 4, "events of a streamed answer")
+	flag.IntVar(&s.size, "chunk-size", 0, "bytes that pad each event of a streamed answer, and an answer in one piece")
 	flag.StringVar(&s.tag, "tag", "", "comes back with every answer")
 	flag.Parse()
 	if err := s.run(); err != nil {
