@@ -117,7 +117,7 @@ func TestFloodOfSignals(t *testing.T) {
 	nc := p.Admin()
 	beat := []byte(`{"phase":"ready","at":"2026-11-27T00:00:00Z"}`)
 	for i := range signalFlood {
-		subject := events.HeartbeatSubject(harness.Key("calm"), fmt.Sprint("ghost-", i%100))
+		subject := events.HeartbeatSubject(harness.Key("nobody"), fmt.Sprint("ghost-", i%100))
 		if i%2 == 1 {
 			subject = events.WakeSubject(harness.Key("nobody"), functions.Standard)
 		}

@@ -55,6 +55,7 @@ func TestDiskWatermarkRefusesNewWorkFirst(t *testing.T) {
 	disk.Leave(lowMiB * mib)
 	awaitStorage(t, p, http.StatusServiceUnavailable, "MiB are free")
 	refusedEverywhere(t, p, "steady")
+	contains(t, "/metrics", page(t, p, "/metrics"), "stoker_taking_work 0", "stoker_disk_free_bytes")
 	for id, rec := range p.AwaitRecords("steady", accepted) {
 		if rec.Status != events.StatusOK {
 			t.Errorf("%s was accepted and ended with %s (%s): %s", id, rec.Status, rec.Cause, rec.Message)
@@ -80,6 +81,21 @@ func awaitStorage(t *testing.T, p *harness.Platform, code int, text string) {
 		body, err := io.ReadAll(resp.Body)
 		return err == nil && resp.StatusCode == code && strings.Contains(string(body), text), resp.Status + " " + string(body)
 	})
+}
+
+// page reads a page of the platform's.
+func page(t *testing.T, p *harness.Platform, path string) string {
+	t.Helper()
+	resp, err := http.Get(p.Server.HTTP + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 // refusedEverywhere tries every door.

@@ -129,7 +129,7 @@ func (p *Platform) watchStorage(ctx context.Context) error {
 func (p *Platform) startGateway(ctx context.Context) error {
 	p.gateway = gateway.New(gateway.Options{
 		Bus: p.bus, Control: p.control, Token: p.servers.Keys().Admin, UI: p.servers.UI(), Ready: p.healthy, Refusal: p.storage.Refusal,
-		Collectors: p.control.Collectors(), Log: p.Log.With("part", "gateway"), Now: p.Clock.Wall,
+		Collectors: append(p.control.Collectors(), p.storage.collectors()...), Log: p.Log.With("part", "gateway"), Now: p.Clock.Wall,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)

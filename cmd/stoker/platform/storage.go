@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/datadir"
@@ -69,6 +72,29 @@ type storage struct {
 
 // Refusal is why no new work is taken, or nil. It costs no system call.
 func (s *storage) Refusal() *api.Error { return s.refusal.Load() }
+
+// collectors show the disk on /metrics.
+func (s *storage) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stoker_disk_free_bytes", Help: "Free room on the disk of the data directory.",
+		}, func() float64 {
+			free, err := datadir.Free(s.dir.Path())
+			if err != nil {
+				return math.NaN()
+			}
+			return float64(free)
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stoker_taking_work", Help: "Whether new work is taken: 1, or 0 while it could not be stored; /readyz says why.",
+		}, func() float64 {
+			if s.Refusal() != nil {
+				return 0
+			}
+			return 1
+		}),
+	}
+}
 
 // run watches until ctx ends.
 func (s *storage) run(ctx context.Context) {
