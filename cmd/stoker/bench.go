@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stoker.dev/stoker/cmd/stoker/bench"
+	"stoker.dev/stoker/cmd/stoker/profile"
 )
 
 func (a *app) benchCommand() *cobra.Command {
@@ -17,13 +18,38 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "Measure the platform on this machine",
 		Long:  "Measure the platform on this machine, in a temporary directory and with the embedded servers.",
 	}
-	c.AddCommand(a.benchZeroCommand())
+	b := &benchFlags{out: a.out}
+	f := c.PersistentFlags()
+	f.BoolVar(&b.asJSON, "json", false, "print one JSON object")
+	f.StringVar(&b.files.CPU, "cpuprofile", "", "write a CPU profile of the measurement to this file")
+	f.StringVar(&b.files.Mem, "memprofile", "", "write a memory profile of the measurement to this file")
+	c.AddCommand(a.benchZeroCommand(b))
 	return c
 }
 
-func (a *app) benchZeroCommand() *cobra.Command {
+// benchFlags are what all benchmarks share.
+type benchFlags struct {
+	out    io.Writer
+	asJSON bool
+	files  profile.Files
+}
+
+// measure runs a benchmark, profiled if asked for, and tells its report.
+func measure[R any](b *benchFlags, run func() (R, error), tell func(io.Writer, R) error) error {
+	var rep R
+	err := b.files.Around(func() (err error) { rep, err = run(); return err })
+	if err != nil {
+		return err
+	}
+	if b.asJSON {
+		return json.NewEncoder(b.out).Encode(rep)
+	}
+	return tell(b.out, rep)
+}
+
+func (a *app) benchZeroCommand(b *benchFlags) *cobra.Command {
 	o := bench.ZeroOptions{Version: version(), Progress: a.err}
-	var atOnce, random, asJSON bool
+	var atOnce, random bool
 	c := &cobra.Command{
 		Use:   "zero",
 		Short: "Wake functions from zero: event to start, event to answer, beside the floor of an empty Update",
@@ -41,14 +67,7 @@ server in the same run.`,
 				return usageError{errors.New("--functions and --wakes: want 1 or more")}
 			}
 			o.AtOnce, o.Config = atOnce, a.config
-			rep, err := bench.Zero(c.Context(), o)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return json.NewEncoder(a.out).Encode(rep)
-			}
-			return tellZero(a.out, rep)
+			return measure(b, func() (bench.ZeroReport, error) { return bench.Zero(c.Context(), o) }, tellZero)
 		},
 	}
 	f := c.Flags()
@@ -57,7 +76,6 @@ server in the same run.`,
 	f.BoolVar(&atOnce, "at-once", false, "wake all functions in one moment")
 	f.BoolVar(&random, "random", false, "wake one function at a time, at random moments (default)")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of the moments")
-	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }
 

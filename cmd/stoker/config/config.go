@@ -50,6 +50,7 @@ type Config struct {
 	TemporalAddress string `envconfig:"STOKER_TEMPORAL_ADDRESS" flag:"temporal-address" hide:"user" desc:"use this Temporal server instead of the embedded one; namespace, TLS and API key by TEMPORAL_* variables"`
 
 	DrainGrace time.Duration `envconfig:"STOKER_DRAIN_GRACE" flag:"drain-grace" default:"30s" desc:"how long requests in flight may finish when the platform stops"`
+	Pprof      string        `envconfig:"STOKER_PPROF" flag:"pprof" desc:"serve Go's profiles on this loopback address, such as 127.0.0.1:0 (default: off)"`
 	LogLevel   string        `envconfig:"STOKER_LOG_LEVEL" flag:"log-level" default:"info" desc:"debug, info, warn or error"`
 	LogFormat  string        `envconfig:"STOKER_LOG_FORMAT" flag:"log-format" default:"text" desc:"text or json"`
 }

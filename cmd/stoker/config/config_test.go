@@ -193,6 +193,24 @@ func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 	}
 }
 
+func TestProfilesAreOffOrOnLoopback(t *testing.T) {
+	clean(t)
+	cfg := load(t)
+	for addr, ok := range map[string]bool{
+		"": true, "127.0.0.1:0": true, "[::1]:6060": true, "localhost:6060": true,
+		":6060": false, "0.0.0.0:6060": false, "6060": false, "192.0.2.1:6060": false,
+	} {
+		cfg.Pprof = addr
+		err := cfg.Validate()
+		if (err == nil) != ok {
+			t.Errorf("%q: %v, want accepted: %v", addr, err, ok)
+		}
+		if err != nil && !strings.Contains(err.Error(), "--pprof (STOKER_PPROF)") {
+			t.Errorf("the error does not name the setting: %v", err)
+		}
+	}
+}
+
 func TestPasswordsAreHidden(t *testing.T) {
 	for in, want := range map[string]string{
 		"nats://u:p@host:4222":        "nats://***@host:4222",

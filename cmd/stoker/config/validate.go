@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"stoker.dev/stoker/cmd/stoker/profile"
 	"stoker.dev/stoker/functions"
 )
 
@@ -16,6 +17,7 @@ import (
 func (c Config) Validate() error {
 	return errors.Join(
 		c.loopback(),
+		c.pprof(),
 		oneOf("provider", c.Provider, "local", "simulated"),
 		oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error"),
 		oneOf("log-format", c.LogFormat, "text", "json"),
@@ -37,6 +39,14 @@ func (c Config) loopback() error {
 		return nil
 	}
 	return wrong("listen", c.Listen, "loopback addresses only, since the platform has no user accounts yet; use 127.0.0.1, and a tunnel or a proxy that authenticates")
+}
+
+// pprof may be off; it may not be where others reach it.
+func (c Config) pprof() error {
+	if c.Pprof == "" || profile.Loopback(c.Pprof) {
+		return nil
+	}
+	return wrong("pprof", c.Pprof, "HOST:PORT on loopback, such as 127.0.0.1:0, which picks a free port")
 }
 
 func (c Config) pool() error {

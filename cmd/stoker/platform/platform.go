@@ -25,6 +25,7 @@ import (
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded"
 	"stoker.dev/stoker/cmd/stoker/gateway"
+	"stoker.dev/stoker/cmd/stoker/profile"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/scale"
 	"stoker.dev/stoker/workflows"
@@ -58,7 +59,7 @@ type Options struct {
 	Config   config.Config
 	Version  string
 	Log      *slog.Logger
-	Progress io.Writer // where building a helper shows
+	Progress io.Writer // where building a helper shows, and the address of the profiles
 	// Simulated shapes the simulated provider's world; its Beat is the platform's own.
 	Simulated simulated.Options
 	// Wrap, where it is set, stands between the activities and the provider: a benchmark takes
@@ -94,7 +95,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	}
 	p := &Platform{Options: o, failed: make(chan error, 8), steady: newSteady(o.Clock)}
 	for _, step := range []func(context.Context) error{
-		p.openDir, p.listen, p.startServers, p.connect, p.watchStorage, p.startProvider, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
+		p.openDir, p.servePprof, p.listen, p.startServers, p.connect, p.watchStorage, p.startProvider, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -140,6 +141,20 @@ func (p *Platform) openDir(context.Context) error {
 	}
 	p.dir = dir
 	p.onClose(func(context.Context) error { return dir.Close() })
+	return nil
+}
+
+// servePprof comes before everything that takes time, so that a slow start can be looked at.
+func (p *Platform) servePprof(ctx context.Context) error {
+	if p.Config.Pprof == "" {
+		return nil
+	}
+	s, err := profile.Serve(ctx, p.Config.Pprof)
+	if err != nil {
+		return err
+	}
+	p.onClose(func(context.Context) error { return s.Close() })
+	fmt.Fprintf(p.Progress, "profiles at %s\n", s.URL())
 	return nil
 }
 
