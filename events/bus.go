@@ -38,6 +38,7 @@ type Bus struct {
 
 	calls callMux
 	held  atomic.Bool // see Hold
+	wakes wakeMux
 }
 
 // NewBus makes a bus of a connection somebody else opened. A nil logger discards.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -14,32 +13,6 @@ import (
 
 // GatewayQueue is the queue group that answers invokes: one gateway takes each.
 const GatewayQueue = "stoker-gateway"
-
-// Wake says that a request was stored while nobody pulls. It carries the request's headers.
-type Wake struct {
-	Key    functions.Key
-	Class  functions.Class
-	Header Header
-	At     time.Time // when it was stored
-}
-
-// OnWake calls f for every request stored for a function. The broker republishes warm
-// traffic too, so subscribe only while the function is at zero. Pushes can be lost:
-// [Bus.Pending] catches what they missed.
-func (b *Bus) OnWake(k functions.Key, f func(Wake)) (*Subscription, error) {
-	return b.subscribe(WakeFilter(k), func(m *nats.Msg) error {
-		k, c, err := ParseWake(m.Subject)
-		if err != nil {
-			return err
-		}
-		at, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
-		if err != nil {
-			at = time.Now()
-		}
-		f(Wake{Key: k, Class: c, Header: m.Header, At: at.UTC()})
-		return nil
-	})
-}
 
 // Beat sends a heartbeat.
 func (b *Bus) Beat(k functions.Key, h Heartbeat) error {
