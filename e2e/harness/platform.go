@@ -34,6 +34,7 @@ type Options struct {
 	Env  []string // KEY=VALUE beside the few that every platform gets
 	Args []string // of `stoker up`
 	NATS string   // URL of a broker that is not the platform's; empty: its own
+	Log  string   // path of its output; empty is a new one
 }
 
 // Platform is a `stoker up` of the test.
@@ -67,7 +68,10 @@ func New(t testing.TB, o Options) *Platform {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(t.TempDir(), "data")
 	}
-	p := &Platform{t: t, o: o, Dir: o.Dir, bin: Bin(t, Stoker), books: t.TempDir(), log: filepath.Join(t.TempDir(), "up.log")}
+	if o.Log == "" {
+		o.Log = filepath.Join(t.TempDir(), "up.log")
+	}
+	p := &Platform{t: t, o: o, Dir: o.Dir, bin: Bin(t, Stoker), books: t.TempDir(), log: o.Log}
 	Bin(t, Agent)
 	t.Cleanup(p.cleanup)
 	return p
@@ -124,6 +128,13 @@ func (p *Platform) UpArgs() []string {
 // Start starts the platform, for the first time or again, and waits until it is ready.
 func (p *Platform) Start() {
 	p.t.Helper()
+	p.Launch()
+	p.AwaitReady()
+}
+
+// Launch starts the platform's process and does not wait for it.
+func (p *Platform) Launch() {
+	p.t.Helper()
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		p.t.Fatal(err)
@@ -141,10 +152,10 @@ func (p *Platform) Start() {
 	p.mu.Lock()
 	p.cmd, p.done = cmd, done
 	p.mu.Unlock()
-	p.awaitReady()
 }
 
-func (p *Platform) awaitReady() {
+// AwaitReady waits until a launched platform serves.
+func (p *Platform) AwaitReady() {
 	p.t.Helper()
 	Eventually(p.t, "platform ready", func() (bool, any) {
 		if !p.alive() {

@@ -33,6 +33,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get("X-Request-Id")
 	s.note(entry{What: "begin", ID: id, Body: string(body)})
 	if q.Do == doCrash {
+		s.note(entry{What: "quit", ID: id})
 		fmt.Fprintln(os.Stderr, "CUDA error: an illegal memory access was encountered (not really)")
 		os.Exit(5) //nolint:forbidigo // 2026-11-23: to crash in the middle of a request is what was asked for
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -43,16 +44,49 @@ func (s *server) hold() error {
 	return nil
 }
 
-// leaveBehind starts a process in a session of its own that holds the GPUs too.
+// leaveBehind starts a process in a session of its own that holds the GPUs too: a child of this process, or, as a
+// daemon, of nobody.
 func (s *server) leaveBehind() error {
-	self, err := os.Executable()
+	mode := map[string]string{modeGrandchild: modeOutlive, modeDaemon: modeForked}[s.mode]
+	if mode == "" {
+		return nil
+	}
+	cmd, err := detached(mode, s.locks)
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err == nil && mode == modeForked {
+		err = cmd.Wait()
+	}
+	return err
+}
+
+// fork starts the daemon and exits, which leaves the daemon without a parent.
+func fork(locks int) error {
+	var held []*os.File
+	for i := range locks {
+		held = append(held, os.NewFile(uintptr(firstExtraFile+i), "lock"))
+	}
+	cmd, err := detached(modeOutlive, held)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "-mode", modeOutlive) //nolint:noctx // 2026-11-23: made to outlive this process
-	cmd.ExtraFiles = s.locks
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd.Start()
+}
+
+// firstExtraFile is the descriptor of the first file handed to a child beside its standard ones.
+const firstExtraFile = 3
+
+// detached is this program in a session of its own.
+func detached(mode string, locks []*os.File) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, "-mode", mode, "-inherited", strconv.Itoa(len(locks))) //nolint:noctx // 2026-11-23: made to outlive this process
+	cmd.ExtraFiles = locks
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd, nil
 }
 
 // outlive ignores every polite request to go.

@@ -30,7 +30,9 @@ const (
 	modeHang       = "hang"        // takes requests, never answers
 	modeExitAfter  = "exit-after"  // exits 4 after each request it answered
 	modeGrandchild = "grandchild"  // leaves a process of another session behind, which ignores SIGTERM
+	modeDaemon     = "daemon"      // the same, and that process's parent is gone from the start
 	modeOutlive    = "outlive"     // that process
+	modeForked     = "forked"      // its parent: starts it and exits
 )
 
 // Things one request may ask for with its field "do".
@@ -54,19 +56,22 @@ type server struct {
 	size   int    // of a chunk's padding, in bytes
 	tag    string // answered with, to tell revisions apart
 
+	inherited int // locks that came from the process before
+
 	ready atomic.Bool
 	locks []*os.File
 }
 
 func main() {
 	s := &server{}
-	flag.StringVar(&s.mode, "mode", modeServe, "serve, never-ready, no-start, garbage, hang, exit-after or grandchild")
+	flag.StringVar(&s.mode, "mode", modeServe, "serve, never-ready, no-start, garbage, hang, exit-after, grandchild or daemon")
 	flag.StringVar(&s.record, "record", "", "file to which every request is appended")
 	flag.StringVar(&s.gpus, "gpus", "", "directory of the GPUs' locks")
 	flag.DurationVar(&s.delay, "delay", 0, "time one request takes")
 	flag.DurationVar(&s.load, "load", 0, "time from start to ready")
 	flag.IntVar(&s.chunks, "chunks", 4, "events of a streamed answer")
 	flag.IntVar(&s.size, "chunk-size", 0, "bytes that pad each event of a streamed answer, and an answer in one piece")
+	flag.IntVar(&s.inherited, "inherited", 0, "locks handed on, for what the modes grandchild and daemon start")
 	flag.StringVar(&s.tag, "tag", "", "comes back with every answer")
 	flag.Parse()
 	if err := s.run(); err != nil {
@@ -81,6 +86,8 @@ func (s *server) run() error {
 	switch s.mode {
 	case modeOutlive:
 		return outlive()
+	case modeForked:
+		return fork(s.inherited)
 	case modeNoStart:
 		fmt.Fprintln(os.Stderr, "no weights at /models/missing: giving up")
 		os.Exit(3)
@@ -89,10 +96,8 @@ func (s *server) run() error {
 		return err
 	}
 	s.note(entry{What: "up"})
-	if s.mode == modeGrandchild {
-		if err := s.leaveBehind(); err != nil {
-			return err
-		}
+	if err := s.leaveBehind(); err != nil {
+		return err
 	}
 	return s.serve(ctx)
 }
@@ -150,7 +155,7 @@ func garbage(ln net.Listener) error {
 
 // entry is one line of the books.
 type entry struct {
-	What    string    `json:"what"` // up, begin, end or conflict
+	What    string    `json:"what"` // up, begin, end, quit or conflict
 	ID      string    `json:"id,omitempty"`
 	Body    string    `json:"body,omitempty"`
 	Replica string    `json:"replica"`

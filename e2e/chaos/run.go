@@ -1,0 +1,158 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/datadir"
+	"stoker.dev/stoker/e2e/harness"
+	"stoker.dev/stoker/e2e/history"
+	"stoker.dev/stoker/scale"
+)
+
+// Options of a run.
+type Options struct {
+	Seed     uint64
+	Size     Size
+	GPUs     int           // simulated
+	Pace     time.Duration // between two requests
+	Deadline time.Duration // of most requests
+	Dir      string        // where history, schedule and, after a failure, the data directory are kept
+}
+
+// Late is the stated bound: how long after its deadline a request may have its record. The agent that held it may have
+// been killed (the broker waits for events.AckWait, 10 s, before it gives the request to another), the next one may
+// have to be started first (10 s on a busy machine), and it answers, or the controller does.
+const Late = 30 * time.Second
+
+// violationsShown bounds what a failed test prints; the history has them all.
+const violationsShown = 20
+
+// Run breaks a platform as the options say, and fails the test for every violation of its promises. It returns the
+// summary of the history.
+func Run(t *testing.T, o Options) history.Summary {
+	t.Helper()
+	b, err := openBook(filepath.Join(o.Dir, "history.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.close(); err != nil {
+			t.Errorf("the history is not whole: %v", err)
+		}
+	})
+	plan := NewPlan(o.Seed, o.Size)
+	if err := os.WriteFile(filepath.Join(o.Dir, "schedule.txt"), []byte(Schedule(o.Seed, plan)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("seed %d: %d kills and %d stops; history and schedule are in %s", o.Seed, o.Size.Total(), o.Size.Stops, o.Dir)
+	perform(t, o, b, plan)
+	return judge(t, b)
+}
+
+// perform is the run itself, from an empty platform to an empty platform.
+func perform(t *testing.T, o Options, b *book, plan []Step) {
+	t.Helper()
+	p := harness.Up(t, harness.Options{GPUs: o.GPUs, Dir: dataDir(t, o), Log: filepath.Join(o.Dir, "up.log")})
+	deploy(p, b)
+	c, err := startClient(p, b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.abort)
+	w := startWitness(p, b)
+	t.Cleanup(w.stop)
+	a := startAuditor(p.Dir, b, func(s datadir.Server) { c.reach(s.HTTP) })
+	t.Cleanup(a.stop)
+	d := &driver{t: t, p: p, b: b, w: w, o: o, hits: map[string]int{}}
+	d.run(plan)
+	t.Logf("all steps done: %v, %d missed", d.hits, d.missed)
+	c.stop()
+	t.Logf("all requests have an outcome; %d ticks were let go", c.missed)
+	settle(t, p)
+	if err := storedRecords(t.Context(), p, b); err != nil {
+		t.Fatal(err)
+	}
+	b.note(history.Record{Kind: history.Closing})
+	empty(t, p)
+	a.stop()
+	w.stop()
+	leftovers(t, p, b)
+	serverBooks(p, b)
+	providerBooks(t, p, b)
+	b.note(history.Record{Kind: history.Complete})
+}
+
+// dataDir is a new data directory, kept only if the test fails.
+func dataDir(t *testing.T, o Options) string {
+	t.Helper()
+	dir := filepath.Join(o.Dir, "data")
+	for _, old := range []string{dir, filepath.Join(o.Dir, "up.log")} {
+		if err := os.RemoveAll(old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			_ = os.RemoveAll(dir)
+		}
+	})
+	return dir
+}
+
+// settle waits until no request waits or runs and every function but the steady ones is at rest.
+func settle(t *testing.T, p *harness.Platform) {
+	t.Helper()
+	for i := range functionsN {
+		harness.EventuallyWithin(t, 2*harness.Patience, name(i)+" at rest", func() (bool, any) {
+			f, err := p.API.Get(t.Context(), harness.Key(name(i)))
+			waiting := f.InFlight
+			for _, n := range f.Pending {
+				waiting += n
+			}
+			rest := i < steadyN || f.Phase == scale.PhaseZero && len(f.Replicas) == 0
+			return err == nil && waiting == 0 && rest, brief(f, err)
+		})
+	}
+}
+
+// brief is what a failed wait shows.
+func brief(f api.Function, err error) string {
+	return fmt.Sprintf("%s, target %d, pending %v, in flight %d, blocked %q, trouble %q, replicas %+v, last %+v, %v",
+		f.Phase, f.Target, f.Pending, f.InFlight, f.Blocked, f.Trouble, f.Replicas, f.Last, err)
+}
+
+// empty deletes every function.
+func empty(t *testing.T, p *harness.Platform) {
+	t.Helper()
+	for i := range functionsN {
+		if err := p.API.Delete(t.Context(), harness.Key(name(i))); err != nil {
+			t.Errorf("delete %s: %v", name(i), err)
+		}
+	}
+	for i := range functionsN {
+		p.AwaitGone(name(i))
+	}
+}
+
+// judge checks the history.
+func judge(t *testing.T, b *book) history.Summary {
+	t.Helper()
+	all := b.all()
+	s := history.Summarise(all)
+	t.Logf("%s", s)
+	found := history.Check(all, history.Bounds{Late: Late})
+	for i, v := range found {
+		if i == violationsShown {
+			t.Errorf("and %d more", len(found)-i)
+			break
+		}
+		t.Error(v)
+	}
+	t.Logf("%d violations", len(found))
+	return s
+}
