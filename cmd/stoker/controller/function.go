@@ -43,8 +43,11 @@ type function struct {
 	nextAt  time.Time      // the decision's own next moment
 	reaping bool
 	walkAt  time.Time // before it, no deadline can have passed unseen for long
-	deleted bool      // the workflow has nothing left; being removed
-	base    shown     // what the totals were when this process first looked
+	idleAt  time.Time // since when requests wait and nothing is in flight; zero: not so
+	// searched: what was stored when this process began was searched for requests that have ended.
+	searched bool
+	deleted  bool  // the workflow has nothing left; being removed
+	base     shown // what the totals were when this process first looked
 }
 
 // replica is one replica as agent, provider and workflow tell of it.

@@ -21,6 +21,10 @@ const reapBatch = 2000
 // deadline before all those that were seen.
 const walkEvery = 10 * time.Second
 
+// stuckAfter is how long requests may wait while ready agents have nothing in flight before the controller looks
+// why: longer than the broker keeps a request for an agent that died with it.
+const stuckAfter = 2 * events.AckWait
+
 // verdict is why the controller ends a request that no agent will.
 type verdict struct {
 	status     events.Status
@@ -30,17 +34,20 @@ type verdict struct {
 }
 
 // reap ends what no agent will end: everything of a function that is being deleted or keeps
-// crashing, what is past its deadline where nobody pulls, and what is over the queue's depth.
+// crashing, what is past its deadline where nobody pulls, what is over the queue's depth, and what
+// has ended already and lies in the queue all the same.
 func (c *Controller) reap(f *function) {
 	if f.reaping || sum(f.counts) == 0 {
 		return
 	}
 	job := f.reapJob()
-	job.deadlines = job.deadlines && f.walkDue(c.Wall())
+	stuck := f.stuck(c.Now())
+	job.deadlines = stuck || job.deadlines && f.walkDue(c.Wall())
+	job.ended = stuck || !f.searched
 	if !job.needed() {
 		return
 	}
-	f.reaping = true
+	f.reaping, f.searched = true, true
 	c.outside(func(ctx context.Context) {
 		n, err := job.run(ctx, c)
 		next := job.nextWalk(c.Wall(), n)
@@ -50,6 +57,7 @@ func (c *Controller) reap(f *function) {
 		c.metrics.Finished.Add(uint64(n))
 		c.post(func() {
 			f.reaping = false
+			f.searched = f.searched && (err == nil || !job.ended)
 			if job.deadlines {
 				f.walkAt = next
 			}
@@ -78,6 +86,7 @@ type reapJob struct {
 	all       *verdict                // set: everything ends so
 	failing   bool                    // because replicas keep crashing
 	deadlines bool                    // nobody pulls, so deadlines are looked at here
+	ended     bool                    // requests that have their record are looked for
 	now       func() time.Time
 	earliest  time.Time // deadline seen and not passed yet
 }
@@ -106,7 +115,7 @@ func (f *function) failFast() *verdict {
 }
 
 func (j *reapJob) needed() bool {
-	return j.all != nil || j.deadlines || sum(j.excess) > 0
+	return j.all != nil || j.deadlines || j.ended || sum(j.excess) > 0
 }
 
 func (j *reapJob) run(ctx context.Context, c *Controller) (int, error) {
@@ -131,7 +140,7 @@ func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Clas
 	keep, last := j.counts[class]-j.excess[class], j.counts[class]
 	done, from := 0, uint64(1)
 	for i := 0; i < events.QueueCeiling && done < reapBatch; i++ {
-		if j.all == nil && !j.deadlines && j.excess[class] == 0 {
+		if j.all == nil && !j.deadlines && !j.ended && j.excess[class] == 0 {
 			return done, nil
 		}
 		r, err := c.Bus.Peek(ctx, j.shard, j.key, class, from)
@@ -142,6 +151,12 @@ func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Clas
 			return done, err
 		}
 		from = r.Seq + 1
+		if removed, err := c.clean(ctx, j, r); err != nil {
+			return done, err
+		} else if removed {
+			done++
+			continue
+		}
 		v := j.verdict(r, i >= keep && i < last) // what came since the count is not over it
 		if v == nil {
 			continue
@@ -152,6 +167,40 @@ func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Clas
 		done++
 	}
 	return done, nil
+}
+
+// stuck tells, once per [stuckAfter], that requests have waited that long while agents that are ready have nothing in
+// flight.
+func (f *function) stuck(now time.Time) bool {
+	if !f.hasReady() || f.inFlight() > 0 {
+		f.idleAt = time.Time{}
+		return false
+	}
+	if f.idleAt.IsZero() {
+		f.idleAt = now
+	}
+	if now.Sub(f.idleAt) < stuckAfter {
+		return false
+	}
+	f.idleAt = now
+	return true
+}
+
+// clean removes a request that has its record. A broker that is killed may have kept that a request was acknowledged
+// and lost that it was removed: it then delivers the request to nobody and keeps it for ever, and with it the
+// function awake.
+func (c *Controller) clean(ctx context.Context, j *reapJob, r events.Request) (bool, error) {
+	if !j.ended {
+		return false, nil
+	}
+	switch _, err := c.Bus.GetRecord(ctx, r.Key, r.RecordID(), r.Event.Source); {
+	case errors.Is(err, events.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	c.Log.Info("a request that has ended was still in the queue", "function", r.Key.String(), "id", r.RecordID())
+	return true, c.Bus.Remove(ctx, j.shard, r.Seq)
 }
 
 func (j *reapJob) verdict(r events.Request, excess bool) *verdict {

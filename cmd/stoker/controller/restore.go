@@ -115,6 +115,7 @@ func (c *Controller) counted(shard int, counts map[functions.Key]map[functions.C
 			continue
 		}
 		fresh := ints(counts[k])
+		f.searched = f.searched || sum(fresh) == 0 // nothing was left behind
 		if f.atRest() && sum(fresh) == 0 {
 			clear(f.counts)
 			continue
