@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(ConfigVar); path != "" {
 		os.Exit(testAgent(path))
 	}
+	if os.Getenv(headlessVar) != "" {
+		os.Exit(headless())
+	}
 	if dir := os.Getenv(platformVar); dir != "" {
 		os.Exit(testPlatform(dir))
 	}

@@ -148,7 +148,7 @@ func living(t *testing.T, id string) []int {
 	}
 	var out []int
 	for _, p := range all {
-		if s, err := p.Stat(); err == nil && !dead(s) && marked(p, MarkerVar+"="+id) {
+		if s, err := p.Stat(); err == nil && !dead(s) && procs.marked(p, s, MarkerVar+"="+id) {
 			out = append(out, p.PID)
 		}
 	}

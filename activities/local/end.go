@@ -50,9 +50,13 @@ func (l *Local) end(r *replica, h *handle) {
 // the provider closed. late is told what is left when that takes long.
 func (l *Local) clear(rec record, late func([]member)) bool {
 	begun := time.Now()
-	quiet := 0
+	quiet, struck := 0, map[process]member{}
 	for wait := firstRound; ; wait = min(2*wait, lastRound) {
 		left := l.strike(rec)
+		left = append(left, l.procs.remaining(struck, left)...)
+		for _, m := range left {
+			struck[m.process] = m
+		}
 		if len(left) > 0 {
 			quiet = 0
 		} else if quiet++; quiet == quietScans {

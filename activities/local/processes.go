@@ -68,8 +68,11 @@ func (p processes) alive(x process) bool {
 	return err == nil && x.pid != 0 && s.Starttime == x.ticks && !dead(s)
 }
 
-// dead tells a process that only waits for its parent to look at it.
-func dead(s procfs.ProcStat) bool { return s.State == "Z" || s.State == "X" || s.State == "x" }
+// dead tells a process that only waits for its parent to look at it. A state is that of the first thread: as long as
+// there are others, the process holds its files, locks and GPUs, also one that was killed a moment ago.
+func dead(s procfs.ProcStat) bool {
+	return (s.State == "Z" || s.State == "X" || s.State == "x") && s.NumThreads <= 1
+}
 
 // tree finds the living processes of a replica by marker, by session and by parent. The
 // session counts only while the agent has its number: after that the number may come to mean
@@ -89,7 +92,7 @@ func (p processes) tree(id string, agent process) ([]member, error) {
 			continue // gone meanwhile, or older than the replica
 		}
 		stats = append(stats, s)
-		in[s.PID] = session && s.Session == agent.pid || marked(proc, marker)
+		in[s.PID] = session && s.Session == agent.pid || p.marked(proc, s, marker)
 	}
 	adoptChildren(stats, in)
 	var out []member
@@ -102,10 +105,34 @@ func (p processes) tree(id string, agent process) ([]member, error) {
 }
 
 // marked reads the environment a process was started with; another user's cannot be read, and
-// is not of this tree.
-func marked(proc procfs.Proc, marker string) bool {
+// is not of this tree. A process whose first thread has ended is asked by way of the others.
+func (p processes) marked(proc procfs.Proc, s procfs.ProcStat, marker string) bool {
 	env, err := proc.Environ()
-	return err == nil && slices.Contains(env, marker)
+	if err == nil && slices.Contains(env, marker) {
+		return true
+	}
+	if s.State != "Z" || s.NumThreads <= 1 {
+		return false
+	}
+	threads, err := p.fs.AllThreads(proc.PID)
+	return err == nil && slices.ContainsFunc(threads, func(t procfs.Proc) bool {
+		env, err := t.Environ()
+		return err == nil && slices.Contains(env, marker)
+	})
+}
+
+// remaining are those of earlier members that are not dead yet. A dying process gives its memory back first, and its
+// environment with it: nothing but its number and start time tells whose it is from then on, while its files, locks
+// and GPUs are still held.
+func (p processes) remaining(earlier map[process]member, found []member) []member {
+	var out []member
+	for x, m := range earlier {
+		seen := slices.ContainsFunc(found, func(f member) bool { return f.process == x })
+		if !seen && p.alive(x) {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // adoptChildren adds the children of what is in, and theirs. Each round adds one generation at

@@ -22,7 +22,8 @@ func descendants(root int) ([]int, error) {
 			continue // it went while we were reading
 		}
 		children[stat.PPID] = append(children[stat.PPID], p.PID)
-		zombie[p.PID] = stat.State == "Z" || stat.State == "X"
+		// The state is the first thread's: while there are others, files and GPUs are still held.
+		zombie[p.PID] = (stat.State == "Z" || stat.State == "X") && stat.NumThreads <= 1
 	}
 	found := slices.Clone(children[root])
 	for i := 0; i < len(found); i++ {
