@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stoker.dev/stoker/e2e/history"
@@ -19,6 +20,7 @@ type book struct {
 	file    *os.File
 	records []history.Record
 	err     error // the first one
+	answers atomic.Int64
 }
 
 func openBook(path string) (*book, error) {
@@ -37,6 +39,9 @@ func (b *book) note(r history.Record) {
 	if r.At.IsZero() {
 		r.At = time.Now()
 	}
+	if r.Kind == history.Answered {
+		b.answers.Add(1)
+	}
 	line, err := r.Line()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,17 +59,6 @@ func (b *book) all() []history.Record {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.records)
-}
-
-// count is how many records match.
-func (b *book) count(match func(history.Record) bool) int {
-	n := 0
-	for _, r := range b.all() {
-		if match(r) {
-			n++
-		}
-	}
-	return n
 }
 
 func (b *book) close() error {

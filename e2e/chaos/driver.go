@@ -18,6 +18,14 @@ const (
 	victimWait = 15 * time.Second
 	// victimEvery is how often it looks.
 	victimEvery = 20 * time.Millisecond
+	// recoverEach is of how many kills of the platform one comes at once, also while it starts. Before the others it
+	// gets recoverWait to serve recoverN answers.
+	recoverEach = 4
+	recoverN    = 10
+	recoverWait = 20 * time.Second
+	// breath is how long a step waits for one answer since the step before: on a machine where a start takes seconds,
+	// a kill each half second would show nothing but starts.
+	breath = 3 * time.Second
 	// progressEach is after how many steps the driver says how far it is.
 	progressEach = 25
 )
@@ -32,6 +40,7 @@ type driver struct {
 
 	freezes sync.WaitGroup
 	hits    map[string]int // by what and program
+	answers int64          // there were at the step before
 	missed  int
 }
 
@@ -39,6 +48,7 @@ type driver struct {
 func (d *driver) run(plan []Step) {
 	for i, s := range plan {
 		<-time.After(s.Pause)
+		d.breathe(s)
 		d.do(s)
 		if (i+1)%progressEach == 0 {
 			d.t.Logf("%d of %d steps; %v, %d missed; %d records in the history", i+1, len(plan), d.hits, d.missed, len(d.b.all()))
@@ -46,6 +56,27 @@ func (d *driver) run(plan []Step) {
 	}
 	d.freezes.Wait()
 	d.p.AwaitReady()
+}
+
+// breathe lets the platform get somewhere before a step.
+func (d *driver) breathe(s Step) {
+	n, most := int64(1), breath
+	if s.Program == history.Platform && s.Pick%recoverEach != 0 {
+		d.p.AwaitReady()
+		n, most = recoverN, recoverWait
+	}
+	end := time.NewTimer(most)
+	defer end.Stop()
+	tick := time.NewTicker(victimEvery)
+	defer tick.Stop()
+	for wait := true; wait && d.b.answers.Load() < d.answers+n; {
+		select {
+		case <-tick.C:
+		case <-end.C:
+			wait = false
+		}
+	}
+	d.answers = d.b.answers.Load()
 }
 
 func (d *driver) do(s Step) {
