@@ -12,7 +12,7 @@ import (
 )
 
 // promisedVerbs are those a contributor can count on.
-var promisedVerbs = []string{"bench", "build", "demo", "e2e", "fuzz", "lint", "replay", "test"}
+var promisedVerbs = []string{"bench", "build", "chaos", "demo", "e2e", "fuzz", "lint", "replay", "test"}
 
 // verbCall is how a document or CI calls a verb.
 var verbCall = regexp.MustCompile(`go tool task ([a-z][a-z0-9:-]*)`)
