@@ -190,7 +190,7 @@ func (f *function) stuck(now time.Time) bool {
 // and lost that it was removed: it then delivers the request to nobody and keeps it for ever, and with it the
 // function awake.
 func (c *Controller) clean(ctx context.Context, j *reapJob, r events.Request) (bool, error) {
-	if !j.ended {
+	if !j.ended || j.all != nil { // what ends anyway finds its record then
 		return false, nil
 	}
 	switch _, err := c.Bus.GetRecord(ctx, r.Key, r.RecordID(), r.Event.Source); {
