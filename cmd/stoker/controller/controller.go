@@ -45,6 +45,7 @@ type Controller struct {
 	ready   chan struct{}
 	stopped chan struct{}
 	frozen  atomic.Bool
+	began   time.Time // of Run, by the wall clock as requests are stored
 	metrics Metrics
 }
 
@@ -70,7 +71,7 @@ func (c *Controller) Metrics() *Metrics { return &c.metrics }
 func (c *Controller) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); close(c.stopped); c.work.Wait() }()
-	c.ctx = inner
+	c.ctx, c.began = inner, c.Wall()
 	statuses, err := c.Provider.Watch(inner)
 	if err != nil {
 		return fmt.Errorf("watch the %s provider: %w", c.Provider.Name(), err)

@@ -43,7 +43,12 @@ func (c *Controller) reap(f *function) {
 	job := f.reapJob()
 	stuck := f.stuck(c.Now())
 	job.deadlines = stuck || job.deadlines && f.walkDue(c.Wall())
-	job.ended = stuck || !f.searched
+	switch {
+	case stuck:
+		job.ended = c.Wall()
+	case !f.searched:
+		job.ended = c.began
+	}
 	if !job.needed() {
 		return
 	}
@@ -57,7 +62,7 @@ func (c *Controller) reap(f *function) {
 		c.metrics.Finished.Add(uint64(n))
 		c.post(func() {
 			f.reaping = false
-			f.searched = f.searched && (err == nil || !job.ended)
+			f.searched = f.searched && (err == nil || job.ended.IsZero())
 			if job.deadlines {
 				f.walkAt = next
 			}
@@ -86,7 +91,7 @@ type reapJob struct {
 	all       *verdict                // set: everything ends so
 	failing   bool                    // because replicas keep crashing
 	deadlines bool                    // nobody pulls, so deadlines are looked at here
-	ended     bool                    // requests that have their record are looked for
+	ended     time.Time               // set: of what was stored before it, requests that have their record are looked for
 	now       func() time.Time
 	earliest  time.Time // deadline seen and not passed yet
 }
@@ -115,7 +120,7 @@ func (f *function) failFast() *verdict {
 }
 
 func (j *reapJob) needed() bool {
-	return j.all != nil || j.deadlines || j.ended || sum(j.excess) > 0
+	return j.all != nil || j.deadlines || !j.ended.IsZero() || sum(j.excess) > 0
 }
 
 func (j *reapJob) run(ctx context.Context, c *Controller) (int, error) {
@@ -140,15 +145,15 @@ func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Clas
 	keep, last := j.counts[class]-j.excess[class], j.counts[class]
 	done, from := 0, uint64(1)
 	for i := 0; i < events.QueueCeiling && done < reapBatch; i++ {
-		if j.all == nil && !j.deadlines && !j.ended && j.excess[class] == 0 {
-			return done, nil
-		}
 		r, err := c.Bus.Peek(ctx, j.shard, j.key, class, from)
 		if errors.Is(err, events.ErrNoRequest) {
 			return done, nil
 		}
 		if err != nil && !errors.Is(err, events.ErrMalformed) {
 			return done, err
+		}
+		if !j.more(class, r) {
+			return done, nil
 		}
 		from = r.Seq + 1
 		if removed, err := c.clean(ctx, j, r); err != nil {
@@ -167,6 +172,11 @@ func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Clas
 		done++
 	}
 	return done, nil
+}
+
+// more tells whether a walk has anything to look for at a request or behind it; they are stored in order.
+func (j *reapJob) more(class functions.Class, r events.Request) bool {
+	return j.all != nil || j.deadlines || j.excess[class] > 0 || r.Stored.Before(j.ended)
 }
 
 // stuck tells, once per [stuckAfter], that requests have waited that long while agents that are ready have nothing in
@@ -190,7 +200,7 @@ func (f *function) stuck(now time.Time) bool {
 // and lost that it was removed: it then delivers the request to nobody and keeps it for ever, and with it the
 // function awake.
 func (c *Controller) clean(ctx context.Context, j *reapJob, r events.Request) (bool, error) {
-	if !j.ended || j.all != nil { // what ends anyway finds its record then
+	if !r.Stored.Before(j.ended) || j.all != nil { // what ends anyway finds its record then
 		return false, nil
 	}
 	switch _, err := c.Bus.GetRecord(ctx, r.Key, r.RecordID(), r.Event.Source); {

@@ -21,7 +21,7 @@ func TestEndedRequestsAreTakenOutOfTheQueue(t *testing.T) {
 	rec := events.Record{ID: "standard1", Source: "test", Function: named, Class: functions.Standard, Status: events.StatusOK}
 	_, err = r.bus.WriteRecord(t.Context(), rec, time.Hour)
 	must(t, err)
-	job := &reapJob{key: named, ended: true, counts: map[functions.Class]int{functions.Standard: 3}}
+	job := &reapJob{key: named, ended: time.Now().Add(time.Hour), counts: map[functions.Class]int{functions.Standard: 3}}
 	must(t, r.call(t.Context(), func() { job.shard = r.Controller.fns[named].rec.Shard }))
 	if n, err := job.run(t.Context(), r.Controller); n != 1 || err != nil {
 		t.Errorf("%d requests taken out, want 1: %v", n, err)
