@@ -116,7 +116,7 @@ func (l *Ledger) Fence(node string, now time.Time) []Lease {
 
 // eachOn changes the live leases of a node, in a fresh slice.
 func (l *Ledger) eachOn(node string, change func(*Lease)) {
-	l.Leases = slices.Clone(l.Leases)
+	l.own(0)
 	for i := range l.Leases {
 		if x := &l.Leases[i]; x.Node == node && node != "" && x.State != Released {
 			change(x)

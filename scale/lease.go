@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // LeaseState is where a claim on GPUs is.
@@ -60,13 +61,25 @@ type Ask struct {
 }
 
 func (a Ask) check(ttl time.Duration) error {
+	if err := checkHolder("reserve", a.Holder); err != nil {
+		return err
+	}
 	switch {
-	case a.Holder == "":
-		return fmt.Errorf("reserve: %w: the holder has no name", ErrAsk)
 	case a.GPUs < 0:
 		return fmt.Errorf("reserve for %s: %w: %d GPUs; 0 or more are allowed", a.Holder, ErrAsk, a.GPUs)
 	case ttl <= 0:
 		return fmt.Errorf("reserve for %s: %w: a reservation of %v; it must last longer than 0s", a.Holder, ErrAsk, ttl)
+	}
+	return nil
+}
+
+// checkHolder wants a name without white space: it is a word of its tombstone.
+func checkHolder(verb, name string) error {
+	if name == "" {
+		return fmt.Errorf("%s: %w: the holder has no name", verb, ErrAsk)
+	}
+	if strings.ContainsFunc(name, unicode.IsSpace) {
+		return fmt.Errorf("%s for %q: %w: a holder's name has no white space", verb, name, ErrAsk)
 	}
 	return nil
 }

@@ -32,9 +32,30 @@ const (
 // Bind buries a reservation it finds expired.
 type Ledger struct {
 	Devices []Device `json:"devices"`
-	Leases  []Lease  `json:"leases"`         // live ones and tombstones
+	Leases  []Lease  `json:"leases"`         // live ones and tombstones; stored as in tombstone.go
 	Lost    []string `json:"lost,omitempty"` // nodes that are out of reach
 	Epoch   uint64   `json:"epoch"`          // of the newest lease
+
+	edit *edit // set while a batch is applied
+}
+
+// edit is a batch of changes to one ledger, which owns its leases meanwhile.
+type edit struct{ changed bool }
+
+// Edit returns a copy for a batch of changes: its leases are copied once instead of once for each
+// change. Nobody else may have the copy, nor copies of it, until it is sealed.
+func (l Ledger) Edit() Ledger {
+	const room = 64 // new leases before the slice grows
+	l.Leases, l.edit = append(make([]Lease, 0, len(l.Leases)+room), l.Leases...), &edit{}
+	return l
+}
+
+// Seal ends a batch and tells whether it changed any lease. From then on the ledger is a value
+// like any other.
+func (l *Ledger) Seal() bool {
+	changed := l.edit != nil && l.edit.changed
+	l.edit = nil
+	return changed
 }
 
 // Reserve claims GPUs for a holder, all on one node, until ttl has passed. It is
@@ -147,8 +168,8 @@ func rank(s LeaseState) int {
 // leaves a tombstone too, which refuses a start that is still on its way. Error: ErrAsk
 // for a holder without a name.
 func (l *Ledger) Release(holder, cause string, now time.Time) error {
-	if holder == "" {
-		return fmt.Errorf("release: %w: the holder has no name", ErrAsk)
+	if err := checkHolder("release", holder); err != nil {
+		return err
 	}
 	lease := Lease{Holder: holder}
 	if i, found := l.find(holder); found {
@@ -194,15 +215,14 @@ func (l *Ledger) Forget(now time.Time) {
 	}
 	old := func(x Lease) bool { return x.State == Released && !x.Since.After(limit) }
 	if slices.ContainsFunc(l.Leases, old) {
-		l.Leases = slices.DeleteFunc(slices.Clone(l.Leases), old)
+		l.own(0)
+		l.Leases = slices.DeleteFunc(l.Leases, old)
 	}
 }
 
 // bury turns a lease into a tombstone and lets go of its devices.
 func (l *Ledger) bury(lease Lease, cause string, now time.Time) {
-	lease.State, lease.Before, lease.Devices = Released, "", nil
-	lease.Expires, lease.Since, lease.Cause = time.Time{}, wall(now), cause
-	l.put(lease)
+	l.put(Lease{Holder: lease.Holder, State: Released, Epoch: lease.Epoch, Since: wall(now), Cause: cause})
 	l.dropMissing()
 }
 
@@ -219,13 +239,23 @@ func (l Ledger) find(holder string) (int, bool) {
 	return sort.Find(len(l.Leases), func(i int) int { return strings.Compare(holder, l.Leases[i].Holder) })
 }
 
-// put writes a lease into a fresh slice, so that copies of the ledger keep theirs.
+// put writes a lease: in place within a batch, and otherwise into a fresh slice, so that copies of
+// the ledger keep theirs.
 func (l *Ledger) put(lease Lease) {
+	l.own(1)
 	i, found := l.find(lease.Holder)
-	leases := make([]Lease, 0, len(l.Leases)+1)
-	leases = append(append(leases, l.Leases[:i]...), lease)
 	if found {
-		i++
+		l.Leases[i] = lease
+		return
 	}
-	l.Leases = append(leases, l.Leases[i:]...)
+	l.Leases = slices.Insert(l.Leases, i, lease)
+}
+
+// own makes the leases this ledger's alone, with room for some more, before they are changed.
+func (l *Ledger) own(more int) {
+	if l.edit != nil {
+		l.edit.changed = true
+		return
+	}
+	l.Leases = append(make([]Lease, 0, len(l.Leases)+more), l.Leases...)
 }

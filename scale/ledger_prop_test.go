@@ -113,6 +113,7 @@ func TestLedgerAgainstNaiveModel(t *testing.T) {
 			"found":    x.nodeFound,
 			"fence":    x.fence,
 			"snapshot": x.snapshot,
+			"batch":    x.batch,
 		})
 	})
 }
@@ -332,6 +333,25 @@ func (x *ledgerMachine) snapshot(t *rapid.T) {
 	}
 	if text(again) != text(x.l) || again.Check() != nil {
 		t.Fatalf("the ledger changed through JSON: %v", again.Check())
+	}
+}
+
+// batch: changes applied to an edited copy leave the original as it was, and are told.
+func (x *ledgerMachine) batch(t *rapid.T) {
+	before := x.l
+	kept := before.Leases
+	want := slices.Clone(kept)
+	x.l = x.l.Edit()
+	changes := []func(*rapid.T){x.reserve, x.bind, x.drain, x.release, x.nodeLost, x.nodeFound, x.devices, x.fence, x.expire}
+	for range rapid.IntRange(0, 6).Draw(t, "changes") {
+		changes[rapid.IntRange(0, len(changes)-1).Draw(t, "change")](t)
+	}
+	changed := x.l.Seal()
+	if !reflect.DeepEqual(kept, want) {
+		t.Fatal("a batch changed the ledger it began with")
+	}
+	if !changed && !reflect.DeepEqual(x.l.Leases, append([]Lease{}, want...)) {
+		t.Fatalf("leases went from %v to %v, and the batch says that nothing changed", want, x.l.Leases)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -155,8 +156,8 @@ func (w *Writer) commit(ctx context.Context, batch []*op) error {
 				return err
 			}
 		}
-		next := w.applyAll(batch)
-		written, err := w.swap(ctx, next)
+		next, changed := w.applyAll(batch)
+		written, err := w.swap(ctx, next, changed)
 		if err != nil || written {
 			return err
 		}
@@ -167,25 +168,26 @@ func (w *Writer) commit(ctx context.Context, batch []*op) error {
 	return fmt.Errorf("%w: pool %s, %d tries", ErrContended, w.pool, maxTries)
 }
 
-// applyAll runs the batch on a copy of the ledger.
-func (w *Writer) applyAll(batch []*op) scale.Ledger {
-	next, now := w.ledger, w.now()
+// applyAll runs the batch on a copy of the ledger, and tells whether that differs now.
+func (w *Writer) applyAll(batch []*op) (next scale.Ledger, changed bool) {
+	next, now := w.ledger.Edit(), w.now()
 	for _, o := range batch {
 		if o.err = o.ctx.Err(); o.err == nil {
 			o.err = o.apply(&next, now)
 		}
 	}
 	next.Forget(now) // every end leaves a tombstone, and the store bounds what a ledger may be
-	return next
+	changed = next.Seal()
+	return next, changed || !reflect.DeepEqual(next.Devices, w.ledger.Devices) || !slices.Equal(next.Lost, w.ledger.Lost)
 }
 
 // swap writes next, and returns false when the batch must be applied anew to what the store
 // has by now. A batch that changes nothing was still decided on the ledger: it counts only if
 // that is the newest.
-func (w *Writer) swap(ctx context.Context, next scale.Ledger) (bool, error) {
+func (w *Writer) swap(ctx context.Context, next scale.Ledger, changed bool) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if reflect.DeepEqual(next, w.ledger) {
+	if !changed {
 		rev := w.rev
 		err := w.load(ctx)
 		return w.rev == rev, err
