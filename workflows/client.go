@@ -21,6 +21,41 @@ type Client struct {
 // Sync sends one sync, starting the workflow if it does not run, and returns once its step is
 // settled. It returns [ErrStale] if the workflow has accepted a newer decision.
 func (c Client) Sync(ctx context.Context, s Sync) (Status, error) {
+	st, err := settled(ctx, s, c.update)
+	if missing := (*serviceerror.NotFound)(nil); errors.As(err, &missing) {
+		return settled(ctx, s, c.updateWithStart)
+	}
+	return st, err
+}
+
+// settled sends a sync and waits for the end of its step.
+func settled(ctx context.Context, s Sync, send func(context.Context, Sync) (client.WorkflowUpdateHandle, error)) (Status, error) {
+	var st Status
+	handle, err := send(ctx, s)
+	if err == nil {
+		err = handle.Get(ctx, &st)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("sync %s: %w", s.Key, refusal(err))
+	}
+	return st, nil
+}
+
+// update is for a workflow that runs, as it nearly always does: it costs the server less than an
+// Update-with-Start.
+func (c Client) update(ctx context.Context, s Sync) (client.WorkflowUpdateHandle, error) {
+	return c.Temporal.UpdateWorkflow(ctx, updateOptions(s))
+}
+
+func updateOptions(s Sync) client.UpdateWorkflowOptions {
+	return client.UpdateWorkflowOptions{
+		WorkflowID: FunctionWorkflowID(s.Key), UpdateName: UpdateSync, Args: []any{s},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	}
+}
+
+// updateWithStart makes the workflow where there is none.
+func (c Client) updateWithStart(ctx context.Context, s Sync) (client.WorkflowUpdateHandle, error) {
 	start := c.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID:                       FunctionWorkflowID(s.Key),
 		TaskQueue:                TaskQueue,
@@ -29,21 +64,9 @@ func (c Client) Sync(ctx context.Context, s Sync) (Status, error) {
 		StaticSummary:            "function " + s.Key.String(),
 		StaticDetails:            "Carries the replicas of function `" + s.Key.String() + "`. Decisions come as `sync` updates; each carries its reason and inputs.",
 	}, FunctionWorkflow, State{Key: s.Key})
-	handle, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-		StartWorkflowOperation: start,
-		UpdateOptions: client.UpdateWorkflowOptions{
-			WorkflowID: FunctionWorkflowID(s.Key), UpdateName: UpdateSync, Args: []any{s},
-			WaitForStage: client.WorkflowUpdateStageCompleted,
-		},
+	return c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start, UpdateOptions: updateOptions(s),
 	})
-	if err != nil {
-		return Status{}, fmt.Errorf("sync %s: %w", s.Key, refusal(err))
-	}
-	var st Status
-	if err := handle.Get(ctx, &st); err != nil {
-		return Status{}, fmt.Errorf("sync %s: %w", s.Key, refusal(err))
-	}
-	return st, nil
 }
 
 // refusal marks the workflow's own refusal, so that it is told from a server out of reach.
