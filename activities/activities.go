@@ -59,6 +59,7 @@ type Activities struct {
 	Queue    Queue
 	Access   Access
 	Journal  Journal
+	Burst    *Burst // nil: nobody says which starts are coming
 	Now      func() time.Time
 }
 
@@ -86,6 +87,8 @@ type Started struct {
 	ID    string `json:"id"`
 	Node  string `json:"node,omitempty"`
 	Epoch uint64 `json:"epoch"`
+
+	devices []string // for the journal, which hears of a start before the workflow does
 }
 
 // Failed is one replica whose start was refused for good.
@@ -95,9 +98,25 @@ type Failed struct {
 	Message string `json:"message"`
 }
 
-// StartReplicas claims capacity, starts what got it and binds the claims. The queue opens after
-// the starts: a replica needs it only once its model is loaded, and nothing waits for it before.
+// StartReplicas claims capacity and starts what got it. What a start does not need to begin
+// follows once the starts of other functions that are coming were made too: the claims are bound
+// (until then Adopt binds what runs) and the queue opens (a replica needs it only once its model is
+// loaded).
 func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartResult, error) {
+	out, err := a.startAll(ctx, r)
+	a.Burst.Begun(r.Key)
+	if err != nil {
+		return StartResult{}, err
+	}
+	a.Burst.Yield(ctx)
+	if err := a.bindAll(ctx, r, out.Started); err != nil {
+		return StartResult{}, err
+	}
+	return out, a.openQueue(ctx, r)
+}
+
+// startAll claims and starts.
+func (a *Activities) startAll(ctx context.Context, r StartRequest) (StartResult, error) {
 	claims, err := a.Ledger.Reserve(ctx, asks(r), ReservationTTL)
 	if err != nil {
 		return StartResult{}, fmt.Errorf("claim GPUs for %s: %w", r.Key, err)
@@ -119,7 +138,22 @@ func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartRe
 	if err := g.Wait(); err != nil {
 		return StartResult{}, err
 	}
-	return collect(r.IDs, results), a.openQueue(ctx, r)
+	return collect(r.IDs, results), nil
+}
+
+// bindAll tells ledger and journal that the replicas were started.
+func (a *Activities) bindAll(ctx context.Context, r StartRequest, started []Started) error {
+	var g errgroup.Group
+	for _, s := range started {
+		g.Go(func() error {
+			if err := a.Ledger.Bind(ctx, s.ID, s.Epoch); err != nil {
+				return fmt.Errorf("bind the lease of replica %s: %w", s.ID, err)
+			}
+			a.emit(ctx, r.Key, "replica-started", map[string]any{"replica": s.ID, "revision": r.Revision, "node": s.Node, "devices": s.devices})
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 func asks(r StartRequest) []scale.Ask {
@@ -172,11 +206,7 @@ func (a *Activities) startOne(ctx context.Context, r StartRequest, id string, le
 	if err := a.Provider.Start(ctx, spec); err != nil {
 		return a.startFailed(ctx, id, err)
 	}
-	if err := a.Ledger.Bind(ctx, id, lease.Epoch); err != nil {
-		return outcome{}, fmt.Errorf("bind the lease of replica %s: %w", id, err)
-	}
-	a.emit(ctx, r.Key, "replica-started", map[string]any{"replica": id, "revision": r.Revision, "node": lease.Node, "devices": lease.Devices})
-	return outcome{started: &Started{ID: id, Node: lease.Node, Epoch: lease.Epoch}}, nil
+	return outcome{started: &Started{ID: id, Node: lease.Node, Epoch: lease.Epoch, devices: lease.Devices}}, nil
 }
 
 func (a *Activities) replicaSpec(r StartRequest, id string, l scale.Lease, reserved time.Time) (ReplicaSpec, error) {

@@ -5,7 +5,8 @@
 // second run is a no-op. None takes longer than a few seconds; what takes longer (a model
 // loading, a replica draining) is begun here and reported by events.
 //
-//	StartReplicas   claim → start → bind, for several replicas at once; opens the queue beside it
+//	StartReplicas   claim → start, for several replicas at once; then, after the starts of other
+//	                functions that are coming ([Burst]), bind the claims and open the queue
 //	DrainReplica    mark the lease draining, ask the replica to finish within its grace
 //	StopReplica     kill what is left of it
 //	ReleaseReplica  give the lease back, only once the provider says the whole tree is gone

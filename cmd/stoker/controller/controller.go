@@ -213,16 +213,17 @@ func (c *Controller) evaluate(f *function) {
 	f.stored.State, d = scale.Decide(f.spec, f.stored.State, obs, now)
 	f.takeIn()
 	f.nextAt = d.Next
-	if f.stored.State.Epoch != before {
-		c.metrics.Decisions.Add(1)
-		f.unsaved = true
-		c.announce(f, d)
-	}
+	decided := f.stored.State.Epoch != before
+	f.unsaved = f.unsaved || decided
 	c.listen(f, d)
 	c.publishAdmission(f)
 	c.show(f)
 	if f.wantsSync(now, f.free(ledger)) {
 		c.sync(f)
+	}
+	if decided { // told after it was sent: starts go first
+		c.metrics.Decisions.Add(1)
+		c.announce(f, d)
 	}
 	c.finishDelete(f)
 }

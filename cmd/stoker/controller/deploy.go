@@ -296,9 +296,10 @@ func (c *Controller) erase(ctx context.Context, job *reapJob, recRev, storRev ui
 // announce tells the journal what was decided.
 func (c *Controller) announce(f *function, d any) { c.emit(f.key, "decided", d) }
 
-// emit tells the journal beside the loop.
+// emit tells the journal beside the loop, after the starts that are coming.
 func (c *Controller) emit(k functions.Key, what string, data any) {
 	c.outside(func(ctx context.Context) {
+		c.Burst.Yield(ctx)
 		if err := c.Bus.Emit(ctx, k, "function", what, data); err != nil && ctx.Err() == nil {
 			c.Log.Debug("event not written", "function", k.String(), "what", what, "error", err)
 		}

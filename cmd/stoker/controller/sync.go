@@ -109,17 +109,24 @@ func (f *function) phaseNews() (news, work bool) {
 // unmet tells whether replicas are wanted that could not be started for want of GPUs, and that
 // there is room for now.
 func (f *function) unmet(free int) bool {
-	last := f.stored.State.Last
-	have := 0
-	for _, r := range f.wf.Replicas {
-		if r.Revision == last.Revision && workflows.PhaseRank(r.Phase) < workflows.PhaseRank(workflows.PhaseDraining) {
-			have++
-		}
-	}
-	if have >= last.Target {
+	if !f.lacks(f.stored.State.Last) {
 		return false
 	}
 	return f.wf.Blocked == "" || free < 0 || free >= f.spec.GPUs
+}
+
+// lacks tells whether a decision asks for replicas that the workflow does not have.
+func (f *function) lacks(d scale.Decision) bool {
+	if f.wf == nil {
+		return d.Target > 0
+	}
+	have := 0
+	for _, r := range f.wf.Replicas {
+		if r.Revision == d.Revision && workflows.PhaseRank(r.Phase) < workflows.PhaseRank(workflows.PhaseDraining) {
+			have++
+		}
+	}
+	return have < d.Target
 }
 
 // overdueClose tells whether a function at zero still has its consumers.
@@ -135,6 +142,9 @@ func (c *Controller) sync(f *function) {
 	store, rev, save := f.stored, f.storRev, f.unsaved
 	f.unsaved = false
 	c.metrics.Syncs.Add(1)
+	if f.lacks(in.Decision) {
+		c.Burst.Coming(f.key)
+	}
 	c.outside(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 		defer cancel()
@@ -149,6 +159,7 @@ func (c *Controller) sync(f *function) {
 		if err == nil {
 			st, err = c.Workflows.Sync(ctx, in)
 		}
+		c.Burst.Begun(in.Key)
 		c.post(func() { c.synced(f, in.Decision, rev, st, err) })
 	})
 }

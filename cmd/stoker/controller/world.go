@@ -53,7 +53,7 @@ type Ledger interface {
 
 // Workflows carries decisions out.
 type Workflows interface {
-	// Sync is one Update-with-Start; it returns when the step is settled.
+	// Sync is one Update; it returns when the step is settled.
 	Sync(ctx context.Context, s workflows.Sync) (workflows.Status, error)
 	// Status asks a running workflow; [workflows.ErrNotRunning] when there is none.
 	Status(ctx context.Context, k functions.Key) (workflows.Status, error)
@@ -67,7 +67,8 @@ type Options struct {
 	Ledger    Ledger
 	Workflows Workflows
 	Provider  activities.Provider
-	Pool      string // the one pool's name
+	Burst     *activities.Burst // told which starts are coming; may be nil
+	Pool      string            // the one pool's name
 	Log       *slog.Logger
 	Now       func() time.Time    // what is measured goes by it: it should not jump
 	Wall      func() time.Time    // the deadlines that publishers set go by it; nil: Now

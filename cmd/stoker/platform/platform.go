@@ -46,12 +46,12 @@ const idleTimeout = 2 * time.Minute
 // one that is not kept is replayed from its short history when it is needed.
 const workflowCache = 512
 
-// Pollers of the worker. The SDK's default of two workflow pollers, one of them for sticky tasks,
+// Pollers of the worker, exported for the benchmark's floor. The SDK's default of two workflow pollers, one of them for sticky tasks,
 // lets a hundred functions that wake at once queue for seconds behind one another; more than
 // these gained nothing on two cores.
 const (
-	workflowPollers = 16
-	activityPollers = 8
+	WorkflowPollers = 16
+	ActivityPollers = 8
 )
 
 // Options of a platform.
@@ -77,6 +77,7 @@ type Platform struct {
 	bus      *events.Bus
 	ledger   *capacity.Writer
 	provider activities.Provider
+	burst    activities.Burst
 	control  *controller.Controller
 	gateway  *gateway.Gateway
 	server   datadir.Server
@@ -256,12 +257,12 @@ func (p *Platform) startLedger(ctx context.Context) error {
 func (p *Platform) startWorker(context.Context) error {
 	worker.SetStickyWorkflowCacheSize(workflowCache)
 	w := worker.New(p.servers.TemporalClient(), workflows.TaskQueue, worker.Options{
-		MaxConcurrentWorkflowTaskPollers: workflowPollers, MaxConcurrentActivityTaskPollers: activityPollers,
+		MaxConcurrentWorkflowTaskPollers: WorkflowPollers, MaxConcurrentActivityTaskPollers: ActivityPollers,
 		OnFatalError: func(err error) { p.failed <- fmt.Errorf("temporal worker: %w", err) },
 	})
 	workflows.RegisterWorkflows(w)
 	workflows.RegisterActivities(w, &activities.Activities{
-		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: access{p.servers}, Journal: p.bus, Now: p.steady.Now,
+		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: access{p.servers}, Journal: p.bus, Burst: &p.burst, Now: p.steady.Now,
 	})
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the Temporal worker: %w", err)
@@ -281,7 +282,7 @@ func (p *Platform) startController(ctx context.Context) error {
 	}
 	p.control = controller.New(controller.Options{
 		Functions: fns, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
-		Provider: p.provider, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info,
+		Provider: p.provider, Burst: &p.burst, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)

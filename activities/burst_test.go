@@ -1,0 +1,70 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/simulated"
+	"stoker.dev/stoker/functions"
+)
+
+func TestStartsComeBeforeWhatFollowsThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b activities.Burst
+		one, two := functions.Key{Name: "one"}, functions.Key{Name: "two"}
+		b.Coming(one)
+		b.Coming(two)
+		b.Begun(one)
+		begin := time.Now()
+		time.AfterFunc(10*time.Millisecond, func() { b.Begun(two) })
+		b.Yield(t.Context())
+		if waited := time.Since(begin); waited != 10*time.Millisecond {
+			t.Errorf("went on after %v, want it right after the other start", waited)
+		}
+		b.Yield(t.Context()) // nothing is coming: at once
+		if waited := time.Since(begin); waited != 10*time.Millisecond {
+			t.Errorf("waited for nothing until %v", waited)
+		}
+	})
+}
+
+func TestAStartThatDoesNotComeHoldsUpNobodyForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b activities.Burst
+		b.Coming(key)
+		begin := time.Now()
+		b.Yield(t.Context())
+		if waited := time.Since(begin); waited != activities.YieldMax {
+			t.Errorf("waited %v, want %v", waited, activities.YieldMax)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		b.Yield(ended)
+		if waited := time.Since(begin); waited != activities.YieldMax {
+			t.Errorf("waited until %v although the caller had left", waited)
+		}
+	})
+}
+
+// TestWhoeverStartsTellsTheOthers: also when nothing could be started.
+func TestWhoeverStartsTellsTheOthers(t *testing.T) {
+	away := errors.New("connection refused")
+	for name, fate := range map[string]simulated.Fate{"started": {}, "refused": {Refuse: activities.ErrNoCommand}, "away": {Refuse: away}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulated.Options{GPUs: 1, Fate: func(activities.ReplicaSpec, *rand.Rand) simulated.Fate { return fate }})
+			r.Burst = &activities.Burst{}
+			r.Burst.Coming(key)
+			_, _ = r.StartReplicas(t.Context(), ask("a"))
+			begin := time.Now()
+			r.Burst.Yield(t.Context())
+			if waited := time.Since(begin); waited >= activities.YieldMax {
+				t.Error("its start still counts as coming")
+			}
+		})
+	}
+}
