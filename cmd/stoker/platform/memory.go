@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -20,6 +21,11 @@ const (
 	// costs some 100 ms of one core, and must not become what an idle platform costs.
 	restWorth = 96 << 20
 )
+
+// gcPercent is how much a platform may allocate between two collections, in percent of what it
+// uses. With Go's default of 100 a seventh of the time of a burst goes into collecting; what it
+// takes instead is given back when the platform is idle. GOGC overrides it.
+const gcPercent = 200
 
 // keeper decides when memory goes back.
 type keeper struct {
@@ -42,6 +48,9 @@ func (k *keeper) look(now time.Time, cpu time.Duration, allocated uint64) bool {
 
 // keepMemory gives memory back whenever the platform is idle and it is worth it.
 func (p *Platform) keepMemory(ctx context.Context) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
