@@ -12,6 +12,9 @@ import (
 // askFor is how long one pull of an answerer waits.
 const askFor = 30 * time.Second
 
+// askAgain is the pause of an agent that finds no queue yet.
+const askAgain = 50 * time.Millisecond
+
 // answerer stands in for the agents of simulated replicas: it pulls the requests of one function
 // and ends each with a record, in the agents' order, without a model behind it.
 type answerer struct {
@@ -61,7 +64,7 @@ func (a *answerer) Delivered(d *events.Delivery) {
 func (a *answerer) Ended(uint64) { a.more() }
 
 // Refused comes when the consumer is deleted or not made yet: the next ask is a moment later.
-func (a *answerer) Refused(uint64, string) { time.AfterFunc(5*time.Millisecond, a.more) }
+func (a *answerer) Refused(uint64, string) { time.AfterFunc(askAgain, a.more) }
 
 func (a *answerer) close() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), time.Second)

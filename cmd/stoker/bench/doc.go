@@ -5,5 +5,6 @@
 // ratio to a floor says much. Reports hold raw percentiles, sample counts and the load average.
 //
 //	zero  functions at rest, one event each: event → start, event → answer, and beside it the
-//	      floor of the parts it stands on, an empty Update → activity on the same server
+//	      floor of the parts it stands on, an empty Update → activity on the same server, and
+//	      with --at-once as many of them at once as functions woke
 package bench

@@ -25,6 +25,7 @@ const (
 	settleTimeout = 2 * time.Minute // for all functions to be at rest again
 	answerTimeout = time.Minute     // for one round to be answered; later ones are lost
 	settleEvery   = 20 * time.Millisecond
+	minFloor      = 100 // samples of the floor
 )
 
 // ZeroOptions of one measurement.
@@ -47,6 +48,7 @@ type ZeroReport struct {
 	EventToAnswer Quantiles `json:"event_to_answer_ms"`
 	UpdateFloor   Quantiles `json:"update_floor_ms"`
 	FloorSamples  int       `json:"floor_samples"`
+	FloorAtOnce   Quantiles `json:"update_floor_at_once_ms,omitzero"` // as many at once as functions; zero when one woke at a time
 	Answered      int       `json:"answered"`
 	Lost          int       `json:"lost"`
 	Provider      string    `json:"provider"`
@@ -103,14 +105,14 @@ func (z *zero) measure(ctx context.Context) (ZeroReport, error) {
 		return ZeroReport{}, err
 	}
 	fmt.Fprintln(z.Progress, "measuring the floor: an empty Update -> activity on the same server")
-	below, err := floor(ctx, z.plat.Temporal(), max(len(z.starts), 100))
-	at := "random"
+	at, together := "random", 0
 	if z.AtOnce {
-		at = "once"
+		at, together = "once", z.Functions
 	}
+	below, err := measureFloor(ctx, z.plat.Temporal(), max(len(z.starts), minFloor), together, len(z.starts)/z.Functions)
 	return ZeroReport{
 		Functions: z.Functions, At: at, Wakes: len(z.starts), EventToStart: quantiles(z.starts), EventToAnswer: quantiles(z.answers),
-		UpdateFloor: quantiles(below), FloorSamples: len(below), Answered: len(z.answers), Lost: z.lost, Provider: "simulated", LoadAverage: loadAverage(),
+		UpdateFloor: quantiles(below.single), FloorSamples: len(below.single), FloorAtOnce: quantiles(below.atOnce), Answered: len(z.answers), Lost: z.lost, Provider: "simulated", LoadAverage: loadAverage(),
 	}, err
 }
 
