@@ -157,10 +157,13 @@ func (b *Bus) WatchRecord(ctx context.Context, k functions.Key, id, source strin
 	if s := ResultSubject(k, recordCandidate(id, source, 1)); source != "" && s != subjects[0] {
 		subjects = append(subjects, s)
 	}
-	c, err := b.js.OrderedConsumer(ctx, StreamResults, jetstream.OrderedConsumerConfig{FilterSubjects: subjects})
+	c, err := b.js.CreateConsumer(ctx, StreamResults, jetstream.ConsumerConfig{
+		FilterSubjects: subjects, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: watchForgotten,
+	})
 	if err != nil {
 		return Record{}, wrap("wait for record "+id, err)
 	}
+	defer b.forgetWatch(ctx, c)
 	it, err := c.Messages()
 	if err != nil {
 		return Record{}, wrap("wait for record "+id, err)
@@ -175,6 +178,19 @@ func (b *Bus) WatchRecord(ctx context.Context, k functions.Key, id, source strin
 		if err != nil || source == "" || rec.Source == source {
 			return rec, err
 		}
+	}
+}
+
+// watchForgotten is when the broker deletes the consumer of a watcher that died.
+const watchForgotten = time.Minute
+
+// forgetWatch deletes a watcher's consumer: a stream has room for so many, and those of callers
+// who have their answer would use it up.
+func (b *Bus) forgetWatch(ctx context.Context, c jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := b.js.DeleteConsumer(ctx, StreamResults, c.CachedInfo().Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		b.log.Debug("consumer of a watched record not deleted", "error", err)
 	}
 }
 

@@ -307,3 +307,25 @@ func BenchmarkWriteRecord(b *testing.B) {
 		}
 	}
 }
+
+func TestWatchersLeaveNothingBehind(t *testing.T) {
+	b := newBus(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var watching sync.WaitGroup
+	for i := range 20 {
+		watching.Go(func() {
+			if _, err := b.WatchRecord(ctx, tiny, fmt.Sprintf("never-%d", i), ""); err == nil {
+				t.Error("a record that was never written was found")
+			}
+		})
+	}
+	watching.Wait()
+	s, err := b.js.Stream(t.Context(), StreamResults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.CachedInfo().State.Consumers; n != 0 {
+		t.Errorf("%d consumers are left of callers who have gone", n)
+	}
+}

@@ -60,6 +60,9 @@ func (o StreamOptions) withDefaults() StreamOptions {
 	return o
 }
 
+// MaxWatchers of records at one time. The broker's own limit is 1,000; one costs some 50 kB.
+const MaxWatchers = 10_000
+
 // ResultsConfig is the stream of terminal records. One message per subject, and new ones
 // refused: that makes a record create-only. Each carries its own time to live.
 func ResultsConfig(o StreamOptions) jetstream.StreamConfig {
@@ -69,7 +72,7 @@ func ResultsConfig(o StreamOptions) jetstream.StreamConfig {
 		Subjects: []string{AllResults}, Storage: jetstream.FileStorage, Replicas: o.Replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 		MaxMsgsPerSubject: 1, MaxMsgs: o.Records, MaxBytes: o.Bytes,
-		AllowMsgTTL: true, AllowDirect: true,
+		AllowMsgTTL: true, AllowDirect: true, MaxConsumers: MaxWatchers,
 		// Records are told apart by their subject. The shortest window is 100 ms.
 		Duplicates: 100 * time.Millisecond,
 	}
