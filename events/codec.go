@@ -3,6 +3,7 @@ package events
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"strings"
 	"unicode"
@@ -36,6 +37,19 @@ func (e Event) Encode() (Header, error) {
 	return h, nil
 }
 
+// MaxAttributes bounds the attributes of an event, names and values together, in bytes. They are
+// copied into the headers of its record, its dead letter and the model server's request, and all
+// of these must have room for them whatever the payload's limit is. CloudEvents asks intermediaries
+// for 64 KiB in all.
+const MaxAttributes = 64 << 10
+
+// tooManyAttributes comes with an event without any, which is known by where it is stored.
+func tooManyAttributes(size int) error {
+	return &MalformedError{
+		What: fmt.Sprintf("the attributes have %d bytes", size), Allowed: fmt.Sprintf("%d", MaxAttributes), Hint: "put what is large into the payload",
+	}
+}
+
 // Decode reads an event from a message: structured mode where the Content-Type says so,
 // binary mode where one of the required attributes is there, and otherwise a bare payload,
 // which has no id yet (see [NewRequest]). Header names are read in any case. A
@@ -45,6 +59,7 @@ func Decode(h Header, data []byte) (Event, error) {
 	var err error
 	var content string
 	var found required
+	size := 0
 	for key, values := range h {
 		name := strings.ToLower(key)
 		if _, twice := h[name]; len(values) == 0 || twice && name != key {
@@ -59,9 +74,13 @@ func Decode(h Header, data []byte) (Event, error) {
 			continue
 		}
 		found.note(attr)
+		size += len(attr) + len(values[0])
 		if e := e.set(attr, percentDecode(values[0])); err == nil {
 			err = e
 		}
+	}
+	if size > MaxAttributes {
+		return Event{Data: data}, tooManyAttributes(size)
 	}
 	if structured(content) {
 		return decodeStructured(content, data)
@@ -134,7 +153,9 @@ func decodeStructured(content string, data []byte) (Event, error) {
 func FromCloudEvent(ce cloudevent.Event) (Event, error) {
 	var e Event
 	var err error
+	size := 0
 	set := func(name, value string) {
+		size += len(name) + len(value)
 		if e := e.set(name, value); err == nil {
 			err = e
 		}
@@ -155,6 +176,9 @@ func FromCloudEvent(ce cloudevent.Event) (Event, error) {
 			err = malformed(name, "", "string, boolean, integer, URI, timestamp or bytes", "see the CloudEvents type system")
 		}
 		set(strings.ToLower(name), text)
+	}
+	if size > MaxAttributes {
+		return Event{Data: ce.Data()}, tooManyAttributes(size)
 	}
 	e.Data = ce.Data()
 	if err == nil {

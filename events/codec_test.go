@@ -18,6 +18,8 @@ import (
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"pgregory.net/rapid"
+
+	"stoker.dev/stoker/functions"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata")
@@ -386,5 +388,32 @@ func BenchmarkDecode(b *testing.B) {
 		if _, err := Decode(h, e.Data); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestAttributesAreBounded: an event whose attributes fit into no record is known by where it is
+// stored, and ends in a record all the same.
+func TestAttributesAreBounded(t *testing.T) {
+	base := func(name, value string) Header {
+		return Header{"ce-specversion": {"1.0"}, "ce-id": {"i"}, "ce-source": {"s"}, "ce-type": {"t"}, name: {value}}
+	}
+	half := strings.Repeat("x", MaxAttributes/2)
+	big := half + half
+	for what, h := range map[string]Header{
+		"an id": base("ce-id", big), "a source": base("ce-source", big), "an extension": base("ce-more", big), "a name": base("ce-"+big, "v"),
+		"two halves": {"ce-specversion": {"1.0"}, "ce-id": {"i"}, "ce-source": {"s"}, "ce-type": {half}, "ce-more": {half}},
+		"encoded":    base("ce-more", strings.Repeat("%41", MaxAttributes/2)),
+	} {
+		r, err := NewRequest(RequestSubject(tiny, functions.Batch), h, []byte("data"), ShardStream(3), 7, time.Now())
+		if !errors.Is(err, ErrMalformed) || r.Event.ID != BareID(ShardStream(3), 7) || len(r.Event.Source) > 100 || len(r.Event.Extensions) > 0 {
+			t.Errorf("%s: %v, id of %d bytes", what, err, len(r.Event.ID))
+		}
+	}
+	if _, err := NewRequest(RequestSubject(tiny, functions.Batch), base("ce-more", half), nil, ShardStream(3), 7, time.Now()); err != nil {
+		t.Errorf("half of it: %v", err)
+	}
+	body := `{"specversion":"1.0","id":"` + big + `","source":"s","type":"t"}`
+	if e, err := Decode(Header{"content-type": {mediaStructured}}, []byte(body)); !errors.Is(err, ErrMalformed) || e.ID != "" {
+		t.Errorf("structured: %v", err)
 	}
 }

@@ -2,10 +2,13 @@ package events
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -109,11 +112,17 @@ func natsOptions(a NATSAccess, o ConnectOptions) []nats.Option {
 
 func credentials(a NATSAccess) []nats.Option {
 	var opts []nats.Option
-	if a.Token != "" {
+	switch {
+	case a.TokenFile != "":
+		opts = append(opts, nats.TokenHandler(tokenOf(a.TokenFile)))
+	case a.Token != "":
 		opts = append(opts, nats.Token(a.Token))
 	}
 	if a.Creds != "" {
 		opts = append(opts, nats.UserCredentials(a.Creds))
+	}
+	if a.ServerName != "" {
+		opts = append(opts, nats.Secure(&tls.Config{ServerName: a.ServerName, MinVersion: tls.VersionTLS12}))
 	}
 	if a.CA != "" {
 		opts = append(opts, nats.RootCAs(a.CA))
@@ -123,6 +132,24 @@ func credentials(a NATSAccess) []nats.Option {
 	}
 	return opts
 }
+
+// tokenOf reads a token each time it is asked for: it is renewed while its bearer lives. One that
+// cannot be read, as while the disk is full, is none, which the broker refuses, and the next
+// attempt to connect reads again.
+func tokenOf(path string) func() string {
+	return func() string {
+		data, err := os.ReadFile(path)
+		token := strings.TrimSpace(string(data))
+		if err != nil || token == "" {
+			return unreadable
+		}
+		return token
+	}
+}
+
+// unreadable is no token: with an empty one the broker would take the bearer for a stranger and
+// let it in with a stranger's rights.
+const unreadable = "unreadable"
 
 func handlers(o ConnectOptions) []nats.Option {
 	state := o.OnState

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -98,7 +100,7 @@ func guarded(t *testing.T) (admin, agent, client *Bus) {
 		o.Users = []*server.User{
 			{Username: "admin", Password: "p"},
 			{Username: "agent", Password: "p", Permissions: serverPermissions(AgentPermissions(tiny, "r-1", ShardStream(3)))},
-			{Username: "client", Password: "p", Permissions: serverPermissions(ClientPermissions())},
+			{Username: "client", Password: "p", Permissions: serverPermissions(PublicPermissions())},
 		}
 	})
 	open := func(user, inbox string) *Bus {
@@ -191,8 +193,8 @@ func TestAgentPermissionsSuffice(t *testing.T) {
 		t.Errorf("%v", m.Header)
 	}
 	next(t, beats)
-	if rec, err := client.GetRecord(ctx, tiny, "1", ""); err != nil || rec.Status != StatusOK {
-		t.Errorf("a client reads %+v, %v", rec, err)
+	if rec, err := admin.GetRecord(ctx, tiny, "1", ""); err != nil || rec.Status != StatusOK {
+		t.Errorf("the record is %+v, %v", rec, err)
 	}
 }
 
@@ -220,6 +222,9 @@ func TestPermissionsEndThere(t *testing.T) {
 		"client pulls":                     {client, NextSubject(ShardStream(3), Consumer(tiny, functions.Batch))},
 		"client changes functions":         {client, bucketSubject(BucketFunctions, StateKey(tiny))},
 		"client reads requests":            {client, "$JS.API.STREAM.MSG.GET." + ShardStream(3)},
+		"client reads records":             {client, apiDirectGet(StreamResults, ResultSubject(tiny, "1"))},
+		"client lists ids":                 {client, "$JS.API.STREAM.INFO." + StreamResults},
+		"client cancels":                   {client, CancelSubject(tiny)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := make(chan error, 10)
@@ -249,5 +254,37 @@ func TestAgentHearsOnlyItsOwn(t *testing.T) {
 		if err := next(t, refused); !errors.Is(err, nats.ErrPermissionViolation) {
 			t.Errorf("%s: %v", subject, err)
 		}
+	}
+}
+
+// TestTheTokenIsReadAtEveryConnect: it is renewed while its bearer tries to come back.
+func TestTheTokenIsReadAtEveryConnect(t *testing.T) {
+	s := eventstest.Server(t, func(o *server.Options) { o.Authorization = "renewed" })
+	path := filepath.Join(t.TempDir(), "agent.token")
+	b, err := Connect(NATSAccess{URL: s.ClientURL(), TokenFile: path}, ConnectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, content := range []string{"", "\n", "expired\n"} { // missing, empty, blank, old: none of them is let in
+		ctx, cancel := context.WithTimeout(t.Context(), 2*reconnectWait)
+		if err := b.WaitConnected(ctx); err == nil {
+			t.Errorf("connected before %q", content)
+		}
+		cancel()
+		if tokenOf(path)() == "" {
+			t.Error("a bearer without its token says that it has none, and would be let in as a stranger")
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path, []byte("renewed\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := b.WaitConnected(ctx); err != nil {
+		t.Error(err)
 	}
 }

@@ -216,6 +216,20 @@ func BareID(stream string, seq uint64) string { return fmt.Sprintf("%s-%d", stre
 // AgentInbox is the prefix under which an agent's own answers arrive.
 func AgentInbox(replica string) string { return "_AGENT." + replica }
 
+// UserInbox is the prefix under which a user's answers arrive; stock clients take it as their
+// inbox prefix. No name of a user is a wildcard or has a dot.
+func UserInbox(user string) string { return userInboxes + "." + user }
+
+// What crosses the border between the broker's accounts: answers to clients.
+const (
+	userInboxes     = "_R.user"
+	AllUserInboxes  = userInboxes + ".>"
+	AllPlainInboxes = "_INBOX.>"
+)
+
+// AllClasses matches what requests are published to.
+const AllClasses = root + "." + kindFn + ".*.*.*"
+
 // maxIDToken bounds an id that stands for itself in a subject; longer ones are hashed, so
 // that a subject stays short whatever a publisher sends.
 const maxIDToken = 128
@@ -261,14 +275,24 @@ func SourceSuffix(source string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
+// maxReplySubject bounds a reply subject, in bytes. Those of the client libraries have some 40;
+// the broker's own limit for a whole line is 4 KiB, and one reply is kept for each request.
+const maxReplySubject = 256
+
 // ReplyAllowed tells whether an agent may answer on a subject: only inboxes, so that an
 // agent is nobody's deputy.
 func ReplyAllowed(subject string) bool {
-	if strings.ContainsAny(subject, " \t\r\n*>") || strings.HasSuffix(subject, ".") || strings.Contains(subject, "..") {
+	if len(subject) > maxReplySubject || strings.IndexFunc(subject, notInSubject) >= 0 {
+		return false
+	}
+	if strings.HasSuffix(subject, ".") || strings.Contains(subject, "..") {
 		return false
 	}
 	return strings.HasPrefix(subject, "_INBOX.") || strings.HasPrefix(subject, "_R.")
 }
+
+// notInSubject finds what ends a subject on the wire, or makes it match more than one.
+func notInSubject(r rune) bool { return r <= ' ' || r == 0x7f || r == '*' || r == '>' }
 
 func parseKeyed(subject, kind string) (functions.Key, string, error) {
 	t, err := split(subject, kind, 5)

@@ -177,6 +177,9 @@ func TestRepliesGoToInboxesOnly(t *testing.T) {
 		"": false, "_INBOX": false, "_INBOX.": false, "_INBOX.>": false, "_INBOX.*": false, "_INBOX.a b": false, "_INBOX.a..b": false,
 		"_INBOX.a\r\nPUB x": false, "_inbox.a": false, "_R.": false, "_AGENT.r.x": false,
 		"stoker.fn.default.x.batch": false, "$JS.API.STREAM.DELETE.STOKER_RESULTS": false, "$SYS.REQ.x": false,
+		"_R": false, "_R_.abc": false, "_INBOX.\x00": false, "_INBOX.a\x7f": false, "_INBOX.a\tb": false, "_INBOX.a\r\nPUB x 0": false,
+		"_INBOX..a": false, "_INBOX.a.": false, "_R.*.x": false, "_R.stoker.>": false,
+		"_INBOX." + strings.Repeat("x", maxReplySubject): false, " _INBOX.a": false, UserInbox("alice") + ".1": true,
 	} {
 		if got := ReplyAllowed(subject); got != want {
 			t.Errorf("ReplyAllowed(%q) = %v", subject, got)

@@ -119,12 +119,15 @@ type AgentConfig struct {
 
 // NATSAccess is how an agent reaches the broker.
 type NATSAccess struct {
-	URL     string `json:"url"`
-	Token   string `json:"token,omitempty"` // embedded broker
-	Creds   string `json:"creds,omitempty"` // path of a credentials file, external broker
-	CA      string `json:"ca,omitempty"`    // path of a CA file
-	Cert    string `json:"cert,omitempty"`
-	KeyFile string `json:"keyFile,omitempty"`
+	URL       string `json:"url"`
+	Token     string `json:"token,omitempty"`     // embedded broker
+	TokenFile string `json:"tokenFile,omitempty"` // path of a file with the token, read at every connect
+	Creds     string `json:"creds,omitempty"`     // path of a credentials file, external broker
+	CA        string `json:"ca,omitempty"`        // path of a CA file
+	Cert      string `json:"cert,omitempty"`
+	KeyFile   string `json:"keyFile,omitempty"`
+	// ServerName is what the broker's certificate must be for, where that is not the URL's host.
+	ServerName string `json:"serverName,omitempty"`
 }
 
 // FunctionRecord is what the platform keeps of a deployed function.
