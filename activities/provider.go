@@ -48,6 +48,13 @@ type Provider interface {
 	Logs(ctx context.Context, id string, o LogOptions) (io.ReadCloser, error)
 }
 
+// Renewer is a provider that keeps the tokens of its agents where it can replace them.
+type Renewer interface {
+	// RenewTokens gives the token of every replica that is not gone to renew, and puts what it
+	// returns in its place. The agent uses it from its next connect on.
+	RenewTokens(renew func(token string) (string, error)) error
+}
+
 // Inventory is what a provider can place on.
 type Inventory struct {
 	Nodes   []string

@@ -6,7 +6,8 @@
 //
 //	<dir>/<id>/run.json      what the provider knows of it (its identity, epoch, end)
 //	<dir>/<id>/spec.json     what was asked for, without credentials
-//	<dir>/<id>/agent.json    what the agent reads, with credentials, mode 0600
+//	<dir>/<id>/agent.json    what the agent reads, with the manifest's secrets, mode 0600
+//	<dir>/<id>/agent.token   its credentials, read at every connect and renewed, mode 0600
 //	<dir>/<id>/status.json   the last heartbeat, written by the agent
 //	<dir>/<id>/server.log    the model server's output, rotated by the agent
 //	<dir>/<id>/agent.log     the agent's own output

@@ -13,13 +13,14 @@ const (
 	runFile    = "run.json"
 	specFile   = "spec.json"
 	agentFile  = "agent.json"
+	tokenFile  = "agent.token"
 	statusFile = "status.json"
 	serverLog  = "server.log"
 	agentLog   = "agent.log"
 	workDir    = "work"
 )
 
-// Modes of what is written: agent.json holds credentials, logs may hold requests.
+// Modes of what is written: agent.json holds secrets, agent.token credentials, logs may hold requests.
 const (
 	dirMode  = 0o700
 	fileMode = 0o600
@@ -32,6 +33,10 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", path, err)
 	}
+	return writeFile(path, data)
+}
+
+func writeFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return explain(path, err)

@@ -58,9 +58,13 @@ func (l *Local) launch(ctx context.Context, r *replica, spec activities.ReplicaS
 		ID: spec.ID, Key: spec.Key, Revision: spec.Revision, Epoch: spec.Lease.Epoch,
 		Node: l.o.Node, Devices: spec.Lease.Devices, Begun: time.Now(), Boot: l.boot,
 	}
+	token := cfg.NATS.Token
+	if token != "" {
+		cfg.NATS.Token, cfg.NATS.TokenFile = "", filepath.Join(r.dir, tokenFile)
+	}
 	public := spec
 	public.Agent = cfg
-	public.Agent.NATS.Token, public.Agent.Env = "", nil // credentials and secrets stay in agent.json
+	public.Agent.Env = nil // secrets stay in agent.json
 	err = os.MkdirAll(filepath.Join(r.dir, workDir), dirMode)
 	if err != nil {
 		err = explain(r.dir, err)
@@ -68,6 +72,7 @@ func (l *Local) launch(ctx context.Context, r *replica, spec activities.ReplicaS
 	for _, write := range []func() error{
 		func() error { return writeJSON(filepath.Join(r.dir, specFile), public) },
 		func() error { return writeJSON(filepath.Join(r.dir, agentFile), cfg) },
+		func() error { return writeToken(cfg.NATS.TokenFile, token) },
 		r.save, // before the spawn: a platform killed in between looks for the marker
 		func() error { return l.spawn(r, spec) },
 	} {

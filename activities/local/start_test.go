@@ -47,11 +47,15 @@ func TestTheAgentIsToldAllAndItsEnvironmentNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"PLAIN=v", "HF_TOKEN=hf_123", "CUDA_VISIBLE_DEVICES=", "STOKER_SIMULATED_GPUS=sim-1"}
-	if !slices.Equal(cfg.Env, want) || len(cfg.GPUs) != 0 || cfg.NATS.Token != "very-secret" || cfg.Replica != s.ID {
+	if !slices.Equal(cfg.Env, want) || len(cfg.GPUs) != 0 || cfg.NATS.Token != "" || cfg.NATS.TokenFile != filepath.Join(o.Dir, s.ID, tokenFile) || cfg.Replica != s.ID {
 		t.Errorf("agent.json: %+v", cfg)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("agent.json: mode %v, %v", info.Mode(), err)
+	}
+	token, err := os.ReadFile(cfg.NATS.TokenFile)
+	if info, serr := os.Stat(cfg.NATS.TokenFile); err != nil || serr != nil || string(token) != "very-secret\n" || info.Mode().Perm() != 0o600 {
+		t.Errorf("agent.token: %q, %v, %v", token, err, serr)
 	}
 	public, err := os.ReadFile(filepath.Join(o.Dir, s.ID, specFile))
 	if err != nil || bytes.Contains(public, []byte("very-secret")) || bytes.Contains(public, []byte("hf_123")) {

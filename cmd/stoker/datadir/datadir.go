@@ -94,6 +94,12 @@ func (d *Dir) Replicas() string { return d.join("replicas") }
 // Bin is where helper binaries are kept once built.
 func (d *Dir) Bin() string { return d.join("bin") }
 
+// Users is the file of who may use the platform, unless another one is set.
+func (d *Dir) Users() string { return UsersOf(d.path) }
+
+// UsersOf is the users file of the directory at path, which need not be open.
+func UsersOf(path string) string { return filepath.Join(path, "users.yaml") }
+
 func (d *Dir) keysDir() string { return d.join("keys") }
 
 func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }

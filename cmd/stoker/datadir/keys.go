@@ -14,6 +14,9 @@ import (
 // keySize is the size of every secret in bytes: 256 bits, what HMAC-SHA256 can use.
 const keySize = 32
 
+// hmacFile is the key that signs agents' tokens.
+const hmacFile = "hmac.key"
+
 // Keys are the secrets of one platform. They are made once, so that agents which outlived
 // a platform are let in again by the next one.
 type Keys struct {
@@ -23,7 +26,7 @@ type Keys struct {
 
 // Keys reads the secrets, making them at the first start.
 func (d *Dir) Keys() (Keys, error) {
-	hmac, err := d.secret("hmac.key")
+	hmac, err := d.secret(hmacFile)
 	if err != nil {
 		return Keys{}, err
 	}

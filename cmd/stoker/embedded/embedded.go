@@ -1,7 +1,7 @@
 // Package embedded is the platform's ground floor: a broker and a Temporal server, both in
 // this process by default, or real ones elsewhere.
 //
-//	natsd      NATS with JetStream on disk, three roles
+//	natsd      NATS with JetStream on disk, and who its clients are
 //	temporald  Temporal on SQLite
 //	ui         Temporal's web UI as a handler of the platform's HTTP port
 //	token      credentials of agents
@@ -9,6 +9,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,10 +32,12 @@ const DefaultNamespace = "default"
 // abortTimeout bounds stopping what already ran when the rest did not start.
 const abortTimeout = 10 * time.Second
 
-// Options of the platform's servers. Dir and Logger are needed.
+// Options of the platform's servers. Dir, Keeper and Logger are needed.
 type Options struct {
-	Dir   *datadir.Dir
-	Ports datadir.PortChoice // of a new directory
+	Dir    *datadir.Dir
+	Ports  datadir.PortChoice // of a new directory
+	Keeper natsd.Keeper       // knows the users of the embedded broker
+	Listen Listen
 
 	NATS            NATSOptions // URL empty: embedded
 	TemporalAddress string      // host:port; empty: embedded. See temporal.go for how it is reached.
@@ -43,9 +46,19 @@ type Options struct {
 	Logger           *slog.Logger
 }
 
+// Listen says where else than on loopback the embedded broker is reached.
+type Listen struct {
+	Host     string      // empty: loopback alone
+	TLS      *tls.Config // with the server's certificate; needed where Host is none of loopback
+	CertFile string      // path of that certificate, which agents on this machine trust
+	Name     string      // what it is for
+}
+
 // Platform is a running broker and a Temporal server, and how to reach them.
 type Platform struct {
 	log       *slog.Logger
+	dir       *datadir.Dir
+	listen    Listen
 	keys      datadir.Keys
 	started   time.Time
 	nats      NATSOptions
@@ -60,7 +73,7 @@ type Platform struct {
 // again. Errors are one line each and wrap those of datadir, natsd and temporald, or
 // [ErrExternal].
 func Start(ctx context.Context, o Options) (*Platform, error) {
-	p := &Platform{log: o.Logger, started: time.Now(), nats: o.NATS}
+	p := &Platform{log: o.Logger, dir: o.Dir, listen: o.Listen, started: time.Now(), nats: o.NATS}
 	ports, err := p.prepare(o)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stoker.dev/stoker/cmd/stoker/datadir"
+	"stoker.dev/stoker/cmd/stoker/doorkeeper"
 	"stoker.dev/stoker/cmd/stoker/embedded/temporald"
 	"stoker.dev/stoker/cmd/stoker/embedded/token"
 	"stoker.dev/stoker/functions"
@@ -50,7 +51,15 @@ func openDir(t *testing.T) *datadir.Dir {
 
 func testOptions(t *testing.T, d *datadir.Dir) Options {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return Options{Dir: d, Ports: datadir.Random, SearchAttributes: attributes, Logger: log}
+	keys, err := d.Keys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := doorkeeper.Open(doorkeeper.Options{Token: keys.Admin, Users: d.Users(), Anonymous: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{Dir: d, Ports: datadir.Random, Keeper: keeper, SearchAttributes: attributes, Logger: log}
 }
 
 func start(t *testing.T, o Options) *Platform {
@@ -129,7 +138,7 @@ func TestSecondStartKeepsEverything(t *testing.T) {
 func TestAgentAccessIsForOneReplica(t *testing.T) {
 	p := start(t, testOptions(t, openDir(t)))
 	defer stop(t, p)
-	claims := token.Claims{Key: functions.Key{Namespace: "default", Name: "f"}, Replica: "f-1", Stream: "S", Consumers: []string{"c"}}
+	claims := token.Claims{Key: functions.Key{Namespace: "default", Name: "f"}, Replica: "f-1", Stream: "S"}
 	access := p.AgentAccess(claims)
 	nc, err := nats.Connect(access.URL, nats.Token(access.Token))
 	if err != nil {
@@ -141,6 +150,21 @@ func TestAgentAccessIsForOneReplica(t *testing.T) {
 	}
 	if !errors.Is(nc.LastError(), nats.ErrPermissionViolation) {
 		t.Errorf("an agent published a request: %v", nc.LastError())
+	}
+	renewed, err := p.RenewAgent(access.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.RevokeAgents([]string{"f-1"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tok := range []string{access.Token, renewed} {
+		if _, err := nats.Connect(access.URL, nats.Token(tok)); !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("the token of a replica that is gone: %v", err)
+		}
+	}
+	if revoked, err := p.dir.Revoked(); err != nil || len(revoked) != 1 {
+		t.Errorf("the next start would let it in: %v, %v", revoked, err)
 	}
 }
 

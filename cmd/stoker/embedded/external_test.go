@@ -25,14 +25,23 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
+	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded/token"
 	"stoker.dev/stoker/cmd/stoker/embedded/ui"
 )
 
-// elsewhere is a platform that stands for servers elsewhere.
+// elsewhere is a platform that stands for servers elsewhere, to whose Temporal the usual variables
+// lead.
 func elsewhere(t *testing.T) (*Platform, string) {
 	t.Helper()
-	p := start(t, testOptions(t, openDir(t)))
+	d := openDir(t)
+	p := start(t, testOptions(t, d))
+	keys := datadir.TemporalKeysOf(d.Path())
+	t.Setenv("TEMPORAL_CONFIG_FILE", filepath.Join(t.TempDir(), "none.toml"))
+	t.Setenv("TEMPORAL_TLS_SERVER_CA_CERT_PATH", keys.CA)
+	t.Setenv("TEMPORAL_TLS_CLIENT_CERT_PATH", keys.Cert)
+	t.Setenv("TEMPORAL_TLS_CLIENT_KEY_PATH", keys.Key)
+	t.Setenv("TEMPORAL_TLS_SERVER_NAME", datadir.TemporalName)
 	t.Cleanup(func() { stop(t, p) })
 	u, err := url.Parse(p.NATSURL())
 	if err != nil {
@@ -183,11 +192,12 @@ func TestBrokerWithMutualTLSAndNKey(t *testing.T) {
 func TestTemporalWithTLS(t *testing.T) {
 	other, natsURL := elsewhere(t)
 	pki := newPKI(t)
-	address := terminateTLS(t, pki, other.TemporalAddress())
+	address := terminateTLS(t, pki, other)
 	o := testOptions(t, openDir(t))
 	o.NATS.URL, o.TemporalAddress = natsURL, address
-	t.Setenv("TEMPORAL_CONFIG_FILE", filepath.Join(t.TempDir(), "none.toml"))
-	t.Setenv("TEMPORAL_TLS_SERVER_CA_CERT_PATH", pki.caFile)
+	for name, value := range map[string]string{"SERVER_CA_CERT_PATH": pki.caFile, "CLIENT_CERT_PATH": "", "CLIENT_KEY_PATH": "", "SERVER_NAME": ""} {
+		t.Setenv("TEMPORAL_TLS_"+name, value)
+	}
 	t.Run("CA", func(t *testing.T) {
 		p := start(t, o)
 		defer stop(t, p)
@@ -209,9 +219,14 @@ func TestTemporalWithTLS(t *testing.T) {
 	})
 }
 
-// terminateTLS is a TLS listener in front of a plain gRPC server.
-func terminateTLS(t *testing.T, pki pki, backend string) string {
+// terminateTLS is a TLS listener with a certificate of its own, in front of a platform's Temporal.
+func terminateTLS(t *testing.T, pki pki, p *Platform) string {
 	t.Helper()
+	inner, err := p.temporald.Credentials().Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner.NextProtos = []string{"h2"}
 	conf := &tls.Config{Certificates: []tls.Certificate{pki.cert}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", conf)
 	if err != nil {
@@ -224,15 +239,15 @@ func terminateTLS(t *testing.T, pki pki, backend string) string {
 			if err != nil {
 				return // closed by the cleanup
 			}
-			go splice(front, backend)
+			go splice(front, p.TemporalAddress(), inner)
 		}
 	}()
 	return l.Addr().String()
 }
 
-func splice(front net.Conn, backend string) {
+func splice(front net.Conn, backend string, conf *tls.Config) {
 	defer front.Close()
-	back, err := net.Dial("tcp", backend)
+	back, err := tls.Dial("tcp", backend, conf)
 	if err != nil {
 		return
 	}

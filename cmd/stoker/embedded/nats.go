@@ -13,8 +13,6 @@ import (
 
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded/natsd"
-	"stoker.dev/stoker/cmd/stoker/embedded/token"
-	"stoker.dev/stoker/events"
 )
 
 // ErrExternal is returned when a server elsewhere cannot be reached or used.
@@ -95,9 +93,13 @@ func (p *Platform) startNATS(ctx context.Context, o Options, ports datadir.Ports
 	if o.NATS.URL != "" {
 		return p.checkNATS(ctx)
 	}
+	revoked, err := o.Dir.Revoked()
+	if err != nil {
+		return err
+	}
 	s, err := natsd.Start(ctx, natsd.Options{
-		StoreDir: o.Dir.NATS(), Port: ports.NATS, AdminToken: p.keys.Admin, AgentKey: p.keys.HMAC,
-		Logger: o.Logger.With("part", "nats"),
+		StoreDir: o.Dir.NATS(), Host: o.Listen.Host, Port: ports.NATS, TLS: o.Listen.TLS, Keeper: o.Keeper, AgentKey: p.keys.HMAC,
+		Revoked: revoked, Logger: o.Logger.With("part", "nats"),
 	})
 	if err != nil {
 		return err
@@ -189,17 +191,4 @@ func (p *Platform) NATSURL() string {
 		return p.natsd.URL()
 	}
 	return p.nats.redacted()
-}
-
-// AgentAccess is what the agent of a replica needs to reach the broker. With an external
-// one its permissions are the operator's to set, on the user of AgentCreds.
-func (p *Platform) AgentAccess(c token.Claims) events.NATSAccess {
-	if p.natsd != nil {
-		return events.NATSAccess{URL: p.natsd.URL(), Token: token.Mint(p.keys.HMAC, c)}
-	}
-	creds := p.nats.AgentCreds
-	if creds == "" {
-		creds = p.nats.Creds
-	}
-	return events.NATSAccess{URL: p.nats.URL, Creds: creds, CA: p.nats.CA, Cert: p.nats.Cert, KeyFile: p.nats.Key}
 }

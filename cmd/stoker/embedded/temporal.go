@@ -33,14 +33,21 @@ func (p *Platform) startTemporal(ctx context.Context, o Options, ports datadir.P
 		return p.connectTemporal(ctx, o, log)
 	}
 	s, err := temporald.Start(ctx, temporald.Options{
-		DB: o.Dir.TemporalDB(), Namespace: DefaultNamespace, SearchAttributes: o.SearchAttributes, Logger: log,
+		DB: o.Dir.TemporalDB(), Keys: datadir.TemporalKeysOf(o.Dir.Path()), Namespace: DefaultNamespace, SearchAttributes: o.SearchAttributes, Logger: log,
 		Ports: temporald.Ports{Frontend: ports.Temporal, History: ports.History, Matching: ports.Matching, Worker: ports.Worker},
 	})
 	if err != nil {
 		return err
 	}
 	p.temporald = s
-	p.temporal = temporalTarget{address: s.Address(), namespace: DefaultNamespace}
+	c := s.Credentials()
+	p.temporal = temporalTarget{
+		address: s.Address(), namespace: DefaultNamespace,
+		tls: ui.TLS{
+			CaData: encode(c.CA), CertData: encode(c.Cert), KeyData: encode(c.Key),
+			ServerName: datadir.TemporalName, EnableHostVerification: true,
+		},
+	}
 	if p.client, err = s.Dial(ctx); err != nil {
 		return fmt.Errorf("embedded Temporal: %w", err)
 	}

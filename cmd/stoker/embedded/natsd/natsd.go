@@ -1,13 +1,17 @@
-// Package natsd is the embedded broker: a NATS server with JetStream on disk, on loopback,
-// which knows three kinds of clients (see roles.go) and hands the platform an in-process
-// connection.
+// Package natsd is the embedded broker: a NATS server with JetStream on disk, on loopback unless
+// it is told otherwise, which knows who its clients are (see roles.go), keeps those who are not
+// the platform's own in an account of their own (see accounts.go), and hands the platform an
+// in-process connection.
 package natsd
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -18,7 +22,7 @@ import (
 )
 
 const (
-	host       = "127.0.0.1"
+	loopback   = "127.0.0.1"
 	serverName = "stoker"
 
 	// syncInterval is how often JetStream fsyncs what it wrote. A killed process loses
@@ -40,6 +44,9 @@ const (
 	// it depend on the disk whether a stream can be created.
 	maxStore = 1 << 40
 
+	// tlsTimeout bounds a handshake; the server's own two seconds are short on a busy machine.
+	tlsTimeout = 10 * time.Second
+
 	// readyTimeout covers the recovery of large streams after a power cut.
 	readyTimeout = 60 * time.Second
 )
@@ -56,13 +63,17 @@ var (
 	ErrUnhealthy = errors.New("JetStream takes no messages")
 )
 
-// Options of the embedded broker. All fields are needed.
+// Options of the embedded broker. StoreDir, Port, Keeper, AgentKey and Logger are needed.
 type Options struct {
-	StoreDir   string // JetStream's directory
-	Port       int    // on loopback; -1 picks a free one
-	AdminToken string // full access
-	AgentKey   []byte // verifies agent tokens
-	Logger     *slog.Logger
+	StoreDir string      // JetStream's directory
+	Host     string      // where it listens; empty: loopback. Elsewhere only with TLS
+	Port     int         // -1 picks a free one
+	TLS      *tls.Config // with the server's certificate; nil: plain text
+	Keeper   Keeper      // knows the users
+	AgentKey []byte      // verifies agent tokens
+	Revoked  map[string]time.Time
+	Now      func() time.Time // nil: the clock
+	Logger   *slog.Logger
 }
 
 // Server is a running broker. It is safe for concurrent use.
@@ -73,29 +84,43 @@ type Server struct {
 	mu    sync.RWMutex
 	ns    *server.Server
 	log   *bridge
+	known *known
 	ended bool // under life; there is no way back
 }
 
 // Start returns once the broker accepts connections and its streams are recovered.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	ns, log, err := boot(ctx, o)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Host == "" {
+		o.Host = loopback
+	}
+	k := &known{o: o, secret: rand.Text(), revoked: maps.Clone(o.Revoked)}
+	ns, log, err := boot(ctx, o, k)
 	if err != nil {
 		return nil, err
 	}
 	o.Port = ns.Addr().(*net.TCPAddr).Port
-	return &Server{o: o, ns: ns, log: log}, nil
+	return &Server{o: o, ns: ns, log: log, known: k}, nil
 }
 
 // boot starts one server, or leaves none.
-func boot(ctx context.Context, o Options) (*server.Server, *bridge, error) {
-	ns, err := server.NewServer(options(o))
+func boot(ctx context.Context, o Options, k *known) (*server.Server, *bridge, error) {
+	r := &roles{known: k, opened: make(chan struct{})}
+	ns, err := server.NewServer(options(o, r))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	log := &bridge{log: o.Logger}
 	ns.SetLoggerV2(log, false, false, false)
 	ns.Start()
-	if err := awaitReady(ctx, ns, log); err != nil {
+	r.guests, err = openBorder(ns)
+	close(r.opened)
+	if err == nil {
+		err = awaitReady(ctx, ns, log)
+	}
+	if err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
 		return nil, nil, err
@@ -103,13 +128,17 @@ func boot(ctx context.Context, o Options) (*server.Server, *bridge, error) {
 	return ns, log, nil
 }
 
-func options(o Options) *server.Options {
-	return &server.Options{
-		ServerName: serverName, Host: host, Port: o.Port, NoSigs: true,
+func options(o Options, r *roles) *server.Options {
+	so := &server.Options{
+		ServerName: serverName, Host: o.Host, Port: o.Port, NoSigs: true,
 		JetStream: true, StoreDir: o.StoreDir, SyncInterval: syncInterval,
 		JetStreamMaxMemory: maxMemory, JetStreamMaxStore: maxStore, MaxPayload: maxPayload,
-		CustomClientAuthentication: &roles{admin: o.AdminToken, key: o.AgentKey, log: o.Logger},
+		CustomClientAuthentication: r, AlwaysEnableNonce: true, // users may sign with nkeys
 	}
+	if o.TLS != nil {
+		so.TLS, so.TLSConfig, so.TLSTimeout = true, o.TLS, tlsTimeout.Seconds()
+	}
+	return so
 }
 
 func awaitReady(ctx context.Context, ns *server.Server, log *bridge) error {
@@ -126,14 +155,21 @@ func awaitReady(ctx context.Context, ns *server.Server, log *bridge) error {
 	return ctx.Err()
 }
 
-// URL is what clients and agents connect to.
+// URL is what clients and agents on this machine connect to.
 func (s *Server) URL() string {
-	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.o.Port))
+	scheme, host := "nats", s.o.Host
+	if s.o.TLS != nil {
+		scheme = "tls"
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = loopback
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(s.o.Port))
 }
 
 // Connect opens an in-process connection with full access.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	base := []nats.Option{nats.InProcessServer(s), nats.Token(s.o.AdminToken), nats.CustomInboxPrefix(PlatformInbox)}
+	base := []nats.Option{nats.InProcessServer(s), nats.Token(s.known.secret), nats.CustomInboxPrefix(PlatformInbox)}
 	nc, err := nats.Connect("", append(base, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the embedded NATS: %w", err)

@@ -13,6 +13,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"stoker.dev/stoker/cmd/stoker/access"
+	"stoker.dev/stoker/cmd/stoker/doorkeeper"
 )
 
 var testKey = []byte("0123456789abcdef0123456789abcdef")
@@ -24,7 +27,23 @@ const patience = 20 * time.Second
 
 func testOptions(t *testing.T, dir string) Options {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return Options{StoreDir: dir, Port: -1, AdminToken: testAdmin, AgentKey: testKey, Logger: log}
+	return Options{StoreDir: dir, Port: -1, Keeper: testKeeper(t), AgentKey: testKey, Logger: log}
+}
+
+// testKeeper knows the users of users_test.go, and lets in who has no credentials.
+func testKeeper(t *testing.T) *doorkeeper.Keeper {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "users.yaml")
+	for _, u := range testUsers() {
+		if err := doorkeeper.Edit(path, func(all access.Users) (access.Users, error) { return all.With(u) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := doorkeeper.Open(doorkeeper.Options{Token: testAdmin, Users: path, Anonymous: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 func start(t *testing.T, dir string) *Server {
@@ -152,6 +171,15 @@ func TestCredentials(t *testing.T) {
 		"wrong token":       {[]nats.Option{nats.Token("wrong")}, false},
 		"cut admin token":   {[]nats.Option{nats.Token(testAdmin[1:])}, false},
 		"user and password": {[]nats.Option{nats.UserInfo("admin", testAdmin)}, false},
+		"a user's token":    {[]nats.Option{nats.Token(aliceToken)}, true},
+		"its hash":          {[]nats.Option{nats.Token(access.Hash(aliceToken))}, false},
+		"an nkey":           {[]nats.Option{signedBy(bobSeed)}, true},
+		"a stranger's nkey": {[]nats.Option{signedBy(newSeed())}, false},
+		"an nkey without its private half": {[]nats.Option{nats.Nkey(publicKey(bobSeed), func([]byte) ([]byte, error) {
+			return make([]byte, ed25519Signature), nil
+		})}, false},
+		"a signature from before": {[]nats.Option{nats.Nkey(publicKey(bobSeed), replayed())}, false},
+		"a token beside an nkey":  {[]nats.Option{signedBy(bobSeed), nats.Token(testAdmin)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nc, err := nats.Connect(s.URL(), append(tc.opts, nats.Timeout(patience))...)

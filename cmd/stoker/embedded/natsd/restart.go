@@ -21,7 +21,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := end(ctx, s.server()); err != nil {
 		return err
 	}
-	ns, log, err := boot(ctx, s.o)
+	ns, log, err := boot(ctx, s.o, s.known)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (w world) connect(t *testing.T, opts ...nats.Option) peer {
 
 func (w world) agent(t *testing.T, k functions.Key, replica string) peer {
 	t.Helper()
-	tok := token.Mint(testKey, token.Claims{Key: k, Replica: replica, Stream: events.ShardStream(0), Consumers: []string{events.Consumer(k, class)}})
+	tok := token.Mint(testKey, token.Claims{Key: k, Replica: replica, Stream: events.ShardStream(0)}, time.Now())
 	return w.connect(t, nats.Token(tok), nats.CustomInboxPrefix(events.AgentInbox(replica)))
 }
 
@@ -262,100 +262,5 @@ func TestAgentReachesNothingOfOthers(t *testing.T) {
 				t.Errorf("agent of %s may subscribe to %s", keyA, subject)
 			}
 		})
-	}
-}
-
-func TestClientDoesWhatStockToolsDo(t *testing.T) {
-	w, ctx := newWorld(t), testContext(t)
-	c := w.connect(t)
-	if _, err := c.js.Publish(ctx, events.RequestSubject(keyA, class), []byte("hi")); err != nil {
-		t.Fatal(err)
-	}
-	unknown := functions.Key{Namespace: "default", Name: "unknown"}
-	if _, err := c.js.Publish(ctx, events.RequestSubject(unknown, class), []byte("hi")); !errors.Is(err, jetstream.ErrNoStreamResponse) {
-		t.Errorf("publish to an unknown function: got %v, want ErrNoStreamResponse", err)
-	}
-	if got, err := directGet(ctx, c.nc, events.ResultSubject(keyA, "done")); err != nil || got != "of a" {
-		t.Errorf("reading a record directly: %q, %v", got, err)
-	}
-	results, err := c.js.Stream(ctx, events.StreamResults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if msg, err := results.GetLastMsgForSubject(ctx, events.ResultSubject(keyB, "done")); err != nil || string(msg.Data) != "of b" {
-		t.Errorf("reading a record: %v, %v", msg, err)
-	}
-	for names := c.js.StreamNames(ctx); ; {
-		if _, ok := <-names.Name(); !ok {
-			if names.Err() != nil {
-				t.Errorf("listing streams: %v", names.Err())
-			}
-			break
-		}
-	}
-	if _, err := c.js.AccountInfo(ctx); err != nil {
-		t.Errorf("account info: %v", err)
-	}
-}
-
-func TestClientRequestReply(t *testing.T) {
-	w, ctx := newWorld(t), testContext(t)
-	platform, err := w.s.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer platform.Close()
-	if _, err := platform.Subscribe(events.AllInvokes, func(m *nats.Msg) { _ = m.Respond([]byte("pong")) }); err != nil {
-		t.Fatal(err)
-	}
-	if err := platform.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	msg, err := w.connect(t).nc.RequestWithContext(ctx, events.InvokeSubject(keyA), []byte("ping"))
-	if err != nil || string(msg.Data) != "pong" {
-		t.Fatalf("got %v, %v", msg, err)
-	}
-}
-
-func TestClientChangesAndOverhearsNothing(t *testing.T) {
-	w := newWorld(t)
-	stream := events.ShardStream(0)
-	for name, subject := range map[string]string{
-		"delete a stream":       "$JS.API.STREAM.DELETE." + stream,
-		"purge a stream":        "$JS.API.STREAM.PURGE." + stream,
-		"update a stream":       "$JS.API.STREAM.UPDATE." + stream,
-		"make a stream":         "$JS.API.STREAM.CREATE.MINE",
-		"make a consumer":       "$JS.API.CONSUMER.CREATE." + stream + ".mine",
-		"delete a consumer":     "$JS.API.CONSUMER.DELETE." + stream + "." + events.Consumer(keyA, class),
-		"pull":                  "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + events.Consumer(keyA, class),
-		"read the queue":        "$JS.API.STREAM.MSG.GET." + stream,
-		"read a manifest":       "$JS.API.STREAM.MSG.GET.KV_" + events.BucketFunctions,
-		"delete a record":       "$JS.API.STREAM.MSG.DELETE." + events.StreamResults,
-		"publish a heartbeat":   events.HeartbeatSubject(keyA, "a-1"),
-		"order a replica":       events.ControlSubject(keyA, "a-1"),
-		"write a record":        events.ResultSubject(keyA, "forged"),
-		"write a dead letter":   events.DeadSubject(keyA, class),
-		"write a bucket":        "$KV." + events.BucketFunctions + "." + events.StateKey(keyA),
-		"answer for a replica":  "_INBOX.someone.1",
-		"answer to the gateway": "_R.gateway.1",
-		"pretend a wake":        events.WakeSubject(keyA, class),
-		"acknowledge":           "$JS.ACK." + stream + "." + events.Consumer(keyA, class) + ".1.1.1.1.0",
-		"system":                "$SYS.REQ.SERVER.PING",
-	} {
-		t.Run(name, func(t *testing.T) {
-			if w.connect(t).mayPublish(t, subject) {
-				t.Errorf("client may publish %s", subject)
-			}
-		})
-	}
-	for _, subject := range []string{">", events.AllRequests, events.AllHeartbeats, events.AllInvokes, PlatformInbox + ".>", "_R.>", "_AGENT.>"} {
-		t.Run("subscribe to "+subject, func(t *testing.T) {
-			if w.connect(t).maySubscribe(t, subject) {
-				t.Errorf("client may subscribe to %s", subject)
-			}
-		})
-	}
-	if info, err := w.js.Stream(testContext(t), stream); err != nil || info.CachedInfo().State.Msgs != 2 {
-		t.Errorf("the queue changed: %+v, %v", info, err)
 	}
 }

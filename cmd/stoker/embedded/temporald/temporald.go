@@ -1,5 +1,6 @@
 // Package temporald is the embedded Temporal server: frontend, history, matching and worker
-// in this process, on loopback, over one SQLite file.
+// in this process, on loopback, over one SQLite file. Its ports are open to those alone who have
+// the client certificate from the data directory (credentials.go).
 //
 // Temporal calls SQLite a development store and migrates no existing file. That is bearable
 // here because manifests and scaling state live in the broker: with the file deleted the
@@ -21,6 +22,7 @@ import (
 	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/temporal"
 
+	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded/sdklog"
 )
 
@@ -47,6 +49,7 @@ var (
 type Options struct {
 	DB               string // path of the SQLite file, made where it is missing
 	Ports            Ports
+	Keys             datadir.TemporalKeys
 	Namespace        string
 	SearchAttributes map[string]enumspb.IndexedValueType // registered in a new file before the start
 	Logger           *slog.Logger
@@ -59,6 +62,7 @@ type Ports struct{ Frontend, History, Matching, Worker int }
 type Server struct {
 	srv       temporal.Server
 	log       *bridge
+	id        *identity
 	address   string
 	namespace string
 }
@@ -70,8 +74,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := prepareStore(ctx, cfg, o); err != nil {
 		return nil, err
 	}
+	id, err := openIdentity(o.Keys, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStart, err)
+	}
 	log := newBridge(o.Logger)
-	s := &Server{log: log, address: address(o.Ports.Frontend), namespace: o.Namespace}
+	s := &Server{log: log, id: id, address: address(o.Ports.Frontend), namespace: o.Namespace}
 	build := func() (err error) { s.srv, err = s.build(cfg, o.Ports); return err }
 	if err := log.guard(build, func() error { return s.srv.Start() }); err != nil {
 		return nil, err
@@ -90,6 +98,7 @@ func (s *Server) build(cfg *config.Config, p Ports) (temporal.Server, error) {
 		temporal.ForServices(temporal.DefaultServices),
 		temporal.WithStaticHosts(staticHosts(p)),
 		temporal.WithLogger(s.log),
+		temporal.WithTLSConfigFactory(s.id),
 		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }),
 		temporal.WithDynamicConfigClient(dynamicConfig()),
@@ -122,9 +131,12 @@ func (s *Server) Dial(ctx context.Context) (client.Client, error) {
 	return client.DialContext(ctx, client.Options{
 		HostPort: s.address, Namespace: s.namespace, Logger: sdklog.New(s.log.slog),
 		// Within one machine compressing costs more than it saves: a fifteenth of the time of a wake.
-		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
+		ConnectionOptions: client.ConnectionOptions{TLS: s.id.client.Clone(), GrpcCompression: &client.GrpcCompressionNone{}},
 	})
 }
+
+// Credentials are what a client must show; whoever has them may do everything.
+func (s *Server) Credentials() Credentials { return s.id.clients }
 
 // Address is the frontend's host:port.
 func (s *Server) Address() string { return s.address }

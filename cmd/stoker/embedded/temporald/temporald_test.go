@@ -33,7 +33,7 @@ func testOptions(t *testing.T, dir string) Options {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return Options{
-		DB: filepath.Join(dir, "temporal.db"), Ports: freePorts(t), Namespace: testNamespace, Logger: log,
+		DB: filepath.Join(dir, "temporal.db"), Keys: datadir.TemporalKeysOf(dir), Ports: freePorts(t), Namespace: testNamespace, Logger: log,
 		SearchAttributes: map[string]enumspb.IndexedValueType{"StokerPhase": enumspb.INDEXED_VALUE_TYPE_KEYWORD},
 	}
 }
