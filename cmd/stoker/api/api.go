@@ -1,8 +1,9 @@
 // Package api holds what the CLI and the platform say to each other over HTTP: the values of
 // the control API, its errors, and a client.
 //
-// The API listens on the platform's one HTTP port below /api/v1/ and wants the bearer token
-// from the data directory. It is the CLI's; programs use NATS and the function endpoints.
+// The API listens on the platform's one HTTP port below /api/v1/. What changes something wants a
+// bearer token: the platform's own from the data directory, or a user's; package access says who
+// may do what. It is the CLI's; programs use NATS and the function endpoints.
 //
 //	GET    /api/v1/functions?namespace=N             []Function
 //	POST   /api/v1/functions?dryRun=1                manifests (YAML or JSON) → []Applied
@@ -16,6 +17,7 @@
 //	POST   /api/v1/functions/{ns}/{name}/dead        DeadRequest (redrive or purge) → DeadAnswer
 //	GET    /api/v1/events?namespace= &function= &since= &follow=1   Event, one JSON object per line
 //	GET    /api/v1/status                            Platform
+//	POST   /api/v1/logins                            Login, for a browser
 package api
 
 import (
@@ -198,6 +200,12 @@ type Platform struct {
 	NATS      string         `json:"nats"`
 	Temporal  string         `json:"temporal"`
 	HTTP      string         `json:"http"`
+}
+
+// Login lets a browser in once.
+type Login struct {
+	Path    string `json:"path"` // with its query, below the platform's base URL
+	Seconds int    `json:"seconds"`
 }
 
 // Error is the one shape of an error answer.

@@ -105,6 +105,13 @@ func (c *Client) Platform(ctx context.Context) (Platform, error) {
 	return out, err
 }
 
+// Login makes a link that lets a browser in once, within a minute.
+func (c *Client) Login(ctx context.Context) (link string, err error) {
+	var out Login
+	err = c.call(ctx, http.MethodPost, "logins", nil, nil, &out)
+	return c.base + out.Path, err
+}
+
 // Logs opens the output of a replica; "" is the newest one. The caller closes it.
 func (c *Client) Logs(ctx context.Context, k functions.Key, replica string, tail int, follow bool) (io.ReadCloser, error) {
 	q := url.Values{"replica": {replica}, "tail": {strconv.Itoa(tail)}}

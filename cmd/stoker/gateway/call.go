@@ -19,8 +19,8 @@ import (
 const (
 	queryAsync = "async"
 	// headerRoom is what of the broker's limit for a message is left for the headers of a
-	// request; together they may have no more than the HTTP server's own limit for headers.
-	headerRoom = 64 << 10
+	// request: its attributes, percent-encoded at worst, and the platform's own.
+	headerRoom = 4 * events.MaxAttributes
 	// defaultPayload is NATS's own limit, taken while no broker has said another.
 	defaultPayload = 1 << 20
 )

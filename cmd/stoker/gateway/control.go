@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 
+	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/functions"
 )
@@ -16,39 +17,48 @@ import (
 // dead letters.
 const maxOrder = 1 << 20
 
-// control is the control API below /api/v1/, as package api documents it.
+// control is the control API below /api/v1/, as package api documents it, and who may use what.
 func (g *Gateway) control() http.Handler {
 	mux := http.NewServeMux()
 	const fn = "/api/v1/functions/{ns}/{fn}"
 	mux.HandleFunc("GET /api/v1/functions", g.listFunctions)
 	mux.HandleFunc("POST /api/v1/functions", g.applyFunctions)
-	mux.HandleFunc("GET "+fn, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+fn, may(access.Look, func(w http.ResponseWriter, r *http.Request) {
 		f, err := g.Control.Get(r.Context(), pathKey(r))
 		g.write(w, r, f, err)
-	})
-	mux.HandleFunc("DELETE "+fn, g.deleteFunction)
-	mux.HandleFunc("GET "+fn+"/explain", func(w http.ResponseWriter, r *http.Request) {
+	}))
+	mux.HandleFunc("DELETE "+fn, may(access.Deploy, g.deleteFunction))
+	mux.HandleFunc("GET "+fn+"/explain", may(access.Look, func(w http.ResponseWriter, r *http.Request) {
 		e, err := g.Control.Explain(r.Context(), pathKey(r))
 		g.write(w, r, e, err)
-	})
-	mux.HandleFunc("POST "+fn+"/scale", order(g, func(ctx context.Context, k functions.Key, o api.ScaleRequest) (any, error) {
+	}))
+	mux.HandleFunc("POST "+fn+"/scale", may(access.Deploy, order(g, func(ctx context.Context, k functions.Key, o api.ScaleRequest) (any, error) {
 		return struct{}{}, g.Control.Scale(ctx, k, o.Replicas)
-	}))
-	mux.HandleFunc("POST "+fn+"/pause", order(g, func(ctx context.Context, k functions.Key, o api.PauseRequest) (any, error) {
+	})))
+	mux.HandleFunc("POST "+fn+"/pause", may(access.Deploy, order(g, func(ctx context.Context, k functions.Key, o api.PauseRequest) (any, error) {
 		return struct{}{}, g.Control.Pause(ctx, k, o.Paused)
-	}))
-	mux.HandleFunc("GET "+fn+"/logs", g.logs)
-	mux.HandleFunc("GET "+fn+"/dead", g.listDead)
-	mux.HandleFunc("POST "+fn+"/dead", order(g, g.redeem))
+	})))
+	mux.HandleFunc("GET "+fn+"/logs", may(access.ReadLogs, g.logs))
+	mux.HandleFunc("GET "+fn+"/dead", may(access.DeadLetters, g.listDead))
+	mux.HandleFunc("POST "+fn+"/dead", may(access.DeadLetters, order(g, g.redeem)))
 	mux.HandleFunc("GET /api/v1/events", g.tail)
-	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, r *http.Request) {
-		p, err := g.Control.Platform(r.Context())
-		g.write(w, r, p, err)
-	})
+	mux.HandleFunc("GET /api/v1/status", g.status)
+	mux.HandleFunc("POST /api/v1/logins", may(access.Administer, g.newLogin))
 	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
-		writeRefusal(w, refuse(http.StatusNotFound, causeNotFound, "there is no "+r.Method+" "+r.URL.Path, "CLI and platform may be of different versions: compare `stoker version`"))
+		if p := principal(r.Context()); deny(w, somewhere(p, access.Look)) {
+			return
+		}
+		writeRefusal(w, refuse(http.StatusNotFound, causeNotFound, "there is no "+r.Method+" "+clip(r.URL.Path), "CLI and platform may be of different versions: compare `stoker version`"))
 	})
 	return mux
+}
+
+// somewhere is why a principal may do something in no namespace at all, if so.
+func somewhere(p access.Principal, a access.Action) error {
+	if p.Somewhere(a) {
+		return nil
+	}
+	return p.Check(a, "")
 }
 
 // write answers with what the controller said.
@@ -64,17 +74,38 @@ func (g *Gateway) write(w http.ResponseWriter, r *http.Request, v any, err error
 	writeJSON(w, http.StatusOK, v)
 }
 
+// listFunctions shows what the asker may see, of one namespace or of all.
 func (g *Gateway) listFunctions(w http.ResponseWriter, r *http.Request) {
-	fns, err := g.Control.List(r.Context(), r.URL.Query().Get("namespace"))
-	if fns == nil {
-		fns = []api.Function{}
+	p, namespace := principal(r.Context()), r.URL.Query().Get("namespace")
+	if namespace != "" && deny(w, p.Check(access.Look, namespace)) || deny(w, somewhere(p, access.Look)) {
+		return
 	}
-	g.write(w, r, fns, err)
+	fns, err := g.Control.List(r.Context(), namespace)
+	seen := []api.Function{}
+	for _, f := range fns {
+		if p.May(access.Look, f.Key.Namespace) {
+			seen = append(seen, f)
+		}
+	}
+	g.write(w, r, seen, err)
+}
+
+// status is that of the whole platform. Which functions hold how many GPUs is no secret among
+// those who share a pool: it is why another one waits.
+func (g *Gateway) status(w http.ResponseWriter, r *http.Request) {
+	if deny(w, somewhere(principal(r.Context()), access.Look)) {
+		return
+	}
+	p, err := g.Control.Platform(r.Context())
+	g.write(w, r, p, err)
 }
 
 // applyFunctions reads manifests as they are in their files.
 func (g *Gateway) applyFunctions(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
+	who, q := principal(r.Context()), r.URL.Query()
+	if deny(w, somewhere(who, access.Deploy)) {
+		return // before the body is read
+	}
 	dryRun, refused := boolParam(q, "dryRun")
 	if refused == nil && !dryRun {
 		refused = g.storable()
@@ -92,6 +123,11 @@ func (g *Gateway) applyFunctions(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		writeRefusal(w, refuse(http.StatusUnprocessableEntity, "bad-manifest", err.Error(), ""))
 		return
+	}
+	for _, f := range fns {
+		if denied(w, r, access.Deploy, f.Key().Namespace) {
+			return // all of them or none
+		}
 	}
 	applied, err := g.Control.Apply(r.Context(), fns, dryRun)
 	if applied == nil {

@@ -20,6 +20,15 @@
 //
 // A call that was stored has a terminal record whatever happens to the gateway or the caller.
 //
+// # Who comes in
+//
+//	Host is one of ours? ── no ──► 421        a page whose name was made to point here
+//	Origin is ours, or none? ── no ──► 403    a page of another origin that posts
+//	token known, or none? ── no ──► 401       a mistake is told, not taken for nobody
+//	may they, in this namespace? ── no ──► 401 without a token, 403 with one
+//
+// Probes and the front page ask nothing. Temporal's UI takes a session too, see login.go.
+//
 // # What fails, and how it shows
 //
 //   - Unknown function: 404 with the name that was probably meant.

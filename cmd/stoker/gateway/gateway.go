@@ -22,11 +22,15 @@ const maxPublishing = 1024
 // that are being sent away.
 const settleWithin = events.CallTimeout
 
-// Options of a gateway. Bus, Control and Token are required.
+// Options of a gateway. Bus, Control and Keeper are required.
 type Options struct {
 	Bus     *events.Bus
 	Control api.Control
-	Token   string // the control API's bearer token
+	Keeper  Keeper
+	// Host tells whether a name in a request's Host is one of the platform's, beside those of
+	// loopback; nil: none is. Secure says that callers come by TLS.
+	Host   func(name string) bool
+	Secure bool
 	// UI serves everything below /temporal/; nil: nothing does.
 	UI http.Handler
 	// Ready tells whether the servers behind the platform take work; nil: they do.
@@ -48,6 +52,7 @@ type Gateway struct {
 	names    names
 	metrics  *metrics
 	patience patience
+	logins   *logins
 	invokes  chan struct{} // holds one token for each invoke being stored
 	waiters  chan struct{} // holds one token for each long poll for a record
 
@@ -71,7 +76,10 @@ func New(o Options) *Gateway {
 	if o.Refusal == nil {
 		o.Refusal = func() *api.Error { return nil }
 	}
-	g := &Gateway{Options: o, patience: standard, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters), listening: make(chan struct{})}
+	if o.Host == nil {
+		o.Host = func(string) bool { return false }
+	}
+	g := &Gateway{Options: o, logins: newLogins(o.Now), patience: standard, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters), listening: make(chan struct{})}
 	g.stopping, g.dismiss = context.WithCancel(context.Background())
 	g.depths.count = o.Bus.PendingOf
 	g.metrics = newMetrics(o.Collectors)

@@ -82,9 +82,11 @@ func TestPagesAndProbes(t *testing.T) {
 func TestUIGetsItsPathUnchanged(t *testing.T) {
 	w := newWorld(t)
 	ui := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.RequestURI())) })
-	g := New(Options{Bus: w.bus, Control: w.control, Token: testToken, UI: ui})
+	g := New(Options{Bus: w.bus, Control: w.control, Keeper: w.keeper, UI: ui})
 	rec := httptest.NewRecorder()
-	g.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "http://localhost/temporal/a%2Fb?c=d", nil))
+	r := httptest.NewRequest(http.MethodGet, "http://localhost/temporal/a%2Fb?c=d", nil)
+	r.Header.Set("Authorization", "Bearer "+testToken)
+	g.Handler().ServeHTTP(rec, r)
 	if rec.Body.String() != "/temporal/a%2Fb?c=d" {
 		t.Errorf("%q", rec.Body)
 	}
@@ -93,7 +95,7 @@ func TestUIGetsItsPathUnchanged(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	w := newWorld(t)
 	extra := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoker_extra_total", Help: "Of another part."})
-	w.gateway = New(Options{Bus: w.bus, Control: w.control, Token: testToken, Collectors: []prometheus.Collector{extra}})
+	w.gateway = New(Options{Bus: w.bus, Control: w.control, Keeper: w.keeper, Collectors: []prometheus.Collector{extra}})
 	w.server.Config.Handler = w.gateway.Handler()
 	w.serve(fn, echo)
 	w.post(fnPath, "x")

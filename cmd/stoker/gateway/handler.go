@@ -7,27 +7,32 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"stoker.dev/stoker/cmd/stoker/access"
 )
 
 // readyWithin bounds the question whether the platform takes work; probes give up after
 // one to a few seconds.
 const readyWithin = 2 * time.Second
 
-// Handler is everything the platform's one HTTP port serves.
+// Handler is everything the platform's one HTTP port serves, and who may use what.
 func (g *Gateway) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /functions/{ns}/{fn}", g.serveCall)
-	mux.HandleFunc("POST /functions/{ns}/{fn}/{path...}", g.serveCall)
-	mux.HandleFunc("GET /results/{ns}/{fn}/{id}", g.serveResult)
-	mux.Handle("/api/v1/", g.authorized(g.control()))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
-	mux.HandleFunc("GET /readyz", g.serveReady)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /{$}", servePage)
+	mux.HandleFunc("POST /functions/{ns}/{fn}", may(access.Invoke, g.serveCall))
+	mux.HandleFunc("POST /functions/{ns}/{fn}/{path...}", may(access.Invoke, g.serveCall))
+	mux.HandleFunc("GET /results/{ns}/{fn}/{id}", may(access.ReadRecords, g.serveResult))
+	mux.Handle("/api/v1/", g.control())
+	mux.HandleFunc("GET /metrics", may(access.Look, promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP))
 	if g.UI != nil {
-		mux.Handle("/temporal/", g.UI)
+		mux.Handle("/temporal/", g.administered(g.UI))
 	}
-	return g.unhurried(local(sameOrigin(mux)))
+	open := http.NewServeMux() // for those too whom nobody let in
+	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
+	open.HandleFunc("GET /readyz", g.serveReady)
+	open.HandleFunc("GET /{$}", servePage)
+	open.HandleFunc("GET "+loginPath, g.login)
+	open.Handle("/", g.identified(mux))
+	return g.unhurried(g.named(sameOrigin(open)))
 }
 
 // serveReady tells whether requests should be sent here.

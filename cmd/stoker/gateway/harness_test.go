@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,9 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/doorkeeper"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/events/eventstest"
 	"stoker.dev/stoker/functions"
@@ -40,6 +43,18 @@ type world struct {
 	gateway *Gateway
 	server  *httptest.Server
 	url     string // of the broker
+	keeper  *doorkeeper.Keeper
+	users   string // its file; there are none at first
+}
+
+// user makes a user and returns the header with its token.
+func (w *world) user(name string, role access.Role, namespaces ...string) []string {
+	w.t.Helper()
+	token := access.NewToken(name)
+	must(w.t, doorkeeper.Edit(w.users, func(u access.Users) (access.Users, error) {
+		return u.With(access.User{Name: name, Role: role, Namespaces: namespaces, Token: access.Hash(token)})
+	}))
+	return []string{"Authorization", "Bearer " + token}
 }
 
 func newWorld(t testing.TB) *world {
@@ -51,7 +66,10 @@ func newWorld(t testing.TB) *world {
 	}
 	w := &world{t: t, bus: bus, control: newControl(), url: url}
 	must(t, bus.Ensure(t.Context(), events.StreamOptions{}))
-	w.gateway = New(Options{Bus: bus, Control: w.control, Token: testToken})
+	w.users = filepath.Join(t.TempDir(), "users.yaml")
+	w.keeper, err = doorkeeper.Open(doorkeeper.Options{Token: testToken, Users: w.users, Anonymous: true})
+	must(t, err)
+	w.gateway = New(Options{Bus: bus, Control: w.control, Keeper: w.keeper})
 	w.gateway.patience = patience{expire: 100 * time.Millisecond, look: 200 * time.Millisecond, reply: 100 * time.Millisecond, waiting: 50 * time.Millisecond, write: standard.write, read: standard.read}
 	w.server = httptest.NewServer(w.gateway.Handler())
 	t.Cleanup(w.server.Close)

@@ -11,9 +11,11 @@ import (
 // onInvoke takes plain requests. The subscription's goroutine only hands them on.
 func (g *Gateway) onInvoke(ctx context.Context) func(functions.Key, *events.Msg) {
 	return func(k functions.Key, m *events.Msg) {
-		if m.Reply != "" && !events.ReplyAllowed(m.Reply) {
-			// An error sent there would be a publish in somebody else's name.
-			g.Log.Warn("dropped an invoke whose reply subject is no inbox", "function", k.String(), "reply", m.Reply)
+		if !events.ReplyAllowed(m.Reply) {
+			// An error sent there would be a publish in somebody else's name. And an invoke that
+			// wants no answer may be an acknowledgement that a publisher had sent here, into a
+			// namespace that is closed to it: who wants none publishes to the function instead.
+			g.Log.Warn("dropped an invoke whose reply subject is no inbox", "function", k.String(), "reply", clip(m.Reply))
 			return
 		}
 		select {
@@ -35,7 +37,7 @@ func (g *Gateway) invoke(ctx context.Context, k functions.Key, m *events.Msg) {
 	began := g.Now()
 	c, refused := g.invokeCall(ctx, k, m)
 	if refused == nil {
-		refused = g.publish(ctx, &c, m)
+		refused = g.publish(ctx, &c)
 	}
 	g.metrics.done(c, viaInvoke, refused, events.Record{}, g.Now().Sub(began))
 	if refused != nil {
@@ -52,19 +54,19 @@ func (g *Gateway) invokeCall(ctx context.Context, k functions.Key, m *events.Msg
 		return call{}, refused
 	}
 	c.key = k
-	c.event.ReplyTo, c.event.Sync = m.Reply, m.Reply != ""
+	c.event.ReplyTo, c.event.Sync = m.Reply, true
 	refused = g.admit(ctx, &c)
 	return c, refused
 }
 
 // publish stores an invoke. One that was stored before has, or will have, a record: a copy of
 // it is the answer, since the first caller's inbox gets the reply.
-func (g *Gateway) publish(ctx context.Context, c *call, m *events.Msg) *refusal {
+func (g *Gateway) publish(ctx context.Context, c *call) *refusal {
 	ack, err := g.Bus.Publish(ctx, c.event, c.key, c.class)
 	if err != nil {
 		return refusalOf(err)
 	}
-	if !ack.Duplicate || m.Reply == "" {
+	if !ack.Duplicate {
 		return nil
 	}
 	go g.answerAgain(context.WithoutCancel(ctx), *c, ack.ID)
@@ -95,10 +97,6 @@ func (g *Gateway) answerAgain(ctx context.Context, c call, id string) {
 
 // answer refuses a plain request.
 func (g *Gateway) answer(m *events.Msg, r *refusal) {
-	if m.Reply == "" {
-		g.Log.Debug("refused an invoke that nobody waits for", "subject", m.Subject, "cause", r.Cause, "message", r.Message)
-		return
-	}
 	if err := m.RespondMsg(&events.Msg{Header: r.header(), Data: r.body()}); err != nil {
 		g.Log.Warn("refusal not sent", "subject", m.Subject, "error", err)
 	}

@@ -126,20 +126,6 @@ func TestInvokeIsNobodysDeputy(t *testing.T) {
 	}
 }
 
-// TestInvokeWithoutAReplyIsStored: a publish to the invoke subject is an asynchronous request.
-func TestInvokeWithoutAReplyIsStored(t *testing.T) {
-	w := newWorld(t)
-	w.run()
-	must(t, w.client().Publish(invokeSubject, []byte("x")))
-	a := w.serve(fn, func(r events.Request) (string, []byte) {
-		if r.Event.Sync || r.Event.ReplyTo != "" {
-			t.Errorf("%+v", r.Event)
-		}
-		return echo(r)
-	})
-	eventually(t, "the request is served", func() bool { return a.served.Load() == 1 })
-}
-
 // TestInvokedTwice: the second caller gets a copy of the record, or is told that the record
 // does not hold the answer.
 func TestInvokedTwice(t *testing.T) {

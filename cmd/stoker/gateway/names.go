@@ -3,9 +3,11 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/functions"
 )
 
@@ -23,7 +25,7 @@ type names struct {
 // unknown says that there is no such function, and which one was probably meant.
 func (g *Gateway) unknown(ctx context.Context, k functions.Key) *refusal {
 	hint := "`stoker get` lists what is deployed"
-	if best := functions.Closest(k.String(), g.deployed(ctx)); best != "" {
+	if best := functions.Closest(k.String(), visible(principal(ctx), k.Namespace, g.deployed(ctx))); best != "" {
 		hint = "did you mean " + best + "?"
 	}
 	return refuse(http.StatusNotFound, causeNotFound, "function "+k.String()+" is not deployed", hint)
@@ -43,4 +45,16 @@ func (g *Gateway) deployed(ctx context.Context) []string {
 		}
 	}
 	return g.names.list
+}
+
+// visible are the names that somebody may know who asked within a namespace: an answer to a wrong
+// name tells nothing of namespaces that are closed to them.
+func visible(p access.Principal, namespace string, names []string) []string {
+	var out []string
+	for _, n := range names {
+		if ns, _, _ := strings.Cut(n, "/"); ns == namespace || p.May(access.Look, ns) {
+			out = append(out, n)
+		}
+	}
+	return out
 }

@@ -16,14 +16,15 @@ import (
 
 // Causes of refusals, beside those of terminal records.
 const (
-	causeNotFound  = "not-found"
-	causeDraining  = "draining"
-	causeBusy      = "gateway-busy"
-	causeTooLarge  = "too-large"
-	causeBroker    = "broker-unavailable"
-	causeNotKept   = "answer-not-kept"
-	causeLost      = "answer-lost"
-	causeForbidden = "forbidden"
+	causeNotFound     = "not-found"
+	causeDraining     = "draining"
+	causeBusy         = "gateway-busy"
+	causeTooLarge     = "too-large"
+	causeBroker       = "broker-unavailable"
+	causeNotKept      = "answer-not-kept"
+	causeLost         = "answer-lost"
+	causeForbidden    = "forbidden"
+	causeUnauthorized = "unauthorized"
 )
 
 // retrySoon is the Retry-After, in seconds, where a moment's wait is likely to help.
@@ -132,11 +133,16 @@ func draining() *refusal {
 }
 
 func badRequest(what, value, allowed string) *refusal {
-	const longest = 80 // bytes of a value that are repeated
+	return refuse(http.StatusBadRequest, events.CauseBadRequest, fmt.Sprintf("%s is %q; allowed: %s", what, clip(value), allowed), "")
+}
+
+// clip bounds how much of a caller's text is repeated.
+func clip(value string) string {
+	const longest = 80 // bytes
 	if len(value) > longest {
-		value = value[:longest] + "…"
+		return value[:longest] + "…"
 	}
-	return refuse(http.StatusBadRequest, events.CauseBadRequest, fmt.Sprintf("%s is %q; allowed: %s", what, value, allowed), "")
+	return value
 }
 
 func deleting(k functions.Key) *refusal {

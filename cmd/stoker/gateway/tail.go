@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
@@ -27,8 +28,15 @@ func (g *Gateway) tail(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, refused)
 		return
 	}
+	who := principal(r.Context())
+	if o.Function.Namespace != "" && deny(w, who.Check(access.Look, o.Function.Namespace)) || deny(w, somewhere(who, access.Look)) {
+		return
+	}
 	out := open(w, "application/x-ndjson")
 	err := g.Bus.Tail(r.Context(), o, func(n events.Notice) error {
+		if !who.May(access.Look, n.Key.Namespace) {
+			return nil
+		}
 		line, err := json.Marshal(noticeEvent(n))
 		if err != nil {
 			return err
