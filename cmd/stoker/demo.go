@@ -52,7 +52,7 @@ event-to-start %s  (publish -> lease committed, replica starting)
 cold start     %s  = reserve %s + spawn %s + load %s + ready %s; first byte %s later
 replicas       %d at most, %d at the end
 GPU-seconds    %.1f useful + %.1f cold start + %.1f idle + %.1f draining + %.1f unknown
-Temporal UI    %s  (with --keep)
+Temporal UI    %s  (with --keep, which prints a link that lets a browser in)
 `, r.RequestsSent, r.RequestsAnswered, r.LossFirst, r.LossLast, r.TrainSeconds, msText(r.EventToStartMS), msText(r.ColdStartMS),
 		msText(x.ReserveMS), msText(x.SpawnMS), msText(x.LoadMS), msText(x.ReadyMS), msText(x.FirstByteMS),
 		r.ReplicasMax, r.ReplicasEnd, s.Useful, s.Cold, s.Idle, s.Draining, s.Unknown, r.TemporalUI)

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/datadir"
 )
@@ -89,7 +90,7 @@ func exitCode(err error) int {
 		return exitNotRunning
 	case errors.As(err, &remote) && remote.Cause == "not-running":
 		return exitNotRunning
-	case errors.As(err, &remote) && remote.Code == 404:
+	case errors.As(err, &remote) && remote.Code == 404, errors.Is(err, access.ErrNoUser):
 		return exitNotFound
 	}
 	return exitFailed

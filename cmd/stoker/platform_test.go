@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/datadir"
+	"stoker.dev/stoker/cmd/stoker/doorkeeper"
 	"stoker.dev/stoker/cmd/stoker/gateway"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/events/eventstest"
@@ -136,6 +138,7 @@ type world struct {
 	control *memory
 	bus     *events.Bus
 	data    string
+	url     string
 }
 
 const testToken = "the-token-of-this-test"
@@ -152,7 +155,11 @@ func newWorld(t *testing.T, serve http.HandlerFunc) *world {
 	for _, f := range fixtures() {
 		w.control.fns[f.Key] = f
 	}
-	g := gateway.New(gateway.Options{Bus: bus, Control: w.control, Token: testToken})
+	w.data = dataDir(t, datadir.Server{})
+	keeper, err := doorkeeper.Open(doorkeeper.Options{Token: testToken, Users: datadir.UsersOf(w.data), Anonymous: true})
+	must(t, err)
+	ui := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("workflows")) })
+	g := gateway.New(gateway.Options{Bus: bus, Control: w.control, Keeper: keeper, UI: ui})
 	mux := http.NewServeMux()
 	mux.Handle("/", g.Handler())
 	if serve != nil {
@@ -161,8 +168,17 @@ func newWorld(t *testing.T, serve http.HandlerFunc) *world {
 	}
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
-	w.data = dataDir(t, datadir.Server{PID: os.Getpid(), HTTP: srv.URL, AdminToken: testToken})
+	w.url = srv.URL
+	w.publish(datadir.Server{PID: os.Getpid(), HTTP: srv.URL, AdminToken: testToken})
 	return w
+}
+
+// publish writes down how the platform is reached.
+func (w *world) publish(s datadir.Server) {
+	w.t.Helper()
+	data, err := json.Marshal(s)
+	must(w.t, err)
+	must(w.t, os.WriteFile(filepath.Join(w.data, "server.json"), data, 0o600))
 }
 
 // dataDir is a data directory that says how a platform is reached.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +13,6 @@ import (
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/config"
-	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/functions"
 )
 
@@ -30,7 +30,12 @@ type app struct {
 	config    config.Config
 	namespace string
 	server    string // base URL, overriding the data directory's
+	token     string // overriding the data directory's
+	ca        string // of the platform at server
 }
+
+// tokenVariable is the environment's --token.
+const tokenVariable = "STOKER_TOKEN"
 
 func newRoot(s *streams) *cobra.Command {
 	a := &app{streams: s}
@@ -56,7 +61,12 @@ func newRoot(s *streams) *cobra.Command {
 	})
 	loaded, err := config.Load()
 	a.config = loaded
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return err }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.token == "" {
+			a.token = os.Getenv(tokenVariable) // not a default, which the help would print
+		}
+		return err
+	}
 	a.flags(root)
 	root.AddGroup(groups()...)
 	root.AddCommand(a.commands()...)
@@ -111,19 +121,9 @@ func (a *app) flags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVar(&a.config.DataDir, "data-dir", a.config.DataDir, "data directory of the platform [$STOKER_DATA_DIR]")
 	f.StringVarP(&a.namespace, "namespace", "n", "default", "namespace of functions named without one")
-	f.StringVar(&a.server, "server", "", "base URL of the platform, where it is not found through the data directory")
-}
-
-// client finds the running platform.
-func (a *app) client() (*api.Client, datadir.Server, error) {
-	s, err := datadir.ReadServer(a.config.DataDir)
-	if a.server != "" {
-		s.HTTP, err = a.server, nil
-	}
-	if err != nil {
-		return nil, s, err
-	}
-	return api.NewClient(s.HTTP, s.AdminToken, nil), s, nil
+	f.StringVar(&a.server, "server", os.Getenv("STOKER_SERVER"), "base URL of the platform, where it is not found through the data directory [$STOKER_SERVER]")
+	f.StringVar(&a.token, "token", "", "token of a user, instead of the one from the data directory; better by the variable, which no process list shows [$STOKER_TOKEN]")
+	f.StringVar(&a.ca, "ca", os.Getenv("STOKER_CA"), "certificate file to trust at --server, beside this machine's authorities [$STOKER_CA]")
 }
 
 // key reads NAME or NAMESPACE/NAME.

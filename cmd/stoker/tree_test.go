@@ -244,7 +244,7 @@ func TestConfigSaysWhereSettingsComeFrom(t *testing.T) {
 	if over := stoker(t, "", "config", "--gpus", "5", "-o", "json"); !strings.Contains(over.out, `"value": "5",`) {
 		t.Errorf("a flag does not override the environment: %s", over.out)
 	}
-	if bad := stoker(t, "", "config", "--listen", "0.0.0.0:80"); bad.code != exitFailed || !strings.Contains(bad.err, "loopback") {
+	if bad := stoker(t, "", "config", "--listen", "0.0.0.0:80"); bad.code != exitFailed || !strings.Contains(bad.err, "--tls-cert") {
 		t.Errorf("off loopback: %+v", bad)
 	}
 	t.Setenv("STOKER_GPUS", "three")

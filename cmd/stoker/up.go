@@ -58,11 +58,11 @@ func (a *app) greet(p *platform.Platform) {
 	s := p.Server()
 	fmt.Fprintf(a.out, `stoker is ready
 
-  HTTP         %s
-  Temporal UI  %s
-  NATS         %s
-  Temporal     %s (namespace %s)
-  data         %s
+  HTTP         %[1]s
+  Temporal UI  %[2]s  (%[7]s ui lets a browser in)
+  NATS         %[3]s
+  Temporal     %[4]s (namespace %[5]s)
+  data         %[6]s
 
 next: %[7]s apply -f FILE       (stoker schema describes the file)
       %[7]s get                 (what is deployed)

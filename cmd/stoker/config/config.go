@@ -27,7 +27,12 @@ const prefix = "STOKER_"
 // addresses that may hold a password.
 type Config struct {
 	DataDir string `envconfig:"STOKER_DATA_DIR" flag:"data-dir" desc:"data directory (default $XDG_DATA_HOME/stoker or ~/.local/share/stoker)"`
-	Listen  string `envconfig:"STOKER_LISTEN" flag:"listen" default:"127.0.0.1:8080" desc:"address of the one HTTP port; loopback only"`
+	Listen  string `envconfig:"STOKER_LISTEN" flag:"listen" default:"127.0.0.1:8080" desc:"address of the one HTTP port; another one than loopback wants --tls-cert, --tls-key and users"`
+
+	Users     string `envconfig:"STOKER_USERS" flag:"users" desc:"file of who may use the platform, see stoker user (default users.yaml in the data directory)"`
+	Anonymous bool   `envconfig:"STOKER_ANONYMOUS" flag:"anonymous" default:"true" desc:"on loopback, let callers without a token send requests and look; off loopback they never may"`
+	TLSCert   string `envconfig:"STOKER_TLS_CERT" flag:"tls-cert" desc:"certificate file (PEM, with its chain) of HTTP port and embedded NATS server"`
+	TLSKey    string `envconfig:"STOKER_TLS_KEY" flag:"tls-key" desc:"key file of --tls-cert"`
 
 	DiskWatermark string `envconfig:"STOKER_DISK_WATERMARK" flag:"disk-watermark" default:"256Mi" desc:"below this much free room on the data directory's disk no new work is taken and the platform does not start; a quarter more opens it again"`
 
@@ -37,6 +42,8 @@ type Config struct {
 	Provider string `envconfig:"STOKER_PROVIDER" flag:"provider" default:"local" desc:"where replicas run: local, or simulated (instant, serves nothing)"`
 	Pool     string `envconfig:"STOKER_POOL" flag:"pool" default:"default" desc:"name of this platform's GPU pool"`
 	Agent    string `envconfig:"STOKER_AGENT" flag:"agent" desc:"path of stoker-agent (default: beside the executable, on PATH, or built once)"`
+
+	NATSListen string `envconfig:"STOKER_NATS_LISTEN" flag:"nats-listen" default:"127.0.0.1" desc:"IP address on which the embedded NATS server listens; another one than loopback wants --tls-cert, --tls-key and users"`
 
 	NATSURL   string `envconfig:"STOKER_NATS_URL" flag:"nats-url" hide:"user" desc:"use this NATS server instead of the embedded one"`
 	NATSCreds string `envconfig:"STOKER_NATS_CREDS" flag:"nats-creds" desc:"NATS credentials file of the platform"`
@@ -74,6 +81,14 @@ func Load() (Config, error) {
 		c.DataDir = dir
 	}
 	return c, nil
+}
+
+// UsersFile is where the users are.
+func (c Config) UsersFile() string {
+	if c.Users != "" {
+		return c.Users
+	}
+	return datadir.UsersOf(c.DataDir)
 }
 
 // wanted says in words what a variable of a type holds.

@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -187,7 +186,7 @@ func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 		if (err == nil) != ok {
 			t.Errorf("%s: %v, want accepted: %v", listen, err, ok)
 		}
-		if err != nil && !strings.Contains(err.Error(), fmt.Sprintf("%q", listen)) {
+		if err != nil && !strings.Contains(err.Error(), listen) {
 			t.Errorf("the error does not name %s: %v", listen, err)
 		}
 	}
@@ -277,5 +276,47 @@ func TestLoggerTakesLevelAndFormat(t *testing.T) {
 	}
 	if s := b.String(); strings.Contains(s, "quiet") || !strings.Contains(s, `"msg":"heard","n":1`) {
 		t.Errorf("logged %q", s)
+	}
+}
+
+// TestOtherMachinesNeedTLS: neither door opens to them without a certificate.
+func TestOtherMachinesNeedTLS(t *testing.T) {
+	clean(t)
+	for _, c := range []struct {
+		listen, nats, cert, key, natsURL string
+		want                             string // "" is accepted
+	}{
+		{listen: "127.0.0.1:0", nats: "127.0.0.1"},
+		{listen: "127.0.0.1:0", nats: "::1"},
+		{listen: "0.0.0.0:0", nats: "127.0.0.1", want: "--listen 0.0.0.0:0: other machines"},
+		{listen: ":0", nats: "127.0.0.1", want: "--listen :0: other machines"},
+		{listen: "[::]:0", nats: "127.0.0.1", want: "other machines"},
+		{listen: "127.0.0.1:0", nats: "0.0.0.0", want: "--nats-listen 0.0.0.0: other machines"},
+		{listen: "0.0.0.0:0", nats: "::", want: "--listen 0.0.0.0:0, --nats-listen ::: other machines"},
+		{listen: "0.0.0.0:0", nats: "0.0.0.0", cert: "c", key: "k"},
+		{listen: "127.0.0.1:0", nats: "127.0.0.1", cert: "c", key: "k"},
+		{listen: "127.0.0.1:0", nats: "127.0.0.1", cert: "c", want: "both or neither"},
+		{listen: "127.0.0.1:0", nats: "127.0.0.1", key: "k", want: "both or neither"},
+		{listen: "127.0.0.1:0", nats: "localhost", want: "an IP address"},
+		{listen: "127.0.0.1:0", nats: "", want: "an IP address"},
+		{listen: "127.0.0.1:0", nats: "0.0.0.0", cert: "c", key: "k", natsURL: "nats://elsewhere", want: "only without --nats-url"},
+	} {
+		cfg := load(t)
+		cfg.Listen, cfg.NATSListen, cfg.TLSCert, cfg.TLSKey, cfg.NATSURL = c.listen, c.nats, c.cert, c.key, c.natsURL
+		err := cfg.Validate()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+func TestUsersFile(t *testing.T) {
+	clean(t)
+	c := load(t)
+	if got := c.UsersFile(); got != c.DataDir+"/users.yaml" {
+		t.Errorf("%s", got)
+	}
+	if c.Users = "/etc/stoker/users.yaml"; c.UsersFile() != c.Users {
+		t.Errorf("%s", c.UsersFile())
 	}
 }

@@ -13,6 +13,9 @@ import (
 // them; they are nobody's spelling mistake.
 var forReplicas = []string{"STOKER_AGENT_CONFIG", "STOKER_FUNCTION", "STOKER_REPLICA_ID", "STOKER_SIMULATED_GPUS"}
 
+// forClients are the variables of a command line that talks to a platform; they set nothing.
+var forClients = []string{"STOKER_CA", "STOKER_SERVER", "STOKER_TOKEN"}
+
 // Suggestions for a misspelt variable: how many letters it may be away from the one that is
 // meant, and how many are named.
 const (
@@ -28,7 +31,7 @@ func Unknown(environ []string) []string {
 	var out []string
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) || slices.Contains(forReplicas, name) {
+		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) || slices.Contains(forReplicas, name) || slices.Contains(forClients, name) {
 			continue
 		}
 		hint := "`stoker config` lists those that are"

@@ -117,6 +117,7 @@ func (r *run) run(ctx context.Context) (err error) {
 func (r *run) start(ctx context.Context) error {
 	c := r.Config
 	c.DataDir, c.Listen, c.RandomPorts, c.GPUs = filepath.Join(r.dir, "data"), "127.0.0.1:0", true, r.GPUs
+	c.NATSListen, c.Users, c.Anonymous, c.TLSCert, c.TLSKey = "127.0.0.1", "", true, "", "" // for this machine, this once
 	logFile, err := os.Create(filepath.Join(r.dir, "platform.log"))
 	if err != nil {
 		return err
@@ -146,8 +147,10 @@ func (r *run) end(ctx context.Context) error {
 		r.bus.Close()
 	}
 	if r.Keep && ctx.Err() == nil {
-		s := r.plat.Server()
-		r.say("\nleft running: %s, data in %s; interrupt to stop", s.UI, r.dir)
+		r.say("\nleft running: %s, data in %s; interrupt to stop", r.plat.Server().HTTP, r.dir)
+		if link, err := r.client.Login(ctx); err == nil {
+			r.say("Temporal UI: %s  (works once, within a minute; stoker --data-dir %s/data ui makes another)", link, r.dir)
+		}
 		r.say("try: stoker --data-dir %s/data describe tinylm", r.dir)
 		<-ctx.Done()
 	}

@@ -12,8 +12,6 @@ import (
 	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/binaries"
 	"stoker.dev/stoker/cmd/stoker/datadir"
-	"stoker.dev/stoker/cmd/stoker/embedded"
-	"stoker.dev/stoker/cmd/stoker/embedded/token"
 	"stoker.dev/stoker/cmd/stoker/gateway"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
@@ -128,7 +126,7 @@ func (p *Platform) watchStorage(ctx context.Context) error {
 
 func (p *Platform) startGateway(ctx context.Context) error {
 	p.gateway = gateway.New(gateway.Options{
-		Bus: p.bus, Control: p.control, Token: p.servers.Keys().Admin, UI: p.servers.UI(), Ready: p.healthy, Refusal: p.storage.Refusal,
+		Bus: p.bus, Control: p.control, Keeper: p.keeper, Host: p.host, Secure: p.cert != nil, UI: p.servers.UI(), Ready: p.healthy, Refusal: p.storage.Refusal,
 		Collectors: append(p.control.Collectors(), p.storage.collectors()...), Log: p.Log.With("part", "gateway"), Now: p.Clock.Wall,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -146,16 +144,4 @@ func (p *Platform) startGateway(ctx context.Context) error {
 	h := p.gateway.Handler()
 	p.handler.Store(&h)
 	return nil
-}
-
-// access mints what an agent may use.
-type access struct{ servers *embedded.Platform }
-
-// AgentAccess implements [activities.Access].
-func (a access) AgentAccess(k functions.Key, replica string, shard int) (events.NATSAccess, error) {
-	c := token.Claims{Key: k, Replica: replica, Stream: events.ShardStream(shard)}
-	for _, class := range functions.Classes() {
-		c.Consumers = append(c.Consumers, events.Consumer(k, class))
-	}
-	return a.servers.AgentAccess(c), nil
 }

@@ -23,6 +23,7 @@ import (
 	"stoker.dev/stoker/cmd/stoker/config"
 	"stoker.dev/stoker/cmd/stoker/controller"
 	"stoker.dev/stoker/cmd/stoker/datadir"
+	"stoker.dev/stoker/cmd/stoker/doorkeeper"
 	"stoker.dev/stoker/cmd/stoker/embedded"
 	"stoker.dev/stoker/cmd/stoker/gateway"
 	"stoker.dev/stoker/cmd/stoker/profile"
@@ -73,6 +74,8 @@ type Options struct {
 type Platform struct {
 	Options
 	dir      *datadir.Dir
+	keeper   *doorkeeper.Keeper
+	cert     *certificate // nil: plain HTTP
 	servers  *embedded.Platform
 	bus      *events.Bus
 	ledger   *capacity.Writer
@@ -96,7 +99,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	}
 	p := &Platform{Options: o, failed: make(chan error, 8), steady: newSteady(o.Clock)}
 	for _, step := range []func(context.Context) error{
-		p.openDir, p.servePprof, p.listen, p.startServers, p.connect, p.watchStorage, p.startProvider, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
+		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -168,15 +171,21 @@ func (p *Platform) listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; choose another address with --listen", p.Config.Listen, err)
 	}
-	p.server.HTTP = "http://" + ln.Addr().String()
+	p.server.HTTP = p.baseURL(ln.Addr())
 	srv := &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r) }),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    events.MaxAttributes,
+		TLSConfig:         p.tls(),
 		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
 	}
+	serve := srv.Serve
+	if srv.TLSConfig != nil {
+		serve = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
+	}
 	go func() {
-		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			p.failed <- fmt.Errorf("http: %w", err)
 		}
 	}()
@@ -201,7 +210,7 @@ func (p *Platform) startServers(ctx context.Context) error {
 	}
 	c := p.Config
 	servers, err := embedded.Start(ctx, embedded.Options{
-		Dir: p.dir, Ports: ports, TemporalAddress: c.TemporalAddress, Logger: p.Log,
+		Dir: p.dir, Ports: ports, Keeper: p.keeper, Listen: p.brokerDoor(), TemporalAddress: c.TemporalAddress, Logger: p.Log,
 		NATS: embedded.NATSOptions{
 			URL: c.NATSURL, Creds: c.NATSCreds, NKey: c.NATSNKey, AgentCreds: c.AgentNATSCreds, CA: c.NATSCA, Cert: c.NATSCert, Key: c.NATSKey,
 		},
@@ -262,7 +271,7 @@ func (p *Platform) startWorker(context.Context) error {
 	})
 	workflows.RegisterWorkflows(w)
 	workflows.RegisterActivities(w, &activities.Activities{
-		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: access{p.servers}, Journal: p.bus, Burst: &p.burst, Now: p.steady.Now,
+		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: minter{p.servers}, Journal: p.bus, Burst: &p.burst, Now: p.steady.Now,
 	})
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the Temporal worker: %w", err)
@@ -310,6 +319,9 @@ func (p *Platform) info() api.Platform {
 // publish writes down how the platform is reached: from here on the CLI finds it.
 func (p *Platform) publish(context.Context) error {
 	p.server = p.servers.Server(p.server.HTTP, p.Version)
+	if p.cert != nil {
+		p.server.CertFile, p.server.CertName = p.Config.TLSCert, p.cert.name()
+	}
 	if err := p.dir.WriteServer(p.server); err != nil {
 		return err
 	}
