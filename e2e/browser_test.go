@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"stoker.dev/stoker/cmd/stoker/api"
@@ -24,6 +25,8 @@ func TestLogbookInABrowser(t *testing.T) {
 	mustInvoke(t, p, "shown", "x")
 	got := p.Await("shown", "held warm", func(f api.Function) bool { return f.Phase == scale.PhaseIdle })
 
+	b.Read(p.Server.UI, "`stoker ui`") // a browser that nobody let in
+	b.Read(strings.TrimSpace(stoker(t, p, "ui")), "Workflows")
 	base := p.Server.HTTP + "/temporal/namespaces/" + p.Server.Namespace + "/workflows"
 	id := workflows.FunctionWorkflowID(harness.Key("shown"))
 	b.Read(base, id)

@@ -46,6 +46,12 @@ func TestStockClients(t *testing.T) {
 	t.Run("a caller who goes away", func(t *testing.T) { callerGone(t, p) })
 }
 
+// natsAdmin runs the real nats command with the platform's token.
+func natsAdmin(t *testing.T, p *harness.Platform, args ...string) (string, error) {
+	t.Helper()
+	return natsCLI(t, p, append([]string{"--user", p.Server.AdminToken, "--inbox-prefix", events.UserInbox("test")}, args...)...)
+}
+
 // natsCLI runs the real nats command as a user without credentials.
 func natsCLI(t *testing.T, p *harness.Platform, args ...string) (string, error) {
 	t.Helper()
@@ -78,7 +84,10 @@ func natsPub(t *testing.T, p *harness.Platform) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	p.AwaitRecords("llm", []string{"from-the-cli"})
-	out, err = natsCLI(t, p, "stream", "get", "STOKER_RESULTS", "--last-for", "stoker.result.default.llm.from-the-cli")
+	if out, err := natsCLI(t, p, "stream", "get", "STOKER_RESULTS", "--last-for", "stoker.result.default.llm.from-the-cli"); err == nil {
+		t.Errorf("somebody without a token reads what the broker stores:\n%s", out)
+	}
+	out, err = natsAdmin(t, p, "stream", "get", "STOKER_RESULTS", "--last-for", "stoker.result.default.llm.from-the-cli")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

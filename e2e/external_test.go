@@ -18,7 +18,7 @@ func TestExternalServers(t *testing.T) {
 	t.Parallel()
 	const token = "not-for-the-log"
 	at := harness.StartServers(t, token, "")
-	p := harness.Up(t, harness.Options{Env: []string{"STOKER_NATS_URL=" + at.NATS, "STOKER_TEMPORAL_ADDRESS=" + at.Temporal}})
+	p := harness.Up(t, harness.Options{Env: append(at.TemporalEnv(), "STOKER_NATS_URL="+at.NATS)})
 	p.Apply(p.Function("elsewhere"))
 	p.AwaitZero("elsewhere")
 	nc, err := nats.Connect(at.NATS)

@@ -87,7 +87,7 @@ func TestExternalTemporalGone(t *testing.T) {
 	t.Parallel()
 	away, full := outage(t)
 	x := harness.StartServers(t, "outage", "temporal")
-	p := harness.Up(t, harness.Options{GPUs: 2, Env: []string{"STOKER_TEMPORAL_ADDRESS=" + x.Temporal}})
+	p := harness.Up(t, harness.Options{GPUs: 2, Env: x.TemporalEnv()})
 	warm := p.Function("warm", "-delay", "20ms")
 	warm.Spec.Scaling = functions.Scaling{Min: 1, Max: 1, Slots: 4}
 	cold := p.Function("cold")

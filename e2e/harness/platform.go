@@ -165,17 +165,25 @@ func (p *Platform) AwaitReady() {
 		if err != nil || s.PID != p.cmd.Process.Pid {
 			return false, err
 		}
-		p.Server, p.API = s, api.NewClient(s.HTTP, s.AdminToken, nil)
-		return status(p.t.Context(), s.HTTP+"/readyz") == http.StatusOK, s
+		hc, err := api.Trust(s.CertFile, s.CertName)
+		if err != nil {
+			return false, err
+		}
+		p.Server, p.API = s, api.NewClient(s.HTTP, s.AdminToken, hc)
+		return status(p.t.Context(), hc, s.HTTP+"/readyz") == http.StatusOK, s
 	})
 }
 
-func status(ctx context.Context, url string) int {
+// status asks once; a nil client is the usual one.
+func status(ctx context.Context, hc *http.Client, url string) int {
+	if hc == nil {
+		hc = http.DefaultClient
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := hc.Do(req)
 	if err != nil {
 		return 0
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.temporal.io/sdk/client"
 
+	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 )
@@ -36,10 +37,11 @@ func (p *Platform) NATS(opts ...nats.Option) *nats.Conn {
 // Admin connects with the platform's own rights, to look behind the curtain. A broker that is not the platform's
 // knows one kind of client.
 func (p *Platform) Admin() *nats.Conn {
+	p.t.Helper()
 	if p.o.NATS != "" {
 		return p.NATS()
 	}
-	return p.NATS(nats.Token(p.Server.AdminToken))
+	return p.NATS(nats.Token(p.Server.AdminToken), nats.CustomInboxPrefix(events.UserInbox("test")))
 }
 
 // JetStream is the broker's API with the platform's own rights.
@@ -65,8 +67,13 @@ func (p *Platform) Bus() *events.Bus {
 // Temporal connects to the platform's Temporal.
 func (p *Platform) Temporal() client.Client {
 	p.t.Helper()
+	conf, err := datadir.TemporalKeysOf(p.Dir).Config()
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	c, err := client.Dial(client.Options{
 		HostPort: p.Server.Temporal, Namespace: p.Server.Namespace, Logger: slog.New(slog.DiscardHandler),
+		ConnectionOptions: client.ConnectionOptions{TLS: conf},
 	})
 	if err != nil {
 		p.t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"stoker.dev/stoker/cmd/stoker/datadir"
 )
 
 // External is an operator's own NATS or Temporal server, or both, as a process that can go away and come back at
@@ -15,6 +17,7 @@ import (
 type External struct {
 	NATS     string // URL with the token in it
 	Temporal string // host:port
+	Keys     datadir.TemporalKeys
 
 	t     testing.TB
 	args  []string
@@ -46,11 +49,22 @@ func (x *External) Start() {
 	if err := x.cmd.Start(); err != nil {
 		x.t.Fatal(err)
 	}
-	var at struct{ NATS, Temporal string }
+	var at struct {
+		NATS, Temporal string
+		Keys           datadir.TemporalKeys
+	}
 	if err := json.NewDecoder(stdout).Decode(&at); err != nil {
 		x.t.Fatalf("the external servers: %v", err)
 	}
-	x.NATS, x.Temporal = at.NATS, at.Temporal
+	x.NATS, x.Temporal, x.Keys = at.NATS, at.Temporal, at.Keys
+}
+
+// TemporalEnv leads a platform to the Temporal server, by the variables that its own tools read.
+func (x *External) TemporalEnv() []string {
+	return []string{
+		"STOKER_TEMPORAL_ADDRESS=" + x.Temporal, "TEMPORAL_TLS_SERVER_NAME=" + datadir.TemporalName, "TEMPORAL_TLS_SERVER_CA_CERT_PATH=" + x.Keys.CA,
+		"TEMPORAL_TLS_CLIENT_CERT_PATH=" + x.Keys.Cert, "TEMPORAL_TLS_CLIENT_KEY_PATH=" + x.Keys.Key,
+	}
 }
 
 // Kill9 takes the servers away as a crash does.

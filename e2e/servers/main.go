@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	enumspb "go.temporal.io/api/enums/v1"
 
+	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded/temporald"
 )
 
@@ -36,8 +37,9 @@ const (
 
 // addresses are what the test reads.
 type addresses struct {
-	NATS     string `json:"nats,omitempty"` // with the token in it
-	Temporal string `json:"temporal,omitempty"`
+	NATS     string               `json:"nats,omitempty"` // with the token in it
+	Temporal string               `json:"temporal,omitempty"`
+	Keys     datadir.TemporalKeys `json:"keys"` // of Temporal's clients
 }
 
 // options are the flags.
@@ -104,7 +106,7 @@ func (o *options) run() error {
 		if err != nil {
 			return err
 		}
-		out.Temporal = ts.Address()
+		out.Temporal, out.Keys = ts.Address(), datadir.TemporalKeysOf(o.dir)
 		stop = func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 			defer cancel()
@@ -121,7 +123,7 @@ func (o *options) run() error {
 func (o *options) startTemporal(ctx context.Context) (*temporald.Server, error) {
 	p := o.ports[1:]
 	return temporald.Start(ctx, temporald.Options{
-		DB: filepath.Join(o.dir, "temporal.db"), Namespace: "default", SearchAttributes: map[string]enumspb.IndexedValueType{},
+		DB: filepath.Join(o.dir, "temporal.db"), Keys: datadir.TemporalKeysOf(o.dir), Namespace: "default", SearchAttributes: map[string]enumspb.IndexedValueType{},
 		Ports:  temporald.Ports{Frontend: p[0], History: p[1], Matching: p[2], Worker: p[3]},
 		Logger: slog.New(slog.DiscardHandler),
 	})
