@@ -19,11 +19,12 @@ var (
 )
 
 // short is what the test command runs.
-var short = chaos.Size{Kills: 54, Stops: 3, Row: 4, Wipes: 2, Pause: 300 * time.Millisecond, Freeze: 8 * time.Second}
+var short = chaos.Size{Kills: 56, Stops: 3, Row: 3, Wipes: 1, Pause: 300 * time.Millisecond, Freeze: 8 * time.Second}
 
-// long is of so many kills: fifty restarts in a row and a few deleted databases are among them.
+// long is of so many kills. Of a thousand, fifty are restarts of the platform in a row, and five go with a deleted
+// database; fifty times a process is stopped for twenty seconds instead.
 func long(kills int) chaos.Size {
-	s := chaos.Size{Row: 50, Wipes: 5, Stops: kills / 20, Pause: 600 * time.Millisecond, Freeze: 20 * time.Second}
+	s := chaos.Size{Row: kills / 20, Wipes: max(kills/200, 1), Stops: kills / 20, Pause: 600 * time.Millisecond, Freeze: 20 * time.Second}
 	s.Kills = max(kills-s.Row-s.Wipes, 1)
 	return s
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"stoker.dev/stoker/activities"
 )
 
@@ -87,6 +89,11 @@ func (l *Local) adopt(r *replica) {
 	l.log.Info("adopted", "replica", rec.ID, "pid", rec.PID, "function", rec.Key.String())
 	rec.Last = r.lastWord()
 	l.watch(r, h)
+	if rec.Stopped && time.Now().Before(rec.KillAt) { // the platform may have died before it had asked
+		if err := h.signal(unix.SIGTERM); err != nil {
+			l.log.Error("an agent was not asked to go: it is killed once its grace is over", "replica", rec.ID, "until", rec.KillAt, "err", err)
+		}
+	}
 	l.post(r)
 }
 

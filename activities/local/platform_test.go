@@ -320,6 +320,23 @@ func TestAKillOutlivesThePlatform(t *testing.T) {
 	}
 }
 
+// TestARequestToGoOutlivesThePlatform is of a platform that died after it had noted that a replica is to go and before
+// it had told the agent: the next one tells it, instead of killing it at the end of its grace.
+func TestARequestToGoOutlivesThePlatform(t *testing.T) {
+	o := options(t)
+	l := open(t, o)
+	s := spec(t, providertest.Serves)
+	run(t, l, s, 2)
+	l.Close()
+	rec := readRecord(t, o, s.ID)
+	rec.Stopped, rec.KillAt = true, time.Now().Add(10*patience)
+	writeRecord(t, o, rec)
+	l = open(t, o)
+	if gone := awaitState(t, l, s.ID, activities.RunGone); gone.Cause != events.CauseDrained {
+		t.Errorf("gone by %q, want %q", gone.Cause, events.CauseDrained)
+	}
+}
+
 // TestAnEscapeeIsKilledWithItsTree is a process without session, environment and parent of its
 // tree: only the agent, to which it fell, or the cgroup leads to it.
 func TestAnEscapeeIsKilledWithItsTree(t *testing.T) {

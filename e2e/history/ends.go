@@ -33,6 +33,8 @@ func (h *history) unasked(p *replica, r Record) string {
 	switch {
 	case r.Until.IsZero() || p.struck(Kill, r) || p.quitBefore(r):
 		return ""
+	case len(p.process)+len(p.holds) == 0:
+		return "" // it never ran: a start that was interrupted
 	case h.steady[p.function]:
 		if h.closing.IsZero() || r.Until.Before(h.closing) {
 			return fmt.Sprintf("a healthy replica of %s, which is never asked to go, ended (%s)", p.function, r.Cause)

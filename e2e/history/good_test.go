@@ -16,7 +16,7 @@ var bounds = Bounds{Late: 10 * time.Second}
 func at(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
 
 // good is a small history of a platform that keeps its promises: one steady replica that is stopped for a while, one
-// that is killed, one that is drained, one that a poison request ended; requests that were acknowledged, refused,
+// that is killed, one that is drained, one that a poison request ended, one that never ran; requests that were acknowledged, refused,
 // unknown (stored and not), sent twice, answered, run twice, and one whose record came late while the platform was
 // down.
 func good() []Record {
@@ -31,6 +31,7 @@ func good() []Record {
 	all = append(all, life("r2", "f", "drained", 21_000, 40_000, "gpu1")...)
 	all = append(all, life("r3", "f", "crashed", 41_000, 50_000, "gpu1")...)
 	all = append(all, life("r4", "f", "killed", 60_000, 80_000, "gpu2")...)
+	all = append(all, life("r0", "f", "agent-lost", 85_000, 86_000, "gpu2")[0]) // a start that a kill interrupted
 	return append(all, slices.Concat(faults(), looks(), traffic())...)
 }
 
