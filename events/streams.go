@@ -150,7 +150,16 @@ const deployTries = 5
 // Deploy lets a function's requests in: its three subjects become part of the shard's
 // stream, which is made where it is missing. Doing it again changes nothing.
 func (b *Bus) Deploy(ctx context.Context, k functions.Key, shard int) error {
-	want := RequestSubjects(k)
+	return b.DeployAll(ctx, []functions.Key{k}, shard)
+}
+
+// DeployAll deploys several functions of one shard with one change of its stream. A change
+// costs a write to disk, and the broker compares every subject with every other.
+func (b *Bus) DeployAll(ctx context.Context, keys []functions.Key, shard int) error {
+	var want []string
+	for _, k := range keys {
+		want = append(want, RequestSubjects(k)...)
+	}
 	return b.changeShard(ctx, shard, func(now []string) []string {
 		return union(without(now, []string{placeholder(shard)}), want)
 	})

@@ -40,6 +40,7 @@ type Controller struct {
 	ctx     context.Context //nolint:containedctx // 2026-11-23: of Run: ends the work outside the loop
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
+	firsts  int      // syncs in flight that make a workflow for a function at rest
 	admit   sync.Map // functions.Key → api.Admission, for gateways
 	shown   sync.Map // functions.Key → shown, for collectors
 	ready   chan struct{}
@@ -205,6 +206,7 @@ func (c *Controller) evaluate(f *function) {
 	if c.frozen.Load() {
 		return
 	}
+	c.metrics.Evaluations.Add(1)
 	now := c.Now()
 	ledger := c.Ledger.Snapshot()
 	obs := f.observation(ledger, now)
@@ -218,7 +220,7 @@ func (c *Controller) evaluate(f *function) {
 	c.listen(f, d)
 	c.publishAdmission(f)
 	c.show(f)
-	if f.wantsSync(now, f.free(ledger)) {
+	if f.wantsSync(now, f.free(ledger)) && c.mayBegin(f) {
 		c.sync(f)
 	}
 	if decided { // told after it was sent: starts go first

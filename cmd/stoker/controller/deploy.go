@@ -15,26 +15,6 @@ import (
 
 var errStopped = &api.Error{Code: 503, Cause: "stopping", Message: "the platform is stopping", Hint: "start it again with `stoker up`"}
 
-// Apply deploys manifests: all of them are checked before the first is written.
-func (c *Controller) Apply(ctx context.Context, fs []functions.Function, dryRun bool) ([]api.Applied, error) {
-	var problems []error
-	for _, f := range fs {
-		problems = append(problems, c.admissible(f))
-	}
-	if err := errors.Join(problems...); err != nil {
-		return nil, &api.Error{Code: 422, Cause: "not-admissible", Message: err.Error()}
-	}
-	var out []api.Applied
-	for _, f := range fs {
-		a, err := c.applyOne(ctx, f, dryRun)
-		if err != nil {
-			return out, err
-		}
-		out = append(out, a)
-	}
-	return out, nil
-}
-
 // admissible checks what the manifest alone cannot know: the pool, the provider, its GPUs.
 func (c *Controller) admissible(f functions.Function) error {
 	s := f.Spec
@@ -71,41 +51,17 @@ func productsText(p []string) any {
 	return p
 }
 
-func (c *Controller) applyOne(ctx context.Context, fn functions.Function, dryRun bool) (api.Applied, error) {
-	var plan applyPlan
-	var planErr error
-	if err := c.call(ctx, func() { plan, planErr = c.plan(fn) }); err != nil {
-		return api.Applied{}, err
-	}
-	if planErr != nil || dryRun {
-		return plan.answer, planErr
-	}
-	if plan.answer.Action == "unchanged" {
-		return plan.answer, c.Bus.Deploy(ctx, fn.Key(), plan.rec.Shard) // a no-op, unless the last apply was cut short
-	}
-	if err := c.write(ctx, fn.Key(), plan.rec, plan.rev); err != nil {
-		return plan.answer, err
-	}
-	c.emit(fn.Key(), "applied", plan.answer)
-	return plan.answer, nil
-}
-
 // write stores a function's record and takes it into the loop. Once the record is stored the
 // rest happens whatever becomes of the caller: a record the loop does not know would refuse
 // every later change.
 func (c *Controller) write(ctx context.Context, k functions.Key, rec events.FunctionRecord, rev uint64) error {
-	rev, err := c.Functions.Put(ctx, events.StateKey(k), rec, rev)
-	ctx = context.WithoutCancel(ctx)
-	if errors.Is(err, events.ErrConflict) {
-		c.refresh(ctx, k)
-		return &api.Error{Code: 409, Cause: "conflict", Message: k.String() + " was changed by someone else meanwhile", Hint: "try again"}
-	}
+	rev, err := c.store(ctx, k, rec, rev)
 	if err != nil {
-		c.refresh(ctx, k) // it may have been written before the answer was lost
-		return fmt.Errorf("write the record of %s: %w", k, err)
+		return err
 	}
+	ctx = context.WithoutCancel(ctx)
 	if !rec.Deleting {
-		err = c.Bus.Deploy(ctx, k, rec.Shard)
+		err = c.Bus.DeployAll(ctx, []functions.Key{k}, rec.Shard)
 	}
 	if called := c.call(ctx, func() { c.deployed(k, rec, rev) }); called != nil {
 		return called
@@ -116,6 +72,20 @@ func (c *Controller) write(ctx context.Context, k functions.Key, rec events.Func
 	return nil
 }
 
+// store writes a function's record where it is still at the revision given, and returns the new
+// one.
+func (c *Controller) store(ctx context.Context, k functions.Key, rec events.FunctionRecord, rev uint64) (uint64, error) {
+	rev, err := c.Functions.Put(ctx, events.StateKey(k), rec, rev)
+	if err == nil {
+		return rev, nil
+	}
+	c.refresh(context.WithoutCancel(ctx), k) // it may have been written before the answer was lost
+	if errors.Is(err, events.ErrConflict) {
+		return rev, &api.Error{Code: 409, Cause: "conflict", Message: k.String() + " was changed by someone else meanwhile", Hint: "try again"}
+	}
+	return rev, fmt.Errorf("write the record of %s: %w", k, err)
+}
+
 // refresh takes what is stored of a function into the loop, after a write that failed.
 func (c *Controller) refresh(ctx context.Context, k functions.Key) {
 	rec, rev, err := c.Functions.Get(ctx, events.StateKey(k))
@@ -123,38 +93,6 @@ func (c *Controller) refresh(ctx context.Context, k functions.Key) {
 		return // nothing stored, or out of reach: the next write tells
 	}
 	_ = c.call(ctx, func() { c.deployed(k, rec, rev) })
-}
-
-// applyPlan is what applying a manifest will write.
-type applyPlan struct {
-	rec    events.FunctionRecord
-	rev    uint64 // the record it replaces; 0: none
-	answer api.Applied
-}
-
-func (c *Controller) plan(fn functions.Function) (applyPlan, error) {
-	k := fn.Key()
-	revision := functions.Revision(fn.Spec)
-	p := applyPlan{
-		rec:    events.FunctionRecord{Function: fn, Generation: 1, Revision: revision, Applied: c.Now()},
-		answer: api.Applied{Key: k, Action: "created", Generation: 1, Revision: revision},
-	}
-	old := c.fns[k]
-	if old == nil {
-		p.rec.Shard = events.PickShard(c.shardCounts())
-		return p, nil
-	}
-	if old.rec.Deleting {
-		return p, &api.Error{Code: 409, Cause: "deleting", Message: k.String() + " is being deleted", Hint: "apply again once `stoker get` no longer lists it"}
-	}
-	p.rev = old.recRev
-	p.rec.Shard, p.rec.Paused, p.rec.Pinned = old.rec.Shard, old.rec.Paused, old.rec.Pinned
-	p.rec.Generation = old.rec.Generation + 1
-	p.answer.Action, p.answer.Generation, p.answer.Rolls = "configured", p.rec.Generation, revision != old.rec.Revision
-	if sameManifest(old.rec.Function, fn) {
-		p.answer.Action, p.answer.Generation = "unchanged", old.rec.Generation
-	}
-	return p, nil
 }
 
 func (c *Controller) shardCounts() []int {

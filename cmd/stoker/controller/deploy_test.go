@@ -66,7 +66,9 @@ type rig struct {
 	state *flaky[Stored]
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return newRigWith(t, obedient{}) }
+
+func newRigWith(t *testing.T, w Workflows) *rig {
 	t.Helper()
 	nc, _, _ := eventstest.Start(t)
 	bus, err := events.NewBus(nc, nil)
@@ -83,7 +85,7 @@ func newRig(t *testing.T) *rig {
 	must(t, err)
 	r := &rig{t: t, bus: bus, fns: &flaky[events.FunctionRecord]{KV: fns}, state: &flaky[Stored]{KV: state}}
 	r.Controller = New(Options{
-		Functions: r.fns, State: r.state, Bus: bus, Ledger: ledger, Workflows: obedient{},
+		Functions: r.fns, State: r.state, Bus: bus, Ledger: ledger, Workflows: w,
 		Provider: simulated.New(simulated.NewWorld(simulated.Options{})), Pool: "default",
 		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})

@@ -19,7 +19,7 @@ const maxShown = 1000
 
 // Metrics count what the controller did; they only grow.
 type Metrics struct {
-	Decisions, Syncs, SyncErrors, Wakes, Beats, Dropped, Finished atomic.Uint64
+	Evaluations, Decisions, Syncs, SyncErrors, Wakes, Beats, Dropped, Finished atomic.Uint64
 }
 
 // Collectors are the controller's metrics for Prometheus. Collecting takes what the loop
@@ -31,6 +31,7 @@ func (c *Controller) Collectors() []prometheus.Collector {
 		name, help string
 		n          *atomic.Uint64
 	}{
+		{"stoker_evaluations_total", "Times a function was looked at and decided about, whether that changed anything or not.", &m.Evaluations},
 		{"stoker_decisions_total", "Decisions that changed a function's target, victims, reason or phase.", &m.Decisions},
 		{"stoker_syncs_total", "Decisions and observations sent to function workflows.", &m.Syncs},
 		{"stoker_sync_errors_total", "Updates of function workflows that failed; each is tried again.", &m.SyncErrors},

@@ -24,6 +24,9 @@ func (c *Controller) restore(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.restoreSubjects(ctx); err != nil {
+		return err
+	}
 	running, err := c.Provider.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list what runs at the %s provider: %w", c.Provider.Name(), err)
@@ -46,14 +49,20 @@ func (c *Controller) restoreOne(ctx context.Context, e events.Entry[events.Funct
 	if err != nil && !errors.Is(err, events.ErrNotFound) {
 		return fmt.Errorf("read the state of %s: %w", k, err)
 	}
-	// The subjects are there already, unless the platform died between record and deploy.
-	if !e.Value.Deleting {
-		if err := c.Bus.Deploy(ctx, k, e.Value.Shard); err != nil {
-			return fmt.Errorf("give %s its subjects: %w", k, err)
-		}
-	}
 	c.fns[k] = f
 	return nil
+}
+
+// restoreSubjects lets requests in. The subjects are there already, unless the platform died
+// between record and deploy.
+func (c *Controller) restoreSubjects(ctx context.Context) error {
+	var plans []applyPlan
+	for k, f := range c.fns {
+		if !f.rec.Deleting {
+			plans = append(plans, applyPlan{key: k, rec: f.rec})
+		}
+	}
+	return c.openSubjects(ctx, plans)
 }
 
 // adopt takes over the replicas that lived through the restart: same process, nothing lost.
@@ -137,9 +146,9 @@ func ints(m map[functions.Class]uint64) map[functions.Class]int {
 	return out
 }
 
-// atRest tells whether a function is at zero with nothing under way.
+// atRest tells whether a function is at zero with nothing under way or waiting its turn.
 func (f *function) atRest() bool {
 	d := f.stored.State.Last
-	return len(f.replicas) == 0 && (f.wf == nil || !f.wf.Open) && !f.syncing && d.Target == 0 && f.retryAt.IsZero() && !f.rec.Deleting &&
+	return len(f.replicas) == 0 && !f.first() && (f.wf == nil || !f.wf.Open) && !f.syncing && d.Target == 0 && f.retryAt.IsZero() && !f.rec.Deleting &&
 		(d.Phase == scale.PhaseZero || d.Phase == scale.PhasePaused)
 }

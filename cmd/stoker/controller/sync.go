@@ -83,6 +83,32 @@ func (f *function) wantsSync(now time.Time, free int) bool {
 	return !now.Before(f.newsAt)
 }
 
+// firstSyncsAtOnce bounds how many workflows are made at once for functions that are at rest. Every
+// function gets its workflow when it is deployed, so that nothing of it has to be made when it
+// wakes; a thousand of them at once would stand before a wake, and leave the heap in pieces.
+const firstSyncsAtOnce = 8
+
+// first tells whether a function at rest has no workflow yet: making one is no work that anybody
+// waits for.
+func (f *function) first() bool {
+	return f.wf == nil && f.unsaved && f.stored.State.Last.Target == 0 && len(f.replicas) == 0 && !f.rec.Deleting
+}
+
+// mayBegin tells whether a sync can go now, or has to wait its turn.
+func (c *Controller) mayBegin(f *function) bool { return !f.first() || c.firsts < firstSyncsAtOnce }
+
+// nextFirst begins the sync of a function that waits its turn.
+func (c *Controller) nextFirst() {
+	for _, f := range c.fns {
+		if c.firsts >= firstSyncsAtOnce {
+			return
+		}
+		if f.first() && !f.syncing {
+			c.evaluate(f)
+		}
+	}
+}
+
 // orders tells whether a decision asks for something that the one before did not.
 func (f *function) orders(d scale.Decision) bool {
 	was := f.carried
@@ -138,6 +164,10 @@ func (f *function) overdueClose() bool {
 // goes with the next one.
 func (c *Controller) sync(f *function) {
 	f.syncing = true
+	first := f.first()
+	if first {
+		c.firsts++
+	}
 	in := f.message()
 	store, rev, save := f.stored, f.storRev, f.unsaved
 	f.unsaved = false
@@ -160,7 +190,13 @@ func (c *Controller) sync(f *function) {
 			st, err = c.Workflows.Sync(ctx, in)
 		}
 		c.Burst.Begun(in.Key)
-		c.post(func() { c.synced(f, in.Decision, rev, st, err) })
+		c.post(func() {
+			c.synced(f, in.Decision, rev, st, err)
+			if first {
+				c.firsts--
+				c.nextFirst()
+			}
+		})
 	})
 }
 

@@ -25,7 +25,7 @@ type KV[T any] interface {
 
 // Bus is the part of [events.Bus] the controller uses.
 type Bus interface {
-	Deploy(ctx context.Context, k functions.Key, shard int) error
+	DeployAll(ctx context.Context, keys []functions.Key, shard int) error
 	Retire(ctx context.Context, k functions.Key, shard int) (int, error)
 	Undeploy(ctx context.Context, k functions.Key, shard int) error
 	Pending(ctx context.Context, shard int) (map[functions.Key]map[functions.Class]uint64, error)
