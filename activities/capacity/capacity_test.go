@@ -198,6 +198,9 @@ func TestAStaleWriterSeesWhatAnotherReleased(t *testing.T) {
 	if got := reserve(t, stale, "b"); len(got) != 1 { // decided anew: what it knew said no
 		t.Errorf("no GPU for b, and the only one is free: %+v", stored(t, store))
 	}
+	if st := stale.Stats(); st.Conflicts != 1 {
+		t.Errorf("the other writer came before once: %+v", st)
+	}
 	if err := other.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -348,6 +351,10 @@ func TestABurstTakesFewWrites(t *testing.T) {
 	}
 	if writes := store.puts() - before; writes > 4 {
 		t.Errorf("%d operations took %d writes", n, writes)
+	}
+	// One operation put the devices in, one kept the writer busy and changed nothing.
+	if st := w.Stats(); st.Operations != n+2 || int(st.Writes) != store.puts() || st.Conflicts != 0 {
+		t.Errorf("counted %+v, and %d writes reached the store", st, store.puts())
 	}
 }
 

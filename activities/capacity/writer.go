@@ -49,6 +49,8 @@ type Writer struct {
 	ended   chan struct{}
 	current atomic.Pointer[scale.Ledger]
 
+	operations, written, conflicts atomic.Uint64
+
 	// Used by the writing goroutine alone.
 	ledger scale.Ledger
 	rev    uint64
@@ -85,12 +87,25 @@ func OpenAt(ctx context.Context, store Store, pool string, now func() time.Time)
 // Done is closed when the writer has ended and every operation was answered.
 func (w *Writer) Done() <-chan struct{} { return w.ended }
 
+// Stats count what the writer did since it was opened.
+type Stats struct {
+	Operations uint64 // asked for
+	Writes     uint64 // that took; each carries the operations that waited for it
+	Conflicts  uint64 // writes and reads that another writer came before; the batch was applied anew
+}
+
+// Stats counts; it takes no lock.
+func (w *Writer) Stats() Stats {
+	return Stats{Operations: w.operations.Load(), Writes: w.written.Load(), Conflicts: w.conflicts.Load()}
+}
+
 // Snapshot is the ledger as this writer last saw it. The caller may keep it, and change its
 // copy through the ledger's methods.
 func (w *Writer) Snapshot() scale.Ledger { return *w.current.Load() }
 
 // do queues an operation and waits for its write.
 func (w *Writer) do(ctx context.Context, apply func(l *scale.Ledger, now time.Time) error) error {
+	w.operations.Add(1)
 	o := &op{ctx: ctx, apply: apply, done: make(chan error, 1)}
 	select {
 	case w.ops <- o:
@@ -161,6 +176,7 @@ func (w *Writer) commit(ctx context.Context, batch []*op) error {
 		if err != nil || written {
 			return err
 		}
+		w.conflicts.Add(1)
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
@@ -200,6 +216,7 @@ func (w *Writer) swap(ctx context.Context, next scale.Ledger, changed bool) (boo
 		}
 		return false, fmt.Errorf("write the ledger of pool %s: %w", w.pool, err)
 	}
+	w.written.Add(1)
 	w.keep(next, rev)
 	return true, nil
 }

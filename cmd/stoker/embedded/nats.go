@@ -192,3 +192,12 @@ func (p *Platform) NATSURL() string {
 	}
 	return p.nats.redacted()
 }
+
+// BrokerStats are the embedded broker's own counts; false where the broker is elsewhere.
+func (p *Platform) BrokerStats() (natsd.Stats, bool, error) {
+	if p.natsd == nil {
+		return natsd.Stats{}, false, nil
+	}
+	s, err := p.natsd.Stats()
+	return s, true, err
+}

@@ -99,7 +99,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	}
 	p := &Platform{Options: o, failed: make(chan error, 8), steady: newSteady(o.Clock)}
 	for _, step := range []func(context.Context) error{
-		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.publish,
+		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.keepMemory, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
