@@ -55,9 +55,13 @@ func (j *job) write(rec events.Record) (events.Record, error) {
 	return rec, err
 }
 
-// insist repeats a call until it worked, cannot work, or life ends.
+// insist repeats a call until it worked, cannot work, or life ends. While the broker is away it
+// waits for it, so that what waits here is written the moment it is back.
 func (j *job) insist(do func(context.Context) error) error {
 	for pause := firstWritePause; ; pause = min(2*pause, lastWritePause) {
+		if err := j.h.Bus.WaitConnected(j.life); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(j.life, events.CallTimeout)
 		err := do(ctx)
 		cancel()

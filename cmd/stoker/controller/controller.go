@@ -29,8 +29,9 @@ const (
 	newsDelay = 500 * time.Millisecond
 	// syncTimeout bounds one Update. A step settles within the patience of its activities.
 	syncTimeout = 2 * time.Minute
-	// syncBackoffMax bounds the pause after failed Updates.
-	syncBackoffMax = 10 * time.Second
+	// syncBackoffMax bounds the pause after failed Updates: a wake that came while Temporal was
+	// away waits for it, and a try that finds it away costs a refused call.
+	syncBackoffMax = 4 * time.Second
 )
 
 // Controller runs the functions of one platform.
@@ -48,6 +49,8 @@ type Controller struct {
 	frozen  atomic.Bool
 	began   time.Time // of Run, by the wall clock as requests are stored
 	metrics Metrics
+	// uncounted is set while the shards cannot be counted.
+	uncounted atomic.Bool
 }
 
 // New makes a controller; Run starts it.

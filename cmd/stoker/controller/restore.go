@@ -105,15 +105,24 @@ func (c *Controller) reconcile() {
 	for shard := range shards {
 		c.outside(func(ctx context.Context) {
 			counts, err := c.Bus.Pending(ctx, shard)
-			if err != nil {
-				if ctx.Err() == nil {
-					c.Log.Warn("queue not counted", "shard", shard, "error", err)
-				}
+			if c.countFailed(ctx, shard, err) {
 				return
 			}
 			c.post(func() { c.counted(shard, counts) })
 		})
 	}
+}
+
+// countFailed tells whether a count failed, and logs the first failure and the first success after
+// it: a broker that is away is news once.
+func (c *Controller) countFailed(ctx context.Context, shard int, err error) bool {
+	switch {
+	case err == nil && c.uncounted.Swap(false):
+		c.Log.Info("queues are counted again")
+	case err != nil && ctx.Err() == nil && !c.uncounted.Swap(true):
+		c.Log.Warn("queues not counted, trying again", "shard", shard, "error", err)
+	}
+	return err != nil
 }
 
 // counted takes over the counts of one shard. Functions at zero with nothing stored are not

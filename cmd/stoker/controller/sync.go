@@ -312,7 +312,7 @@ func (c *Controller) syncFailed(f *function, err error) {
 	c.publishAdmission(f)
 }
 
-// backOff sets when the next try is: 250 ms, doubled, at most ten seconds.
+// backOff sets when the next try is: 250 ms, doubled, at most syncBackoffMax.
 func (c *Controller) backOff(f *function, err error) {
 	f.fails++
 	pause := min(250*time.Millisecond<<min(f.fails-1, 10), syncBackoffMax)

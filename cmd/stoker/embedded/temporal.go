@@ -8,11 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded/sdklog"
@@ -74,6 +77,7 @@ func (p *Platform) connectTemporal(ctx context.Context, o Options, log *slog.Log
 		return fmt.Errorf("%w: Temporal client configuration: %w", ErrExternal, err)
 	}
 	opts.Logger = sdklog.New(log)
+	opts.ConnectionOptions.DialOptions = append(opts.ConnectionOptions.DialOptions, grpc.WithConnectParams(reconnect()))
 	p.temporal = externalTarget(profile, opts.ConnectionOptions.TLS)
 	if p.client, err = client.DialContext(ctx, opts); err != nil {
 		return fmt.Errorf("%w: Temporal at %s: %w; check STOKER_TEMPORAL_ADDRESS and the TEMPORAL_* settings", ErrExternal, o.TemporalAddress, err)
@@ -85,6 +89,16 @@ func (p *Platform) connectTemporal(ctx context.Context, o Options, log *slog.Log
 		log.Warn("search attributes are not registered, workflows will not start before they are", "error", err)
 	}
 	return nil
+}
+
+// reconnectMost bounds the pause between two tries to come back to a Temporal server that went
+// away. The SDK's own ten seconds would be added to every wake that waits for it.
+const reconnectMost = time.Second
+
+func reconnect() grpc.ConnectParams {
+	p := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}
+	p.Backoff.BaseDelay, p.Backoff.MaxDelay = reconnectWait, reconnectMost
+	return p
 }
 
 // externalTarget translates the client's TLS settings into the UI's.
