@@ -64,7 +64,7 @@ func TestReadingIsBoundedAndWaitingIsNot(t *testing.T) {
 	w := newWorld(t)
 	w.gateway.patience.read = 200 * time.Millisecond
 	w.serve(fn, func(events.Request) (string, []byte) {
-		time.Sleep(2 * w.gateway.patience.read) // it works
+		<-time.After(2 * w.gateway.patience.read) // it works that long
 		return "text/plain", []byte("ok")
 	})
 	if got := w.post("/functions/"+fn.String(), `{}`); got.StatusCode != http.StatusOK {
