@@ -65,8 +65,8 @@ func TestCallersThatNeverRead(t *testing.T) {
 	p.Await("chatty", "no slot held", func(f api.Function) bool { return f.InFlight == 0 })
 	most := watch()
 	t.Logf("%d callers that read nothing of %d MiB each: %d MiB before, %d MiB at most", deafCallers, deafChunks*deafChunk/mib, before/mib, most/mib)
-	if most > before+deafMemory {
-		t.Errorf("the platform took %d MiB beside the %d MiB it had, want %d at most", (most-before)/mib, before/mib, deafMemory/mib)
+	if most > before+deafMemory*harness.MemoryFactor {
+		t.Errorf("the platform took %d MiB beside the %d MiB it had, want %d at most", (most-before)/mib, before/mib, deafMemory*harness.MemoryFactor/mib)
 	}
 }
 
@@ -132,8 +132,8 @@ func TestFloodOfSignals(t *testing.T) {
 	mustInvoke(t, p, "calm", "in the middle of it")
 	most := watch()
 	t.Logf("%d signals; answered %v after the last; %d MiB before, %d MiB at most", signalFlood, time.Since(begun).Round(time.Millisecond), before/mib, most/mib)
-	if most > before+malformedMemory {
-		t.Errorf("the platform took %d MiB beside the %d MiB it had, want %d at most", (most-before)/mib, before/mib, malformedMemory/mib)
+	if most > before+malformedMemory*harness.MemoryFactor {
+		t.Errorf("the platform took %d MiB beside the %d MiB it had, want %d at most", (most-before)/mib, before/mib, malformedMemory*harness.MemoryFactor/mib)
 	}
 	resp, err := http.Get(p.Server.HTTP + "/readyz")
 	if err != nil {

@@ -30,6 +30,8 @@ const (
 	urgentShare = 25 // one request of so many is interactive: 40 % of the capacity
 	floodTick   = 10 * time.Millisecond
 	floodSLO    = time.Second // interactive, 95th percentile of the wait for a slot
+	// floodPatience is for slow machines: what is left is served at the function's own pace.
+	floodPatience = 5 * time.Minute
 	// floodMemory is what the platform may take beside what it had before, in bytes: the broker keeps a
 	// third of a kilobyte for each record, and its caches.
 	floodMemory = 384 << 20
@@ -56,7 +58,10 @@ func TestFloodShedsBatchAndKeepsInteractive(t *testing.T) {
 
 	before, watch := resident(t, p.PID()), watchMemory(t, p.PID())
 	accepted := flood(t, p, long)
-	p.Await("flooded", "all ended", settled)
+	harness.EventuallyWithin(t, floodPatience, "all ended", func() (bool, any) {
+		f := p.Get("flooded")
+		return settled(f), f.Pending
+	})
 	most := watch()
 	ended := outcomes(t, p, "flooded", accepted)
 
@@ -82,8 +87,8 @@ func TestFloodShedsBatchAndKeepsInteractive(t *testing.T) {
 	if counts["batch shed"] == 0 || counts["batch ok"] == 0 {
 		t.Errorf("ended: %v; want some of batch answered and the rest shed", counts)
 	}
-	if most > before+floodMemory {
-		t.Errorf("the platform took %d MiB beside the %d MiB it had, want %d at most", (most-before)/mib, before/mib, floodMemory/mib)
+	if most > before+floodMemory*harness.MemoryFactor {
+		t.Errorf("the platform took %d MiB beside the %d MiB it had, want %d at most", (most-before)/mib, before/mib, floodMemory*harness.MemoryFactor/mib)
 	}
 }
 
@@ -127,13 +132,17 @@ func acknowledged(t *testing.T, js jetstream.JetStream, acks map[jetstream.PubAc
 	case <-time.After(harness.Patience):
 		t.Fatal("the broker does not acknowledge")
 	}
-	out := map[string]functions.Class{}
+	out, refused := map[string]functions.Class{}, map[string]int{}
 	for ack, class := range acks {
 		select {
 		case a := <-ack.Ok():
 			out[events.BareID(a.Stream, a.Sequence)] = class
-		case <-ack.Err(): // refused: the broker's own ceiling
+		case err := <-ack.Err():
+			refused[err.Error()]++
 		}
+	}
+	if len(refused) > 0 {
+		t.Logf("refused by the broker's own ceiling: %v", refused)
 	}
 	return out
 }

@@ -57,8 +57,8 @@ func TestMalformedEvents(t *testing.T) {
 	}
 	p.Await("robust", "all of them ended", settled)
 	checkEndedOnce(t, p, js, &b)
-	if most := watch(); most > before+malformedMemory {
-		t.Errorf("the platform took %d MiB beside the %d MiB it had, want %d at most", (most-before)/mib, before/mib, malformedMemory/mib)
+	if most := watch(); most > before+malformedMemory*harness.MemoryFactor {
+		t.Errorf("the platform took %d MiB beside the %d MiB it had, want %d at most", (most-before)/mib, before/mib, malformedMemory*harness.MemoryFactor/mib)
 	}
 	if dead := p.Get("robust").Dead; dead != 0 {
 		t.Errorf("%d dead letters: what cannot be read needs no second attempt", dead)

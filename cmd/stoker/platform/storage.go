@@ -21,10 +21,10 @@ import (
 const (
 	// diskEvery is how often the free room is asked for, a call of microseconds.
 	diskEvery = time.Second
-	// mendPauseMin and mendPauseMax bound the pause between two restarts of the broker: one is
+	// firstMend and lastMend bound the pause between two restarts of the broker: one is
 	// enough where the disk is well again, and where it is not, more of them change nothing.
-	mendPauseMin = 2 * time.Second
-	mendPauseMax = time.Minute
+	firstMend = 2 * time.Second
+	lastMend  = time.Minute
 	// mendTimeout bounds one restart; recovering large streams takes seconds.
 	mendTimeout = 90 * time.Second
 	// holdTimeout bounds telling the broker to refuse.
@@ -186,7 +186,7 @@ func (s *storage) mend(ctx context.Context) {
 	if err := s.dir.Writable(); err != nil {
 		return
 	}
-	s.pause = min(max(2*s.pause, mendPauseMin), mendPauseMax)
+	s.pause = min(max(2*s.pause, firstMend), lastMend)
 	s.mendAt = time.Now().Add(s.pause)
 	s.log.Warn("restarting the broker: the disk can be written again")
 	ctx, cancel := context.WithTimeout(ctx, mendTimeout)
