@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Delivery is a request in an agent's hands. Exactly one of Ack, GiveBack and Drop ends it;
-// until then [Delivery.Working] keeps it.
+// Delivery is a request in an agent's hands. Exactly one of Ack, AckNoWait and GiveBack
+// ends it; until then [Delivery.Working] keeps it.
 type Delivery struct {
 	Request Request
 	// Malformed is set where the event could not be read: it ends in a record with cause
@@ -43,18 +43,30 @@ func deliveryOf(m *nats.Msg) (*Delivery, error) {
 func (d *Delivery) Ack(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return wrap("ack "+d.Request.RecordID(), d.msg.AckSync(nats.Context(ctx)))
+	return d.failed("ack", d.msg.AckSync(nats.Context(ctx)))
 }
+
+// AckNoWait is Ack without the wait. What is sent after it over the same bus gets to the broker
+// after it. If it is lost, with the connection or the broker, the request is delivered again
+// and its record found.
+func (d *Delivery) AckNoWait() error { return d.failed("ack", d.msg.Ack()) }
 
 // GiveBack returns the request to the queue, at once or after a delay.
 func (d *Delivery) GiveBack(delay time.Duration) error {
 	if delay <= 0 {
-		return wrap("give back "+d.Request.RecordID(), d.msg.Nak())
+		return d.failed("give back", d.msg.Nak())
 	}
-	return wrap("give back "+d.Request.RecordID(), d.msg.NakWithDelay(delay))
+	return d.failed("give back", d.msg.NakWithDelay(delay))
 }
 
 // Working tells the broker that the request is being worked on. Call it each third of [AckWait].
 func (d *Delivery) Working() error {
-	return wrap("extend "+d.Request.RecordID(), d.msg.InProgress())
+	return d.failed("extend", d.msg.InProgress())
+}
+
+func (d *Delivery) failed(what string, err error) error {
+	if err == nil {
+		return nil // before any text is put together
+	}
+	return wrap(what+" "+d.Request.RecordID(), err)
 }

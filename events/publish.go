@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -26,14 +27,25 @@ type PubAck struct {
 func (b *Bus) Publish(ctx context.Context, e Event, k functions.Key, c functions.Class) (PubAck, error) {
 	if e.ID == "" {
 		e.ID = nuid.Next()
+		return b.PublishFresh(ctx, e, k, c)
 	}
+	return b.publish(ctx, e, k, c, jetstream.WithMsgID(MsgID(k, cmp.Or(e.Source, SourceBare), e.ID, e.Redrive)))
+}
+
+// PublishFresh is [Bus.Publish] of an event whose id was made for this call, so that nobody can
+// have sent it before: the broker neither looks for it nor remembers it.
+func (b *Bus) PublishFresh(ctx context.Context, e Event, k functions.Key, c functions.Class) (PubAck, error) {
+	return b.publish(ctx, e, k, c)
+}
+
+func (b *Bus) publish(ctx context.Context, e Event, k functions.Key, c functions.Class, o ...jetstream.PublishOpt) (PubAck, error) {
 	e = e.complete(e.ID, e.Time)
 	h, err := e.Encode()
 	if err != nil {
 		return PubAck{}, err
 	}
 	m := &nats.Msg{Subject: RequestSubject(k, c), Header: h, Data: e.Data}
-	ack, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(MsgID(k, e.Source, e.ID, e.Redrive)))
+	ack, err := b.js.PublishMsg(ctx, m, o...)
 	if err != nil {
 		return PubAck{}, publishError(k, c, err)
 	}

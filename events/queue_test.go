@@ -47,6 +47,14 @@ func TestMessageIDsDiffer(t *testing.T) {
 	}
 }
 
+// TestMessageIDsStay: records are told apart by it, those that an older version wrote too.
+func TestMessageIDsStay(t *testing.T) {
+	const want = "84ac303d9f747b04f52bb8c9ebf4a09a804b289dd87b8de0bf7cb93b4ea63ef1" // printf '7:default4:tiny5:shop/2:421:0' | sha256sum
+	if got := MsgID(functions.Key{Namespace: "default", Name: "tiny"}, "shop/", "42", 0); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // TestWakesCarryHeadersOfStoredRequestsOnly: no payload, nothing for duplicates or refused ones.
 func TestWakesCarryHeadersOfStoredRequestsOnly(t *testing.T) {
 	b := deployed(t)

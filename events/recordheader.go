@@ -36,13 +36,26 @@ const (
 	HeaderError     = "Nats-Service-Error"
 )
 
+// recordHeaders is how many headers a record has at most, with those that publishing adds.
+const recordHeaders = 24
+
 // header writes everything but the answer. Values that people or models wrote are
 // percent-encoded like CloudEvents attributes.
 func (r Record) header() Header {
-	h := Header{}
+	h := make(Header, recordHeaders)
+	values := make([]string, 0, recordHeaders) // one allocation for all of them
+	add := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
 	put := func(name, value string) {
 		if value != "" {
-			h[name] = []string{percentEncode(value)}
+			add(name, percentEncode(value))
+		}
+	}
+	putInt := func(name string, n int) {
+		if n != 0 {
+			add(name, strconv.Itoa(n))
 		}
 	}
 	put(HeaderStatus, string(r.Status))
@@ -58,17 +71,17 @@ func (r Record) header() Header {
 	put(HeaderStarted, formatTime(r.Started))
 	put(HeaderEnded, formatTime(r.Ended))
 	put(headerKey, r.key)
-	putInt(h, HeaderAttempt, r.Attempt)
-	putInt(h, HeaderRedrive, r.Redrive)
-	putInt(h, HeaderRetry, r.RetryAfter)
-	putInt(h, HeaderBackend, r.Backend)
+	putInt(HeaderAttempt, r.Attempt)
+	putInt(HeaderRedrive, r.Redrive)
+	putInt(HeaderRetry, r.RetryAfter)
+	putInt(HeaderBackend, r.Backend)
 	if r.Copy {
-		h[HeaderCopy] = []string{"true"}
+		add(HeaderCopy, "true")
 	}
 	if content := r.ContentType; content != "" {
-		h[contentType] = []string{OneLine(content)}
+		add(contentType, OneLine(content))
 	} else if r.Status != StatusOK && len(r.Body) == 0 {
-		h[contentType] = []string{"application/json"}
+		add(contentType, "application/json")
 	}
 	return h
 }
@@ -107,12 +120,6 @@ func (r *Record) parseNumbers(h Header) (err error) {
 		return fmt.Errorf("%w: record %s: %w", ErrSubject, r.ID, err)
 	}
 	return nil
-}
-
-func putInt(h Header, name string, n int) {
-	if n != 0 {
-		h[name] = []string{strconv.Itoa(n)}
-	}
 }
 
 // OneLine makes a text fit for a header: a model server's words, say, must not add headers.

@@ -329,3 +329,37 @@ func TestWatchersLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%d consumers are left of callers who have gone", n)
 	}
 }
+
+// BenchmarkReplyHeader is what a record and its reply cost before they are sent.
+func BenchmarkReplyHeader(b *testing.B) {
+	r := record("0c5d9a7e-54fb-4d0e-9a34-2f6d7c1b8e90", "nats")
+	r.Status, r.Attempt, r.Revision, r.Replica = StatusOK, 1, "dd46830760", "tinylm-3f9c1e0a57"
+	r.Published, r.Started, r.Ended, r.ContentType = time.Now(), time.Now(), time.Now(), "application/json"
+	b.ReportAllocs()
+	for b.Loop() {
+		if h := ReplyHeader(r); len(h) < 10 {
+			b.Fatal(h)
+		}
+	}
+}
+
+func BenchmarkParseReply(b *testing.B) {
+	r := record("0c5d9a7e-54fb-4d0e-9a34-2f6d7c1b8e90", "nats")
+	r.Published, r.Started, r.Ended = time.Now(), time.Now(), time.Now()
+	m := &Msg{Header: ReplyHeader(r), Data: []byte("{}")}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseReply(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkMsgID(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if MsgID(tiny, "nats", "0c5d9a7e-54fb-4d0e-9a34-2f6d7c1b8e90", 0) == "" {
+			b.Fatal("no id")
+		}
+	}
+}

@@ -66,6 +66,8 @@ type ChunkWriter struct {
 	mu   sync.Mutex
 	seq  int
 	done bool
+	// head is that of every chunk; the library has written it out when a publish returns.
+	head Header
 }
 
 // NewChunkWriter starts an answer in chunks. The attempt must grow with every delivery of
@@ -73,7 +75,7 @@ type ChunkWriter struct {
 // the number of deliveries of the pulled message does. An attempt after the first starts
 // with a restart marker.
 func (b *Bus) NewChunkWriter(to, id string, attempt int) (*ChunkWriter, error) {
-	w := &ChunkWriter{b: b, to: to, id: id, attempt: max(attempt, 1)}
+	w := &ChunkWriter{b: b, to: to, id: id, attempt: max(attempt, 1), head: Header{}}
 	if !ReplyAllowed(to) {
 		return nil, malformed(extReplyTo, to, "_INBOX.> or _R.>", "let the client make an inbox")
 	}
@@ -85,7 +87,9 @@ func (b *Bus) NewChunkWriter(to, id string, attempt int) (*ChunkWriter, error) {
 
 // Write sends one chunk: the raw bytes of one server-sent event, or of a part of the body.
 func (w *ChunkWriter) Write(chunk []byte) (int, error) {
-	if err := w.send(Header{}, chunk); err != nil {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.send(w.head, chunk); err != nil {
 		return 0, err
 	}
 	return len(chunk), nil
@@ -95,31 +99,38 @@ func (w *ChunkWriter) Write(chunk []byte) (int, error) {
 // Of an error it carries the JSON body. Closing again does nothing.
 func (w *ChunkWriter) Close(rec Record) error {
 	w.mu.Lock()
-	done := w.done
-	w.mu.Unlock()
-	if done {
+	defer w.mu.Unlock()
+	if w.done {
 		return nil
 	}
 	rec.Body = nil
 	err := w.send(ReplyHeader(rec), rec.payload())
-	w.mu.Lock()
 	w.done = err == nil
-	w.mu.Unlock()
 	return err
 }
 
+// send sends the next message; w.mu is held.
 func (w *ChunkWriter) send(h Header, data []byte) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.done {
 		return fmt.Errorf("%w: the answer %s is closed", ErrConflict, w.id)
 	}
-	h[HeaderID] = []string{percentEncode(w.id)}
-	h[HeaderAttempt] = []string{strconv.Itoa(w.attempt)}
-	h[HeaderSeq] = []string{strconv.Itoa(w.seq)}
+	w.place(h)
 	if err := w.b.nc.PublishMsg(&nats.Msg{Subject: w.to, Header: h, Data: data}); err != nil {
 		return wrap("chunk to "+w.to, err)
 	}
 	w.seq++
 	return nil
+}
+
+// place says of which answer a message is, and which part. A header that was placed before only
+// gets its new number.
+func (w *ChunkWriter) place(h Header) {
+	seq := strconv.Itoa(w.seq)
+	if old := h[HeaderSeq]; len(old) == 1 {
+		old[0] = seq
+		return
+	}
+	h[HeaderID] = []string{percentEncode(w.id)}
+	h[HeaderAttempt] = []string{strconv.Itoa(w.attempt)}
+	h[HeaderSeq] = []string{seq}
 }

@@ -271,3 +271,18 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func BenchmarkChunk(b *testing.B) {
+	bus := newBus(b)
+	w, err := bus.NewChunkWriter("_INBOX.bench", "0c5d9a7e-54fb-4d0e-9a34-2f6d7c1b8e90", 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	chunk := []byte("data: {\"token\":\"0123456789abcdef\"}\n\n")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.Write(chunk); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -3,8 +3,6 @@ package events
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
-	"hash"
 	"strconv"
 	"time"
 
@@ -70,14 +68,15 @@ func (r Request) Record(status Status, cause, message string) Record {
 }
 
 // MsgID is the Nats-Msg-Id of a request: the deduplication window is per stream, where two
-// functions may see the same source and id.
+// functions may see the same source and id. Each part is written with its length, so that two
+// lists of parts never read the same.
 func MsgID(k functions.Key, source, id string, redrive int) string {
-	h := sha256.New()
-	for _, part := range []string{k.Namespace, k.Name, source, id, strconv.Itoa(redrive)} {
-		writePart(h, part)
+	const short = 256 // most fit, and need no memory of their own
+	text := make([]byte, 0, short)
+	for _, part := range [...]string{k.Namespace, k.Name, source, id, strconv.Itoa(redrive)} {
+		text = strconv.AppendInt(text, int64(len(part)), 10)
+		text = append(append(text, ':'), part...)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
-
-// writePart writes a length and a text, so that two lists of parts never read the same.
-func writePart(h hash.Hash, s string) { fmt.Fprintf(h, "%d:%s", len(s), s) }
