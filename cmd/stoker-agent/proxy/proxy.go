@@ -30,9 +30,9 @@ const maxHeader = 64 << 10
 
 // Proxy speaks to one model server. Its methods are safe for concurrent use.
 type Proxy struct {
-	host    string
-	runtime functions.Runtime
-	client  *http.Client
+	host      string
+	runtime   functions.Runtime
+	transport http.RoundTripper
 }
 
 // New returns the proxy of the model server on a loopback port that takes slots requests
@@ -42,16 +42,14 @@ func New(port int, r functions.Runtime, slots int) *Proxy {
 	return &Proxy{
 		host:    net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		runtime: r,
-		client: &http.Client{
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport: &http.Transport{
-				DialContext:            dial.DialContext,
-				MaxIdleConns:           slots,
-				MaxIdleConnsPerHost:    slots,
-				IdleConnTimeout:        idleConn,
-				DisableCompression:     true,
-				MaxResponseHeaderBytes: maxHeader,
-			},
+		// Used without a client, which would follow redirects and keep cookies.
+		transport: &http.Transport{
+			DialContext:            dial.DialContext,
+			MaxIdleConns:           slots,
+			MaxIdleConnsPerHost:    slots,
+			IdleConnTimeout:        idleConn,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxHeader,
 		},
 	}
 }
@@ -73,7 +71,7 @@ func (p *Proxy) Do(ctx context.Context, c Call) Answer {
 	if err != nil {
 		return Answer{Verdict: Refused, Cause: events.CauseBadRequest, Message: err.Error()}
 	}
-	resp, err := p.client.Do(req)
+	resp, err := p.transport.RoundTrip(req)
 	if err != nil {
 		return failed(0, err)
 	}
@@ -92,11 +90,12 @@ func (p *Proxy) request(ctx context.Context, e events.Event) (*http.Request, err
 	if err != nil {
 		return nil, err
 	}
-	u.Scheme, u.Host = "http", p.host
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(e.Data))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(e.Data))
 	if err != nil {
 		return nil, err
 	}
+	u.Scheme, u.Host = "http", p.host
+	req.URL, req.Host = u, p.host // parsed once
 	if p.runtime.Protocol == functions.ProtocolCloudEvents {
 		if err := setAttributes(req.Header, e); err != nil {
 			return nil, err
@@ -131,7 +130,7 @@ func setAttributes(h http.Header, e events.Event) error {
 }
 
 func (p *Proxy) whole(resp *http.Response, limit int) Answer {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	body, err := readWhole(resp, limit)
 	if err != nil {
 		return failed(resp.StatusCode, fmt.Errorf("the answer broke off after %d bytes: %w", len(body), err))
 	}
@@ -148,6 +147,17 @@ func (p *Proxy) whole(resp *http.Response, limit int) Answer {
 		a.Message = fmt.Sprintf("the answer is not JSON, as protocol openai wants: %.*q", snippetBytes, body)
 	}
 	return a
+}
+
+// readWhole reads an answer, and one byte more than the limit of one that is larger. The body of
+// an answer that says how long it is gets its room at once.
+func readWhole(resp *http.Response, limit int) ([]byte, error) {
+	if resp.ContentLength < 0 || resp.ContentLength > int64(limit) {
+		return io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	}
+	body := make([]byte, resp.ContentLength)
+	n, err := io.ReadFull(resp.Body, body)
+	return body[:n], err
 }
 
 func (p *Proxy) stream(resp *http.Response, c Call) Answer {

@@ -19,7 +19,8 @@ type Broker interface {
 var _ Broker = (*events.Intake)(nil)
 
 // Puller plays a [Machine] against a broker: it is the receiver of an intake, and calls
-// work for each request in a goroutine of its own, never more than there are slots.
+// work for each request in one of its goroutines, never more than there are slots. They are
+// kept for later requests: a new one would have to grow its stack again, each time.
 type Puller struct {
 	work func(*events.Delivery)
 	log  *slog.Logger
@@ -29,6 +30,8 @@ type Puller struct {
 	broker  Broker // nil until Begin
 	held    []surplus
 	pending [classN]uint64
+	workers int                   // goroutines that there are
+	todo    chan *events.Delivery // for the goroutines; as many at most as there are slots
 	timer   *time.Timer
 	idle    chan struct{} // closed when stopped and nothing runs
 	stopped bool
@@ -44,7 +47,7 @@ var _ events.IntakeReceiver = (*Puller)(nil)
 
 // NewPuller makes a puller with so many slots; [Puller.Begin] starts it.
 func NewPuller(slots int, work func(*events.Delivery), log *slog.Logger) *Puller {
-	p := &Puller{work: work, log: log, m: New(slots), idle: make(chan struct{})}
+	p := &Puller{work: work, log: log, m: New(slots), todo: make(chan *events.Delivery, slots), idle: make(chan struct{})}
 	p.timer = time.AfterFunc(time.Hour, p.tick)
 	p.timer.Stop()
 	return p
@@ -96,8 +99,28 @@ func (p *Puller) promote() {
 		}
 		d := p.held[best].Delivery
 		p.held = append(p.held[:best], p.held[best+1:]...)
-		go p.run(d)
+		p.start(d)
 	}
+}
+
+// start gives a request that has a slot to a goroutine: one for each request that runs; p.mu
+// is held.
+func (p *Puller) start(d *events.Delivery) {
+	if p.workers < p.m.Running() {
+		p.workers++
+		go p.serve()
+	}
+	p.todo <- d // there is room for one per slot
+}
+
+// serve runs requests until nothing more can come.
+func (p *Puller) serve() {
+	for d := range p.todo {
+		p.run(d)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.workers--
 }
 
 // alarm calls tick when the machine or a held request next needs it.
@@ -147,7 +170,7 @@ func (p *Puller) Delivered(d *events.Delivery) {
 	class := index(d.Request.Class)
 	p.pending[class] = d.Pending
 	if p.m.Delivered(class, d.Pending, now) {
-		go p.run(d)
+		p.start(d)
 	} else {
 		p.held = append(p.held, surplus{d, now.Add(HoldFor)})
 	}
@@ -233,6 +256,7 @@ func (p *Puller) settle() {
 	case <-p.idle:
 	default:
 		close(p.idle)
+		close(p.todo)
 	}
 }
 

@@ -1,19 +1,22 @@
 // Package request takes one delivered request to its end: put to the model server, and
 // then one of
 //
-//	terminal record → double acknowledgement → reply     it ended
+//	terminal record → acknowledgement → reply            it ended
 //	given back with a delay                              the attempt failed, others are left
 //	dead letter → terminal record → … → reply            the last attempt failed
 //	given back at once                                   the replica is going, nobody is at fault
 //
 // in exactly this order, so that a kill at any point leaves either a request that is
-// delivered again or a record that is found then.
+// delivered again or a record that is found then. The broker's word is waited for where the
+// next step may not be without this one: after the record and after the dead letter. The
+// acknowledgement and the reply go out one behind the other on one connection.
 package request
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -59,12 +62,12 @@ type Handler struct {
 	Options
 
 	mu        sync.Mutex
-	jobs      []*job
-	cancelled []string // record ids, newest last, at most recentCancels
+	jobs      map[uint64]*job // by sequence number: a function has one stream
+	cancelled []string        // record ids, newest last, at most recentCancels
 }
 
 // New returns a handler. [Handler.KeepAlive] must run beside it.
-func New(o Options) *Handler { return &Handler{Options: o} }
+func New(o Options) *Handler { return &Handler{Options: o, jobs: map[uint64]*job{}} }
 
 // Handle takes a request to its end. ctx bounds the model server's work; when it ends, with
 // cause [ErrCutOff], the request is given back. life bounds what must be written after
@@ -88,13 +91,11 @@ func (h *Handler) Handle(ctx, life context.Context, d *events.Delivery) {
 func (h *Handler) enter(j *job) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, other := range h.jobs {
-		if other.req.Seq == j.req.Seq { // a function has one stream
-			return false
-		}
+	if h.jobs[j.req.Seq] != nil {
+		return false
 	}
-	h.jobs = append(h.jobs, j)
-	if slices.Contains(h.cancelled, j.req.RecordID()) {
+	h.jobs[j.req.Seq] = j
+	if len(h.cancelled) > 0 && slices.Contains(h.cancelled, j.req.RecordID()) {
 		j.cancel(errCancelled)
 	}
 	return true
@@ -103,7 +104,7 @@ func (h *Handler) enter(j *job) bool {
 func (h *Handler) leave(j *job) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.jobs = slices.DeleteFunc(h.jobs, func(other *job) bool { return other == j })
+	delete(h.jobs, j.req.Seq)
 }
 
 // KeepAlive tells the broker what is being worked on until ctx ends.
@@ -122,7 +123,7 @@ func (h *Handler) KeepAlive(ctx context.Context) {
 
 func (h *Handler) extend() {
 	h.mu.Lock()
-	jobs := slices.Clone(h.jobs)
+	jobs := slices.Collect(maps.Values(h.jobs))
 	h.mu.Unlock()
 	for _, j := range jobs {
 		if err := j.d.Working(); err != nil {

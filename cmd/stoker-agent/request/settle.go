@@ -83,11 +83,11 @@ func hopeless(err error) bool {
 		errors.Is(err, events.ErrTooLarge) || errors.Is(err, events.ErrMalformed)
 }
 
-// acknowledge returns once the broker knows. A failure costs a delivery that finds the record.
+// acknowledge sends the acknowledgement and does not wait for the broker's word that it has it:
+// the reply that follows on the same connection stays behind it. Lost, it costs a delivery that
+// finds the record.
 func (j *job) acknowledge() {
-	ctx, cancel := context.WithTimeout(j.life, events.CallTimeout)
-	defer cancel()
-	if err := j.d.Ack(ctx); err != nil {
+	if err := j.d.AckNoWait(); err != nil {
 		j.h.Log.Warn("request not acknowledged; its record is written", "id", j.req.RecordID(), "err", err)
 	}
 }
