@@ -15,6 +15,7 @@ type call struct {
 	key   functions.Key
 	class functions.Class
 	event events.Event
+	fresh bool // the event's id was made here, for this call
 	spec  functions.Spec
 }
 

@@ -123,7 +123,7 @@ func (g *Gateway) carry(w http.ResponseWriter, r *http.Request, c *call) (events
 	}
 	defer reply.Close()
 	c.event.ReplyTo = reply.Subject
-	ack, err := g.Bus.Publish(r.Context(), c.event, c.key, c.class)
+	ack, err := g.store(r.Context(), c)
 	if r.Context().Err() != nil { // it may be stored or not
 		g.cancel(c.key, events.RecordID(c.event.ID, c.event.Redrive))
 		return events.Record{}, callerGone()
@@ -145,6 +145,14 @@ func (g *Gateway) carry(w http.ResponseWriter, r *http.Request, c *call) (events
 		return rec, callerGone()
 	}
 	return rec, refused
+}
+
+// store publishes an admitted call.
+func (g *Gateway) store(ctx context.Context, c *call) (events.PubAck, error) {
+	if c.fresh {
+		return g.Bus.PublishFresh(ctx, c.event, c.key, c.class)
+	}
+	return g.Bus.Publish(ctx, c.event, c.key, c.class)
 }
 
 func (g *Gateway) respond(ctx context.Context, w http.ResponseWriter, a *answer) (events.Record, *refusal) {
@@ -196,7 +204,7 @@ type accepted struct {
 // async stores a request nobody waits for.
 func (g *Gateway) async(w http.ResponseWriter, r *http.Request, c call) *refusal {
 	// A caller that hangs up now does not know the id, but may send the event again.
-	ack, err := g.Bus.Publish(context.WithoutCancel(r.Context()), c.event, c.key, c.class)
+	ack, err := g.store(context.WithoutCancel(r.Context()), &c)
 	if err != nil {
 		refused := refusalOf(err)
 		writeRefusal(w, refused)

@@ -39,7 +39,7 @@ func parse(h events.Header, body []byte, source string, now time.Time) (call, *r
 		c.event.ID = id
 	}
 	if c.event.ID == "" {
-		c.event.ID = uuid.NewString()
+		c.event.ID, c.fresh = uuid.NewString(), true
 	}
 	if bare && e.Source == "" {
 		c.event.Source = source

@@ -54,6 +54,7 @@ type Gateway struct {
 	patience patience
 	logins   *logins
 	invokes  chan struct{} // holds one token for each invoke being stored
+	crew     *crew         // works on them
 	waiters  chan struct{} // holds one token for each long poll for a record
 
 	listening chan struct{} // closed once Run listens
@@ -81,6 +82,7 @@ func New(o Options) *Gateway {
 	}
 	g := &Gateway{Options: o, logins: newLogins(o.Now), patience: standard, invokes: make(chan struct{}, maxPublishing), waiters: make(chan struct{}, maxWaiters), listening: make(chan struct{})}
 	g.stopping, g.dismiss = context.WithCancel(context.Background())
+	g.crew = newCrew(g.stopping.Done())
 	g.depths.count = o.Bus.PendingOf
 	g.metrics = newMetrics(o.Collectors)
 	return g

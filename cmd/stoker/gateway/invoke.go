@@ -24,10 +24,10 @@ func (g *Gateway) onInvoke(ctx context.Context) func(functions.Key, *events.Msg)
 			g.answer(m, refuse(http.StatusServiceUnavailable, causeBusy, "too many requests are being stored at once", "try again").after(retrySoon))
 			return
 		}
-		go func() {
+		g.crew.do(func() {
 			defer func() { <-g.invokes }()
 			g.invoke(ctx, k, m)
-		}()
+		})
 	}
 }
 
@@ -62,7 +62,7 @@ func (g *Gateway) invokeCall(ctx context.Context, k functions.Key, m *events.Msg
 // publish stores an invoke. One that was stored before has, or will have, a record: a copy of
 // it is the answer, since the first caller's inbox gets the reply.
 func (g *Gateway) publish(ctx context.Context, c *call) *refusal {
-	ack, err := g.Bus.Publish(ctx, c.event, c.key, c.class)
+	ack, err := g.store(ctx, c)
 	if err != nil {
 		return refusalOf(err)
 	}
