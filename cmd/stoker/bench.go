@@ -23,7 +23,7 @@ func (a *app) benchCommand() *cobra.Command {
 	f.BoolVar(&b.asJSON, "json", false, "print one JSON object")
 	f.StringVar(&b.files.CPU, "cpuprofile", "", "write a CPU profile of the measurement to this file")
 	f.StringVar(&b.files.Mem, "memprofile", "", "write a memory profile of the measurement to this file")
-	c.AddCommand(a.benchZeroCommand(b))
+	c.AddCommand(a.benchZeroCommand(b), a.benchPathCommand(b), a.benchPartCommand())
 	return c
 }
 

@@ -143,6 +143,8 @@ func TestUsageErrorsExit2AndSayWhatIsWanted(t *testing.T) {
 		"completion bash zsh":         "see `stoker completion bash --help`",
 		"up --gpus two":               "--gpus",
 		"bench zero --wakes 0":        "1 or more",
+		"bench path --callers 0":      "1 or more",
+		"bench part nothing here":     "backend or worker",
 		"version now":                 "want none",
 		"logs tinylm --tail -f extra": "--tail",
 	} {
