@@ -54,24 +54,25 @@ type Journal interface {
 
 // Activities holds what the activities share. Its methods are what workers register.
 type Activities struct {
-	Provider Provider
-	Ledger   Ledger
-	Queue    Queue
-	Access   Access
-	Journal  Journal
-	Burst    *Burst // nil: nobody says which starts are coming
-	Now      func() time.Time
+	Provider  Provider
+	Ledger    Ledger
+	Queue     Queue
+	Access    Access
+	Journal   Journal
+	Manifests Manifests
+	Burst     *Burst // nil: nobody says which starts are coming
+	Now       func() time.Time
 }
 
 // StartRequest asks for replicas of one revision. The IDs were minted by the workflow, so a
-// repeated request starts nothing twice.
+// repeated request starts nothing twice. What a replica runs with is not in it: a request is kept
+// in Temporal's history, and a manifest may hold what is not for everybody who reads that.
 type StartRequest struct {
-	Key      functions.Key  `json:"key"`
-	Revision string         `json:"revision"`
-	Spec     functions.Spec `json:"spec"`
-	Shard    int            `json:"shard"`
-	Demand   time.Time      `json:"demand,omitzero"`
-	IDs      []string       `json:"ids"`
+	Key      functions.Key `json:"key"`
+	Revision string        `json:"revision"`
+	Shard    int           `json:"shard"`
+	Demand   time.Time     `json:"demand,omitzero"`
+	IDs      []string      `json:"ids"`
 }
 
 // StartResult says what became of each ID: it is in exactly one of the three lists.
@@ -103,7 +104,12 @@ type Failed struct {
 // (until then Adopt binds what runs) and the queue opens (a replica needs it only once its model is
 // loaded).
 func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartResult, error) {
-	out, err := a.startAll(ctx, r)
+	spec, err := a.manifest(ctx, r.Key, r.Revision)
+	if err != nil {
+		a.Burst.Begun(r.Key)
+		return superseded(r, err)
+	}
+	out, err := a.startAll(ctx, order{r, spec})
 	a.Burst.Begun(r.Key)
 	if err != nil {
 		return StartResult{}, err
@@ -115,8 +121,23 @@ func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartRe
 	return out, a.openQueue(ctx, r)
 }
 
+// superseded answers a start whose revision is not the deployed one: the next sync brings the
+// newer decision.
+func superseded(r StartRequest, err error) (StartResult, error) {
+	if errors.Is(err, ErrSuperseded) {
+		return StartResult{Blocked: r.IDs, Why: err.Error()}, nil
+	}
+	return StartResult{}, err
+}
+
+// order is a request with what its replicas run with.
+type order struct {
+	StartRequest
+	spec functions.Spec
+}
+
 // startAll claims and starts.
-func (a *Activities) startAll(ctx context.Context, r StartRequest) (StartResult, error) {
+func (a *Activities) startAll(ctx context.Context, r order) (StartResult, error) {
 	claims, err := a.Ledger.Reserve(ctx, asks(r), ReservationTTL)
 	if err != nil {
 		return StartResult{}, fmt.Errorf("claim GPUs for %s: %w", r.Key, err)
@@ -156,10 +177,10 @@ func (a *Activities) bindAll(ctx context.Context, r StartRequest, started []Star
 	return g.Wait()
 }
 
-func asks(r StartRequest) []scale.Ask {
+func asks(r order) []scale.Ask {
 	out := make([]scale.Ask, len(r.IDs))
 	for i, id := range r.IDs {
-		out[i] = AskFor(r.Key, r.Spec, id)
+		out[i] = AskFor(r.Key, r.spec, id)
 	}
 	return out
 }
@@ -198,7 +219,7 @@ func spawnFailed(id string, cause error) outcome {
 	return outcome{failed: &Failed{ID: id, Cause: events.CauseSpawnFailed, Message: cause.Error()}}
 }
 
-func (a *Activities) startOne(ctx context.Context, r StartRequest, id string, lease scale.Lease, reserved time.Time) (outcome, error) {
+func (a *Activities) startOne(ctx context.Context, r order, id string, lease scale.Lease, reserved time.Time) (outcome, error) {
 	spec, err := a.replicaSpec(r, id, lease, reserved)
 	if err != nil {
 		return outcome{}, err
@@ -209,15 +230,15 @@ func (a *Activities) startOne(ctx context.Context, r StartRequest, id string, le
 	return outcome{started: &Started{ID: id, Node: lease.Node, Epoch: lease.Epoch, devices: lease.Devices}}, nil
 }
 
-func (a *Activities) replicaSpec(r StartRequest, id string, l scale.Lease, reserved time.Time) (ReplicaSpec, error) {
+func (a *Activities) replicaSpec(r order, id string, l scale.Lease, reserved time.Time) (ReplicaSpec, error) {
 	access, err := a.Access.AgentAccess(r.Key, id, r.Shard)
 	if err != nil {
 		return ReplicaSpec{}, fmt.Errorf("mint the credentials of replica %s: %w", id, err)
 	}
 	return ReplicaSpec{
-		ID: id, Key: r.Key, Revision: r.Revision, Spec: r.Spec, Lease: l,
+		ID: id, Key: r.Key, Revision: r.Revision, Spec: r.spec, Lease: l,
 		Agent: events.AgentConfig{
-			Key: r.Key, Replica: id, Revision: r.Revision, Spec: r.Spec,
+			Key: r.Key, Replica: id, Revision: r.Revision, Spec: r.spec,
 			Stream: events.ShardStream(r.Shard), NATS: access,
 			Receipt: events.Receipt{Demand: r.Demand, Reserved: reserved},
 		},

@@ -55,7 +55,26 @@ func newRig(t *testing.T, o simulated.Options) *rig {
 	must(t, err)
 	must(t, r.ledger.SetInventory(ctx, inv))
 	r.Activities = &activities.Activities{Provider: provider, Ledger: r.ledger, Queue: r.bus, Access: access{}, Journal: r.bus, Now: time.Now}
+	r.deploy(t, "r1")
 	return r
+}
+
+// deploy keeps a manifest of a revision where the activities look for it.
+func (r *rig) deploy(t *testing.T, revision string) {
+	t.Helper()
+	store, err := events.OpenStore[events.FunctionRecord](t.Context(), r.bus, events.BucketFunctions)
+	must(t, err)
+	_, rev, err := store.Get(t.Context(), events.StateKey(key))
+	if err != nil && !errors.Is(err, events.ErrNotFound) {
+		t.Fatal(err)
+	}
+	spec := functions.Spec{
+		Resources: functions.Resources{GPUs: 1},
+		Runtime:   functions.Runtime{Env: []functions.EnvVar{{Name: "TOKEN", Value: "in the manifest"}}},
+	}
+	_, err = store.Put(t.Context(), events.StateKey(key), events.FunctionRecord{Revision: revision, Function: functions.Function{Spec: spec}}, rev)
+	must(t, err)
+	r.Manifests = store
 }
 
 type access struct{}
@@ -72,9 +91,32 @@ func must(t *testing.T, err error) {
 }
 
 func ask(ids ...string) activities.StartRequest {
-	return activities.StartRequest{
-		Key: key, Revision: "r1", Shard: 3, IDs: ids,
-		Spec: functions.Spec{Resources: functions.Resources{GPUs: 1}},
+	return activities.StartRequest{Key: key, Revision: "r1", Shard: 3, IDs: ids}
+}
+
+func TestAReplicaRunsWithTheDeployedManifest(t *testing.T) {
+	var got functions.Spec
+	r := newRig(t, simulated.Options{GPUs: 1, Fate: func(s activities.ReplicaSpec, _ *rand.Rand) simulated.Fate {
+		got = s.Spec
+		return simulated.Fate{}
+	}})
+	_, err := r.StartReplicas(t.Context(), ask("a"))
+	must(t, err)
+	if len(got.Runtime.Env) != 1 || got.Runtime.Env[0].Value != "in the manifest" {
+		t.Errorf("the replica runs with %+v, want the manifest's environment", got.Runtime)
+	}
+}
+
+func TestAnOutdatedRevisionIsNotStarted(t *testing.T) {
+	r := newRig(t, simulated.Options{GPUs: 1})
+	r.deploy(t, "r2")
+	out, err := r.StartReplicas(t.Context(), ask("a"))
+	must(t, err)
+	if len(out.Blocked) != 1 || out.Why == "" || len(r.started) != 0 {
+		t.Errorf("got %+v and started %v, want a blocked and why", out, r.started)
+	}
+	if free := r.ledger.Snapshot().Usage().Free; free != 1 {
+		t.Errorf("%d free, want nothing claimed", free)
 	}
 }
 

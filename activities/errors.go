@@ -14,6 +14,8 @@ var (
 	ErrNoCommand = errors.New("spec.runtime.local.command is needed: the local provider runs no images")
 	// ErrStillRunning is returned when a lease should be released while its processes live.
 	ErrStillRunning = errors.New("the replica still runs")
+	// ErrSuperseded is returned when a start is for a revision that is not the deployed one any more.
+	ErrSuperseded = errors.New("start refused: another manifest is deployed")
 	// ErrBadSpec is returned when a replica's spec can never be started as it is.
 	ErrBadSpec = errors.New("the replica cannot be started as specified")
 )

@@ -44,9 +44,16 @@ type Sync struct {
 // Deploy is what is needed to start a replica of the wanted revision.
 type Deploy struct {
 	Revision string         `json:"revision"`
-	Spec     functions.Spec `json:"spec"`
+	Spec     functions.Spec `json:"spec"` // its [Outline]
 	Shard    int            `json:"shard"`
 	Demand   time.Time      `json:"demand,omitzero"` // when the event that caused the wake was seen, for the receipt
+}
+
+// Outline is as much of a spec as a workflow works with: what a replica claims, and its grace.
+// Temporal shows histories to everybody who may look and keeps them after the function is gone,
+// so the environment, with what it may hold of secrets, and the command are not in them.
+func Outline(s functions.Spec) functions.Spec {
+	return functions.Spec{Resources: s.Resources, Runtime: functions.Runtime{Drain: s.Runtime.Drain}}
 }
 
 // The phases of a replica, in the order they are passed through. They are the agent's own
@@ -74,7 +81,6 @@ type ReplicaObservation struct {
 	ID       string    `json:"id"`
 	Phase    string    `json:"phase"`
 	Cause    string    `json:"cause,omitempty"`
-	Message  string    `json:"message,omitempty"`
 	ExitCode int       `json:"exitCode,omitempty"`
 	At       time.Time `json:"at"`
 	ColdMS   int64     `json:"coldMs,omitempty"` // start to ready, once ready

@@ -116,7 +116,7 @@ func (f *function) start(ctx workflow.Context) error {
 	var out activities.StartResult
 	summary := fmt.Sprintf("start %d of revision %s: %s", n, f.Deploy.Revision, f.Decision.Reason)
 	err = workflow.ExecuteActivity(withActivity(ctx, summary), f.acts.StartReplicas, activities.StartRequest{
-		Key: f.Key, Revision: f.Deploy.Revision, Spec: f.Deploy.Spec, Shard: f.Deploy.Shard, Demand: f.Deploy.Demand, IDs: ids,
+		Key: f.Key, Revision: f.Deploy.Revision, Shard: f.Deploy.Shard, Demand: f.Deploy.Demand, IDs: ids,
 	}).Get(ctx, &out)
 	if err != nil {
 		f.abandon(ctx, ids)

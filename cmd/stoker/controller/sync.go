@@ -214,7 +214,7 @@ func (c *Controller) save(ctx context.Context, k functions.Key, s Stored, rev ui
 func (f *function) message() workflows.Sync {
 	in := workflows.Sync{
 		Key: f.key, Decision: f.stored.State.Last, Close: f.rec.Deleting,
-		Deploy: workflows.Deploy{Revision: f.rec.Revision, Spec: f.rec.Function.Spec, Shard: f.rec.Shard, Demand: f.demand},
+		Deploy: workflows.Deploy{Revision: f.rec.Revision, Spec: workflows.Outline(f.rec.Function.Spec), Shard: f.rec.Shard, Demand: f.demand},
 	}
 	theirs := map[string]bool{}
 	if f.wf != nil {
@@ -224,7 +224,7 @@ func (f *function) message() workflows.Sync {
 	}
 	for _, r := range f.sorted() {
 		in.Observed = append(in.Observed, workflows.ReplicaObservation{
-			ID: r.id, Phase: r.phase, Cause: r.cause, Message: r.message, ExitCode: r.exitCode, At: r.since, ColdMS: r.coldMS(),
+			ID: r.id, Phase: r.phase, Cause: r.cause, ExitCode: r.exitCode, At: r.since, ColdMS: r.coldMS(),
 		})
 		if !theirs[r.id] {
 			in.Adopt = append(in.Adopt, workflows.ReplicaState{

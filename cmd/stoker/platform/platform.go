@@ -263,7 +263,11 @@ func (p *Platform) startLedger(ctx context.Context) error {
 	return p.ledger.SetInventory(ctx, inv)
 }
 
-func (p *Platform) startWorker(context.Context) error {
+func (p *Platform) startWorker(ctx context.Context) error {
+	manifests, err := events.OpenStore[events.FunctionRecord](ctx, p.bus, events.BucketFunctions)
+	if err != nil {
+		return err
+	}
 	worker.SetStickyWorkflowCacheSize(workflowCache)
 	w := worker.New(p.servers.TemporalClient(), workflows.TaskQueue, worker.Options{
 		MaxConcurrentWorkflowTaskPollers: WorkflowPollers, MaxConcurrentActivityTaskPollers: ActivityPollers,
@@ -271,7 +275,8 @@ func (p *Platform) startWorker(context.Context) error {
 	})
 	workflows.RegisterWorkflows(w)
 	workflows.RegisterActivities(w, &activities.Activities{
-		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: minter{p.servers}, Journal: p.bus, Burst: &p.burst, Now: p.steady.Now,
+		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: minter{p.servers}, Journal: p.bus, Manifests: manifests,
+		Burst: &p.burst, Now: p.steady.Now,
 	})
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the Temporal worker: %w", err)
