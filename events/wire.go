@@ -105,8 +105,9 @@ type AgentConfig struct {
 	Replica    string         `json:"replica"`
 	Revision   string         `json:"revision"`
 	Spec       functions.Spec `json:"spec"`
-	Env        []string       `json:"env,omitempty"` // resolved KEY=VALUE for the model server
-	Command    []string       `json:"command"`       // resolved program and arguments
+	Env        []string       `json:"env,omitempty"`     // resolved KEY=VALUE for the model server
+	Secrets    []string       `json:"secrets,omitempty"` // names in Env whose values are masked in the model server's output
+	Command    []string       `json:"command"`           // resolved program and arguments
 	WorkingDir string         `json:"workingDir,omitempty"`
 	Port       int            `json:"port"`                 // of the model server; 0: the agent picks one
 	GPUs       []string       `json:"gpus,omitempty"`       // UUIDs or indexes for CUDA_VISIBLE_DEVICES

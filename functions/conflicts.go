@@ -117,6 +117,12 @@ func checkEnv(f Function) []FieldError {
 				Hint:    "stoker sets these for the model server; ask for a fixed port with spec.runtime.port",
 			})
 		}
+		if env.Value == HiddenValue {
+			errs = append(errs, FieldError{
+				Path: at.field("value").path, Err: ErrValue, Allowed: "any text but " + strconv.Quote(HiddenValue),
+				Hint: "stoker shows that in place of a value: write the value, or name a secret with valueFrom",
+			})
+		}
 		errs = append(errs, checkEnvSource(at, env)...)
 	}
 	return errs

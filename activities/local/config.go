@@ -53,7 +53,7 @@ func (l *Local) agentConfig(dir string, spec activities.ReplicaSpec) (events.Age
 	cfg := spec.Agent
 	cfg.Key, cfg.Replica, cfg.Revision, cfg.Spec = spec.Key, spec.ID, spec.Revision, spec.Spec
 	cfg.Command = append(append([]string{}, run.Local.Command...), run.Local.Args...)
-	cfg.Env = env
+	cfg.Env, cfg.Secrets = env, secretVars(run.Env)
 	cfg.Port = run.Port
 	cfg.LogFile = filepath.Join(dir, serverLog)
 	cfg.StatusFile = filepath.Join(dir, statusFile)
@@ -91,6 +91,17 @@ func (l *Local) serverEnv(spec activities.ReplicaSpec) ([]string, error) {
 		return append(env, visibleVar+"=", SimulatedVar+"="+strings.Join(spec.Lease.Devices, ",")), nil
 	}
 	return append(env, visibleVar+"="+strings.Join(spec.Lease.Devices, ",")), nil
+}
+
+// secretVars names the variables whose values the agent keeps out of what it tells.
+func secretVars(env []functions.EnvVar) []string {
+	var names []string
+	for _, v := range env {
+		if v.ValueFrom != nil {
+			names = append(names, v.Name)
+		}
+	}
+	return names
 }
 
 // maxSecret bounds a secret's value, as Kubernetes bounds a whole Secret.

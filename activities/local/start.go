@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/functions"
 )
 
 // Start implements [activities.Provider].
@@ -63,8 +64,8 @@ func (l *Local) launch(ctx context.Context, r *replica, spec activities.ReplicaS
 		cfg.NATS.Token, cfg.NATS.TokenFile = "", filepath.Join(r.dir, tokenFile)
 	}
 	public := spec
-	public.Agent = cfg
-	public.Agent.Env = nil // secrets stay in agent.json
+	public.Spec, public.Agent = functions.Redact(spec.Spec), cfg
+	public.Agent.Spec, public.Agent.Env = public.Spec, nil // secrets stay in agent.json
 	err = os.MkdirAll(filepath.Join(r.dir, workDir), dirMode)
 	if err != nil {
 		err = explain(r.dir, err)

@@ -162,7 +162,7 @@ func (a *agent) serve() end {
 	}
 	srv, err := server.Start(server.Options{
 		Command: a.c.Command, Dir: a.c.WorkingDir, LogFile: a.c.LogFile,
-		Env: server.Env(a.c, os.Environ(), port),
+		Env: server.Env(a.c, os.Environ(), port), Secrets: server.Secrets(a.c),
 	})
 	if err != nil {
 		return end{code: exitSpawn, cause: events.CauseSpawnFailed, message: err.Error()}

@@ -94,6 +94,9 @@ func (s *server) whole(w http.ResponseWriter, r *http.Request, q question, body 
 	case doRefuse:
 		http.Error(w, "no such model", http.StatusBadRequest)
 		return
+	case doTell:
+		tell(w)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	answer, err := json.Marshal(map[string]any{
@@ -106,6 +109,17 @@ func (s *server) whole(w http.ResponseWriter, r *http.Request, q question, body 
 	}
 	w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
 	_, _ = w.Write(answer)
+}
+
+// tell is what a careless model server does: it prints its token, and shows its environment to whoever asks.
+func tell(w http.ResponseWriter) {
+	env, err := os.ReadFile("/proc/self/environ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintln(os.Stderr, "downloading with token", os.Getenv("HUB_TOKEN"))
+	_, _ = io.WriteString(w, strings.ReplaceAll(strings.TrimSuffix(string(env), "\x00"), "\x00", "\n"))
 }
 
 // stream sends server-sent events as OpenAI's servers do.

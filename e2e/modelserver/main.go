@@ -43,6 +43,7 @@ const (
 	doBreak  = "break"  // in a stream: exit 6 after the first half
 	doRefuse = "refuse" // answer 400
 	doEat    = "eat"    // take a gigabyte of memory
+	doTell   = "tell"   // print $HUB_TOKEN, and answer with its environment as the kernel has it
 )
 
 // server is what a replica runs.

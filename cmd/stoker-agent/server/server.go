@@ -25,6 +25,7 @@ type Options struct {
 	Dir     string   // working directory; empty: ours
 	Env     []string // the whole environment, see [Env]
 	LogFile string   // rotated; empty: only the last lines are kept
+	Secrets []string // values that are masked in the output, see [Secrets]
 }
 
 // Exit is how a model server ended.
@@ -115,7 +116,7 @@ func (s *Server) spawn(path string, o Options) error {
 		return err
 	}
 	s.output = out
-	go s.copy(o.LogFile)
+	go s.copy(o)
 	return nil
 }
 
@@ -136,15 +137,17 @@ func (s *Server) fork(path string, o Options, files []uintptr, started chan<- er
 }
 
 // copy ends when the last process holding the server's output is gone.
-func (s *Server) copy(file string) {
+func (s *Server) copy(o Options) {
 	defer close(s.copied)
-	if file == "" {
-		_, _ = io.Copy(s.last, s.output)
-		return
+	var to io.Writer = s.last
+	if o.LogFile != "" {
+		log := &lumberjack.Logger{Filename: o.LogFile, MaxSize: LogMegabytes, MaxBackups: LogBackups}
+		defer log.Close()
+		to = io.MultiWriter(s.last, ignoreErrors{log})
 	}
-	log := &lumberjack.Logger{Filename: file, MaxSize: LogMegabytes, MaxBackups: LogBackups}
-	defer log.Close()
-	_, _ = io.Copy(io.MultiWriter(s.last, ignoreErrors{log}), s.output)
+	masked := newMask(to, o.Secrets)
+	_, _ = io.Copy(masked, s.output)
+	masked.flush()
 }
 
 // reap waits for every child, ours and inherited, until the tree is gone.

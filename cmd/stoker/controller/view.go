@@ -61,7 +61,7 @@ func (c *Controller) view(f *function) api.Function {
 		Pinned: f.rec.Pinned, Applied: f.rec.Applied, Target: last.Target, Min: spec.Scaling.Min, Max: spec.Scaling.Max,
 		Slots: spec.Scaling.Slots, GPUs: spec.Resources.GPUs, Pending: f.waiting(), InFlight: f.inFlight(),
 		Served: f.stored.Served, Failed: f.stored.Failed, Last: last, ColdStart: f.coldStart(), GPUSeconds: f.split(),
-		Failure: f.stored.Failure, Manifest: f.rec.Function, Workflow: workflows.FunctionWorkflowID(f.key),
+		Failure: f.stored.Failure, Manifest: presentable(f.rec.Function), Workflow: workflows.FunctionWorkflowID(f.key),
 	}
 	if out.Phase == "" {
 		out.Phase = scale.PhaseZero
@@ -75,6 +75,12 @@ func (c *Controller) view(f *function) api.Function {
 		out.Replicas = append(out.Replicas, r.view())
 	}
 	return out
+}
+
+// presentable is a manifest as anybody may see it who may look.
+func presentable(f functions.Function) functions.Function {
+	f.Spec = functions.Redact(f.Spec)
+	return f
 }
 
 func (c *Controller) count(out *api.Function, r *replica) {
