@@ -12,7 +12,7 @@ import (
 )
 
 // promisedVerbs are those a contributor can count on.
-var promisedVerbs = []string{"bench", "build", "chaos", "demo", "e2e", "fuzz", "lint", "replay", "test"}
+var promisedVerbs = []string{"bench", "build", "chaos", "demo", "e2e", "fuzz", "lint", "replay", "test", "vuln"}
 
 // verbCall is how a document or CI calls a verb.
 var verbCall = regexp.MustCompile(`go tool task ([a-z][a-z0-9:-]*)`)
@@ -73,7 +73,7 @@ func TestEveryPromisedVerbHasHelp(t *testing.T) {
 // TestEveryNamedVerbExists holds the documents, CI and the Taskfile together.
 func TestEveryNamedVerbExists(t *testing.T) {
 	tasks := readTaskfile(t).Tasks
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", ".ci/run"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", ".ci/run", publicCI} {
 		verbs := namedVerbs(readRepoFile(t, name))
 		if len(verbs) == 0 {
 			t.Errorf("%s names no verb", name)
@@ -100,21 +100,69 @@ func namedVerbs(text string) []string {
 // goWork is what .ci/run must leave to the verbs, so that what CI checks is what a contributor can run.
 var goWork = regexp.MustCompile(`\bgo (build|run|test|vet|generate)\b`)
 
+// publicCI is what the public repository runs.
+const publicCI = ".github/workflows/ci.yml"
+
 func TestCIRunsTheDocumentedTestCommand(t *testing.T) {
 	const command = "go tool task test"
-	ci := readRepoFile(t, ".ci/run")
 	for _, name := range []string{"README.md", ".ci/run"} {
 		if !regexp.MustCompile(`(?m)^\s*` + command + `\b`).MatchString(readRepoFile(t, name)) {
 			t.Errorf("%s has no line that runs %q", name, command)
 		}
 	}
-	for _, line := range strings.Split(ci, "\n") {
+	for _, line := range strings.Split(readRepoFile(t, ".ci/run"), "\n") {
 		if goWork.MatchString(strings.SplitN(line, "#", 2)[0]) {
 			t.Errorf(".ci/run works beside the verbs: %s", strings.TrimSpace(line))
 		}
 	}
 	if info, err := os.Stat(filepath.Join(repoRoot, ".ci/run")); err != nil || info.Mode()&0o111 == 0 {
 		t.Errorf(".ci/run is not executable: %v", err)
+	}
+}
+
+// workflow is the part of GitHub's schema that the rules are about.
+type workflow struct {
+	Permissions map[string]string
+	Jobs        map[string]struct {
+		Timeout int `yaml:"timeout-minutes"`
+		Steps   []struct{ Uses, Run string }
+	}
+}
+
+// TestThePublicCIRunsTheSameVerbs holds the two kinds of CI together: the workflow runs everything that .ci/run does
+// with the same words, govulncheck beside it, and nothing that is no verb.
+func TestThePublicCIRunsTheSameVerbs(t *testing.T) {
+	var w workflow
+	if err := yaml.Unmarshal([]byte(readRepoFile(t, publicCI)), &w); err != nil {
+		t.Fatal(err)
+	}
+	var runs []string
+	for name, job := range w.Jobs {
+		if job.Timeout == 0 || job.Timeout > 60 {
+			t.Errorf("job %s has %d minutes, want 1 to 60", name, job.Timeout)
+		}
+		for _, step := range job.Steps {
+			if step.Run != "" {
+				runs = append(runs, step.Run)
+			}
+		}
+	}
+	for _, run := range runs {
+		if !strings.HasPrefix(run, "go tool task ") {
+			t.Errorf("%s runs %q, which is no verb", publicCI, run)
+		}
+	}
+	wanted := regexp.MustCompile(`(?m)^(?:step )?(go tool task [^|\n]*?)(?: \|\| failed=1)?$`).FindAllStringSubmatch(readRepoFile(t, ".ci/run"), -1)
+	if len(wanted) < 3 {
+		t.Fatalf("the commands of .ci/run are not recognised: %q", wanted)
+	}
+	for _, command := range append(wanted, []string{"", "go tool task vuln"}) {
+		if !slices.Contains(runs, command[1]) {
+			t.Errorf("%s does not run %q; it runs %q", publicCI, command[1], runs)
+		}
+	}
+	if len(w.Permissions) != 1 || w.Permissions["contents"] != "read" {
+		t.Errorf("%s asks for %v, want to read the contents and nothing more", publicCI, w.Permissions)
 	}
 }
 
@@ -145,7 +193,7 @@ func TestToolsStayOutOfTheProduct(t *testing.T) {
 	product, tools := readRepoFile(t, "go.mod"), readRepoFile(t, "tools/go.mod")
 	for _, tool := range []string{
 		"github.com/go-task/task/v3", "github.com/golangci/golangci-lint/v2", "github.com/nats-io/natscli",
-		"go.temporal.io/sdk/contrib/tools/workflowcheck", "gotest.tools/gotestsum",
+		"go.temporal.io/sdk/contrib/tools/workflowcheck", "golang.org/x/vuln", "gotest.tools/gotestsum",
 	} {
 		if strings.Contains(product, tool+" v") {
 			t.Errorf("go.mod requires %s: pin it in tools/go.mod instead", tool)
