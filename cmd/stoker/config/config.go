@@ -56,6 +56,9 @@ type Config struct {
 
 	TemporalAddress string `envconfig:"STOKER_TEMPORAL_ADDRESS" flag:"temporal-address" hide:"user" desc:"use this Temporal server instead of the embedded one; namespace, TLS and API key by TEMPORAL_* variables"`
 
+	SyncInterval time.Duration `envconfig:"STOKER_SYNC_INTERVAL" flag:"sync-interval" default:"2s" desc:"how often the embedded NATS syncs requests and records to disk: what a power cut may cost; 0 syncs each before it is acknowledged, at a twentieth of the throughput"`
+	AcceptLoss   bool          `envconfig:"STOKER_ACCEPT_LOSS" flag:"accept-loss" desc:"start although files of the embedded NATS are damaged: what is damaged is moved aside, the rest goes on"`
+
 	DrainGrace time.Duration `envconfig:"STOKER_DRAIN_GRACE" flag:"drain-grace" default:"30s" desc:"how long requests in flight may finish when the platform stops"`
 	Pprof      string        `envconfig:"STOKER_PPROF" flag:"pprof" desc:"serve Go's profiles on this loopback address, such as 127.0.0.1:0 (default: off)"`
 	LogLevel   string        `envconfig:"STOKER_LOG_LEVEL" flag:"log-level" default:"info" desc:"debug, info, warn or error"`

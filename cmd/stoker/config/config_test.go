@@ -155,6 +155,7 @@ func TestValidateNamesFlagVariableValueAndWhatIsAllowed(t *testing.T) {
 		{"negative", func(c *config.Config) { c.GPUs, c.DrainGrace = -1, -time.Second }, []string{`"-1": allowed: 0 or more`, `"-1s": allowed: 0s or more`}},
 		{"log", func(c *config.Config) { c.LogLevel, c.LogFormat = "loud", "xml" }, []string{"debug, info, warn, error", "text, json"}},
 		{"pool", func(c *config.Config) { c.Pool = "My Pool" }, []string{"STOKER_POOL", "My Pool"}},
+		{"sync", func(c *config.Config) { c.SyncInterval = time.Millisecond }, []string{`--sync-interval (STOKER_SYNC_INTERVAL) "1ms"`, "100ms to 2m0s, or 0"}},
 		{"half a certificate", func(c *config.Config) { c.NATSURL, c.NATSCert = "nats://x", "c.pem" }, []string{"--nats-cert and --nats-key"}},
 		{"credentials for nobody", func(c *config.Config) { c.NATSCreds = "x.creds" }, []string{"STOKER_NATS_CREDS", "--nats-url"}},
 	} {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"stoker.dev/stoker/cmd/stoker/profile"
 	"stoker.dev/stoker/functions"
@@ -22,6 +23,7 @@ func (c Config) Validate() error {
 		oneOf("log-format", c.LogFormat, "text", "json"),
 		atLeast("gpus", c.GPUs, 0),
 		atLeast("drain-grace", c.DrainGrace, 0),
+		c.syncInterval(),
 		c.pool(),
 		c.diskWatermark(),
 		c.external(),
@@ -34,6 +36,20 @@ func (c Config) pprof() error {
 		return nil
 	}
 	return wrong("pprof", c.Pprof, "HOST:PORT on loopback, such as 127.0.0.1:0, which picks a free port")
+}
+
+// Bounds of the sync interval: more often than the least, syncing each message costs no more;
+// the most is the server's own default.
+const (
+	leastSync = 100 * time.Millisecond
+	mostSync  = 2 * time.Minute
+)
+
+func (c Config) syncInterval() error {
+	if c.SyncInterval == 0 || c.SyncInterval >= leastSync && c.SyncInterval <= mostSync {
+		return nil
+	}
+	return wrong("sync-interval", c.SyncInterval.String(), fmt.Sprintf("%s to %s, or 0 to sync each message before it is acknowledged", leastSync, mostSync))
 }
 
 func (c Config) pool() error {

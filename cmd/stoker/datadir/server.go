@@ -16,17 +16,18 @@ const serverFile = "server.json"
 
 // Server is what the CLI needs to reach the running platform.
 type Server struct {
-	PID        int       `json:"pid"`
-	Started    time.Time `json:"started"`
-	Version    string    `json:"version,omitempty"`
-	HTTP       string    `json:"http"`                // base URL, http://127.0.0.1:8080
-	NATS       string    `json:"nats"`                // nats://127.0.0.1:4222, without credentials
-	Temporal   string    `json:"temporal"`            // host:port of the frontend
-	Namespace  string    `json:"namespace"`           // of Temporal
-	UI         string    `json:"ui"`                  // URL of Temporal's web UI
-	AdminToken string    `json:"admin_token"`         // bearer token of control API and broker
-	CertFile   string    `json:"cert_file,omitempty"` // path of the certificate that the HTTP port shows
-	CertName   string    `json:"cert_name,omitempty"` // a name that it is for
+	PID          int       `json:"pid"`
+	Started      time.Time `json:"started"`
+	Version      string    `json:"version,omitempty"`
+	HTTP         string    `json:"http"`                // base URL, http://127.0.0.1:8080
+	NATS         string    `json:"nats"`                // nats://127.0.0.1:4222, without credentials
+	EmbeddedNATS bool      `json:"embedded_nats"`       // its streams are in the data directory
+	Temporal     string    `json:"temporal"`            // host:port of the frontend
+	Namespace    string    `json:"namespace"`           // of Temporal
+	UI           string    `json:"ui"`                  // URL of Temporal's web UI
+	AdminToken   string    `json:"admin_token"`         // bearer token of control API and broker
+	CertFile     string    `json:"cert_file,omitempty"` // path of the certificate that the HTTP port shows
+	CertName     string    `json:"cert_name,omitempty"` // a name that it is for
 }
 
 // WriteServer publishes how the platform is reached, once it is ready.

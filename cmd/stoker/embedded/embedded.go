@@ -39,6 +39,9 @@ type Options struct {
 	Keeper natsd.Keeper       // knows the users of the embedded broker
 	Listen Listen
 
+	SyncInterval time.Duration // of the embedded broker; 0: every message before it is acknowledged
+	AcceptLoss   bool          // start without what is damaged of the embedded broker's files
+
 	NATS            NATSOptions // URL empty: embedded
 	TemporalAddress string      // host:port; empty: embedded. See temporal.go for how it is reached.
 
@@ -127,7 +130,7 @@ func (p *Platform) abort(ctx context.Context, cause error) error {
 func (p *Platform) Server(httpURL, version string) datadir.Server {
 	return datadir.Server{
 		PID: os.Getpid(), Started: p.started, Version: version, HTTP: httpURL, UI: httpURL + "/temporal/",
-		NATS: p.NATSURL(), Temporal: p.temporal.address, Namespace: p.temporal.namespace, AdminToken: p.keys.Admin,
+		NATS: p.NATSURL(), EmbeddedNATS: p.natsd != nil, Temporal: p.temporal.address, Namespace: p.temporal.namespace, AdminToken: p.keys.Admin,
 	}
 }
 
@@ -163,6 +166,15 @@ func (p *Platform) Failed() <-chan error {
 		return nil
 	}
 	return p.temporald.Failed()
+}
+
+// Sync returns once everything that was written to a key-value bucket is on the disk. How an
+// external broker keeps what it acknowledged is its operator's choice.
+func (p *Platform) Sync(bucket string) error {
+	if p.natsd == nil {
+		return nil
+	}
+	return p.natsd.Sync(natsd.BucketStream(bucket))
 }
 
 // Stop ends what is embedded, Temporal and broker at the same time, after the platform's own

@@ -23,6 +23,7 @@ import (
 
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/doorkeeper"
+	"stoker.dev/stoker/cmd/stoker/embedded/natsd"
 	"stoker.dev/stoker/cmd/stoker/embedded/temporald"
 	"stoker.dev/stoker/cmd/stoker/embedded/token"
 	"stoker.dev/stoker/functions"
@@ -59,7 +60,9 @@ func testOptions(t *testing.T, d *datadir.Dir) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Options{Dir: d, Ports: datadir.Random, Keeper: keeper, SearchAttributes: attributes, Logger: log}
+	return Options{
+		Dir: d, Ports: datadir.Random, Keeper: keeper, SearchAttributes: attributes, Logger: log, SyncInterval: natsd.DefaultSyncInterval,
+	}
 }
 
 func start(t *testing.T, o Options) *Platform {

@@ -99,7 +99,7 @@ func (p *Platform) startNATS(ctx context.Context, o Options, ports datadir.Ports
 	}
 	s, err := natsd.Start(ctx, natsd.Options{
 		StoreDir: o.Dir.NATS(), Host: o.Listen.Host, Port: ports.NATS, TLS: o.Listen.TLS, Keeper: o.Keeper, AgentKey: p.keys.HMAC,
-		Revoked: revoked, Logger: o.Logger.With("part", "nats"),
+		Revoked: revoked, Logger: o.Logger.With("part", "nats"), SyncInterval: o.SyncInterval, AcceptLoss: o.AcceptLoss,
 	})
 	if err != nil {
 		return err

@@ -211,6 +211,7 @@ func (p *Platform) startServers(ctx context.Context) error {
 	c := p.Config
 	servers, err := embedded.Start(ctx, embedded.Options{
 		Dir: p.dir, Ports: ports, Keeper: p.keeper, Listen: p.brokerDoor(), TemporalAddress: c.TemporalAddress, Logger: p.Log,
+		SyncInterval: c.SyncInterval, AcceptLoss: c.AcceptLoss,
 		NATS: embedded.NATSOptions{
 			URL: c.NATSURL, Creds: c.NATSCreds, NKey: c.NATSNKey, AgentCreds: c.AgentNATSCreds, CA: c.NATSCA, Cert: c.NATSCert, Key: c.NATSKey,
 		},
@@ -295,7 +296,7 @@ func (p *Platform) startController(ctx context.Context) error {
 		return err
 	}
 	p.control = controller.New(controller.Options{
-		Functions: fns, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
+		Functions: durable[events.FunctionRecord]{fns, p.syncManifests}, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
 		Provider: p.provider, Burst: &p.burst, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -314,6 +315,8 @@ func (p *Platform) startController(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+func (p *Platform) syncManifests() error { return p.servers.Sync(events.BucketFunctions) }
 
 func (p *Platform) info() api.Platform {
 	return api.Platform{

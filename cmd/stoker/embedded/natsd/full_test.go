@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
+
+	"stoker.dev/stoker/cmd/stoker/embedded/natsd/verify"
 )
 
 // smallDisk mounts a file system that is soon full. Mounting needs CAP_SYS_ADMIN.
@@ -74,6 +76,28 @@ func TestAFullDiskLosesNothingAcknowledged(t *testing.T) {
 	if ack := publish(js, "q", "again"); ack == nil {
 		t.Error("nothing is taken after the restart")
 	}
+}
+
+// TestAFullDiskIsNoDamage ends the broker while its disk is full, as a kill or a stop would: the next start finds no
+// damage in what the failed writes have left.
+func TestAFullDiskIsNoDamage(t *testing.T) {
+	dir, ctx := smallDisk(t, "24m"), testContext(t)
+	s := start(t, dir)
+	js := adminJS(t, s)
+	for _, name := range []string{"Q", "R"} {
+		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{map[string]string{"Q": "q", "R": "r.*"}[name]}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(t, js)
+	sound := func(when string, last verify.Last) {
+		if r, err := verify.Check(dir, last); err != nil || r.Err() != nil {
+			t.Errorf("%s: %v, %v", when, err, r.Err())
+		}
+	}
+	sound("killed", verify.Last{})
+	stop(t, s)
+	sound("stopped", readLastRun(dir).last())
 }
 
 // fill publishes to both streams until neither takes anything, and returns what was acknowledged by sequence.

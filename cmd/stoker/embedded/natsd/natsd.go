@@ -19,17 +19,15 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"stoker.dev/stoker/cmd/stoker/embedded/natsd/verify"
 )
 
 const (
 	loopback   = "127.0.0.1"
 	serverName = "stoker"
 
-	// syncInterval is how often JetStream fsyncs what it wrote. A killed process loses
-	// nothing either way (writes reach the kernel before they are acknowledged); a power cut
-	// loses at most this much. Every message on its own would cost 95 % of the throughput
-	// (1-2k/s instead of 31k/s measured), the server's default is two minutes.
-	syncInterval = 2 * time.Second
+	account = "$G" // the platform's, which has all streams: its name is that of a directory
 
 	// maxPayload bounds one message, in bytes. 8 MiB carries an image or a long context and
 	// is the most that the server accepts without a warning; larger inputs go by reference.
@@ -50,6 +48,12 @@ const (
 	// readyTimeout covers the recovery of large streams after a power cut.
 	readyTimeout = 60 * time.Second
 )
+
+// DefaultSyncInterval is how often JetStream fsyncs what it wrote. A killed process loses nothing
+// either way (writes reach the kernel before they are acknowledged); a power cut loses at most
+// this much. Every message on its own (0) would cost 95 % of the throughput (1-2k/s instead of
+// 31k/s measured), the server's default is two minutes.
+const DefaultSyncInterval = 2 * time.Second
 
 // PlatformInbox is the prefix under which answers to the platform itself arrive. Agents may
 // answer there, clients cannot listen there, unlike on _INBOX.
@@ -74,12 +78,16 @@ type Options struct {
 	Revoked  map[string]time.Time
 	Now      func() time.Time // nil: the clock
 	Logger   *slog.Logger
+
+	SyncInterval time.Duration // 0: every message before it is acknowledged
+	AcceptLoss   bool          // start without what is damaged, and keep it aside
 }
 
 // Server is a running broker. It is safe for concurrent use.
 type Server struct {
-	o    Options    // with the port it got
-	life sync.Mutex // of restarting and stopping
+	o     Options                 // with the port it got
+	fsync func(path string) error // [fsync]; tests look at what is synced
+	life  sync.Mutex              // of restarting and stopping
 
 	mu    sync.RWMutex
 	ns    *server.Server
@@ -88,8 +96,12 @@ type Server struct {
 	ended bool // under life; there is no way back
 }
 
-// Start returns once the broker accepts connections and its streams are recovered.
+// Start returns once the broker accepts connections and its streams are recovered. Files that a
+// killed broker cannot have left are refused before the server touches them: [verify.ErrDamaged].
 func Start(ctx context.Context, o Options) (*Server, error) {
+	if err := inspect(o); err != nil {
+		return nil, err
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -102,7 +114,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	o.Port = ns.Addr().(*net.TCPAddr).Port
-	return &Server{o: o, ns: ns, log: log, known: k}, nil
+	return &Server{o: o, fsync: fsync, ns: ns, log: log, known: k}, nil
 }
 
 // boot starts one server, or leaves none.
@@ -131,7 +143,7 @@ func boot(ctx context.Context, o Options, k *known) (*server.Server, *bridge, er
 func options(o Options, r *roles) *server.Options {
 	so := &server.Options{
 		ServerName: serverName, Host: o.Host, Port: o.Port, NoSigs: true,
-		JetStream: true, StoreDir: o.StoreDir, SyncInterval: syncInterval,
+		JetStream: true, StoreDir: o.StoreDir, SyncInterval: o.SyncInterval, SyncAlways: o.SyncInterval == 0,
 		JetStreamMaxMemory: maxMemory, JetStreamMaxStore: maxStore, MaxPayload: maxPayload,
 		CustomClientAuthentication: r, AlwaysEnableNonce: true, // users may sign with nkeys
 	}
@@ -183,7 +195,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.life.Lock()
 	defer s.life.Unlock()
 	s.ended = true
-	return end(ctx, s.server())
+	well := s.Healthy() == nil && s.server().Running()
+	if err := end(ctx, s.server()); err != nil || !well {
+		return err
+	}
+	return s.noteGoodEnd()
+}
+
+// noteGoodEnd tells the next run that all is written. A broker that had given up before has not.
+func (s *Server) noteGoodEnd() error {
+	streams, err := verify.Streams(s.o.StoreDir)
+	if err != nil {
+		return fmt.Errorf("embedded NATS: %w", err)
+	}
+	if err := (lastRun{Boot: bootID(), Clean: true, Streams: streams}).write(s.o.StoreDir); err != nil {
+		return fmt.Errorf("embedded NATS: %w", err)
+	}
+	return nil
 }
 
 func end(ctx context.Context, ns *server.Server) error {

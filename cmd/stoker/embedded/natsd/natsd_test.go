@@ -27,11 +27,11 @@ const patience = 20 * time.Second
 
 func testOptions(t *testing.T, dir string) Options {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return Options{StoreDir: dir, Port: -1, Keeper: testKeeper(t), AgentKey: testKey, Logger: log}
+	return Options{StoreDir: dir, Port: -1, Keeper: testKeeper(t), AgentKey: testKey, Logger: log, SyncInterval: DefaultSyncInterval}
 }
 
 // testKeeper knows the users of users_test.go, and lets in who has no credentials.
-func testKeeper(t *testing.T) *doorkeeper.Keeper {
+func testKeeper(t testing.TB) *doorkeeper.Keeper {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users.yaml")
 	for _, u := range testUsers() {
