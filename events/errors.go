@@ -35,6 +35,8 @@ var (
 	ErrNoRequest = errors.New("no request")
 	// ErrGap is returned when chunks of an answer are missing.
 	ErrGap = errors.New("chunks of the answer are missing")
+	// ErrSnapshot is returned when the broker could not finish a snapshot, or not restore one.
+	ErrSnapshot = errors.New("the broker refused")
 )
 
 // MalformedError says what is wrong with an event, what is allowed, and what to do. The
