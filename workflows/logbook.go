@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -55,13 +56,26 @@ func (f *function) page() string {
 	f.table(&b)
 	for _, note := range []struct{ label, text string }{{"Blocked", f.Blocked}, {"Trouble", f.Trouble}} {
 		if note.text != "" {
-			fmt.Fprintf(&b, "\n**%s:** %s\n", note.label, note.text)
+			fmt.Fprintf(&b, "\n**%s:** %s\n", note.label, plain(note.text))
 		}
 	}
 	for _, x := range f.Failed {
-		fmt.Fprintf(&b, "\n**Start refused** `%s`: %s: %s\n", x.ID, x.Cause, x.Message)
+		fmt.Fprintf(&b, "\n**Start refused** `%s`: %s: %s\n", x.ID, plain(x.Cause), plain(x.Message))
 	}
 	return b.String()
+}
+
+// plain keeps what a provider or a model server said to one line that means nothing in Markdown.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '|' || r == '`' || r == '<' || r == '>':
+			return '\''
+		case unicode.IsPrint(r):
+			return r
+		}
+		return ' '
+	}, s)
 }
 
 func (f *function) table(b *strings.Builder) {
@@ -75,6 +89,6 @@ func (f *function) table(b *strings.Builder) {
 		if r.ColdMS > 0 {
 			cold = fmt.Sprintf("%d ms", r.ColdMS)
 		}
-		fmt.Fprintf(b, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", r.ID, r.Revision, r.Phase, r.Since.UTC().Format("15:04:05.000"), r.Node, cold, r.Cause)
+		fmt.Fprintf(b, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", r.ID, r.Revision, r.Phase, r.Since.UTC().Format("15:04:05.000"), plain(r.Node), cold, plain(r.Cause))
 	}
 }

@@ -31,7 +31,7 @@ func withActivity(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    activityTimeout,
 		ScheduleToCloseTimeout: activityPatience,
-		Summary:                clip(summary, maxSummary),
+		Summary:                clip(plain(summary), maxSummary),
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval:    50 * time.Millisecond,
 			BackoffCoefficient: 2,
