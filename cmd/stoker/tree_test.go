@@ -103,7 +103,7 @@ func TestEveryVerbOfTheHouseIsThere(t *testing.T) {
 	for _, c := range tree().Commands() {
 		got = append(got, c.Name())
 	}
-	for _, want := range strings.Fields("up demo apply delete get describe explain logs events invoke result queue scale pause resume schema config bench version status completion help") {
+	for _, want := range strings.Fields("up demo backup restore apply delete get describe explain logs events invoke result queue scale pause resume schema config bench version status completion help") {
 		if !slices.Contains(got, want) {
 			t.Errorf("no verb %s", want)
 		}
