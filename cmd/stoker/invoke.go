@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/terminal"
 	"stoker.dev/stoker/functions"
 )
 
@@ -65,7 +66,7 @@ func (a *app) invoke(c *cobra.Command, name string, o invokeOptions) error {
 	answer, err := cl.Invoke(c.Context(), api.Call{
 		Key: k, Path: o.path, Body: body, ContentType: o.contentType, Class: functions.Class(o.class),
 		Timeout: o.timeout, ID: o.id, Stream: o.stream, Async: o.async,
-	}, (&sse{w: a.out}).write)
+	}, (&sse{w: terminal.Text(a.out)}).write)
 	if remote := (*api.Error)(nil); errors.As(err, &remote) && remote.Code != 404 && remote.Cause != "not-running" {
 		return noResult{err}
 	}
@@ -79,7 +80,7 @@ func (a *app) invoke(c *cobra.Command, name string, o invokeOptions) error {
 	if len(answer.Body) > 0 && !bytes.HasSuffix(answer.Body, []byte("\n")) {
 		answer.Body = append(answer.Body, '\n')
 	}
-	_, err = a.out.Write(answer.Body)
+	_, err = terminal.Text(a.out).Write(answer.Body)
 	return err
 }
 
@@ -158,12 +159,12 @@ func (a *app) resultCommand() *cobra.Command {
 			if verbose || len(body) == 0 {
 				for _, name := range []string{"Stoker-Id", "Stoker-Status", "Stoker-Cause", "Stoker-Attempt", "Stoker-Replica", "Stoker-Ended"} {
 					if v := h.Get(name); v != "" {
-						fmt.Fprintf(a.err, "%s: %s\n", strings.ToLower(strings.TrimPrefix(name, "Stoker-")), v)
+						fmt.Fprintf(a.err, "%s: %s\n", strings.ToLower(strings.TrimPrefix(name, "Stoker-")), terminal.Line(v))
 					}
 				}
 			}
 			if len(body) > 0 {
-				_, err = fmt.Fprintf(a.out, "%s\n", bytes.TrimRight(body, "\n"))
+				_, err = fmt.Fprintf(terminal.Text(a.out), "%s\n", bytes.TrimRight(body, "\n"))
 			}
 			if status := h.Get("Stoker-Status"); err == nil && status != "ok" {
 				return noResult{fmt.Errorf("the request ended as %q, cause %q", status, h.Get("Stoker-Cause"))}

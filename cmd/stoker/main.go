@@ -19,6 +19,7 @@ import (
 	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/datadir"
+	"stoker.dev/stoker/cmd/stoker/terminal"
 )
 
 // Exit codes.
@@ -63,7 +64,7 @@ func execute(ctx context.Context, args []string, s *streams) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted // the user knows why it ended
 	}
-	fmt.Fprintln(s.err, "stoker:", err)
+	fmt.Fprintln(terminal.Safe(s.err), "stoker:", err) // it may repeat what others wrote
 	return exitCode(err)
 }
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
+
+	"stoker.dev/stoker/cmd/stoker/terminal"
 )
 
 // format is how a command prints: a table for people, or JSON or YAML for programs. It is a
@@ -40,11 +42,12 @@ func (f *format) Set(s string) error {
 // Type is what the help calls the value.
 func (f *format) Type() string { return "format" }
 
-// print writes v for programs, or calls people for people.
+// print writes v for programs, or calls people for people. What people see may hold what others
+// wrote, so it passes through the terminal's guard.
 func (f format) print(w io.Writer, v any, people func(io.Writer) error) error {
 	switch f {
 	case "json":
-		enc := json.NewEncoder(w)
+		enc := json.NewEncoder(terminal.Text(w))
 		enc.SetIndent("", "  ")
 		return enc.Encode(v)
 	case "yaml":
@@ -52,17 +55,17 @@ func (f format) print(w io.Writer, v any, people func(io.Writer) error) error {
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(data)
+		_, err = terminal.Text(w).Write(data)
 		return err
 	}
-	return people(w)
+	return people(terminal.Safe(w))
 }
 
 // stream writes one value of many: a line of JSON, or a document of YAML.
 func (f format) stream(w io.Writer, v any, people func(io.Writer) error) error {
 	switch f {
 	case "json":
-		return json.NewEncoder(w).Encode(v)
+		return json.NewEncoder(terminal.Text(w)).Encode(v)
 	case "yaml":
 		if _, err := io.WriteString(w, "---\n"); err != nil {
 			return err
@@ -76,7 +79,11 @@ func table(w io.Writer, header string, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, strings.ReplaceAll(header, " ", "\t"))
 	for _, r := range rows {
-		fmt.Fprintln(tw, strings.Join(r, "\t"))
+		cells := make([]string, len(r))
+		for i, cell := range r {
+			cells[i] = terminal.Line(cell)
+		}
+		fmt.Fprintln(tw, strings.Join(cells, "\t"))
 	}
 	return tw.Flush()
 }

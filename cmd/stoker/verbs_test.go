@@ -14,6 +14,7 @@ import (
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
 )
 
 // TestOrders runs the verbs that change something: what the controller is told, and what the user.
@@ -245,4 +246,23 @@ func TestStreamIsPrintedAsItComes(t *testing.T) {
 	if string(rest) != "second\n" || err != nil || <-ended != 0 {
 		t.Errorf("%q, %v", rest, err)
 	}
+}
+
+// TestWhatOthersWroteIsShownAndDoesNothing lets a model server die with words that would clear the screen, forge a line
+// and turn the direction of writing.
+func TestWhatOthersWroteIsShownAndDoesNothing(t *testing.T) {
+	const hostile = "\x1b[2J\x1b]0;owned\x07dead\rstoker: all is well\u202e\u009b2J"
+	w := newWorld(t, nil)
+	f := failing()
+	f.Failure.Message, f.Failure.Cause, f.Blocked, f.Replicas = hostile, hostile, hostile, []api.Replica{replica("broken-1", hostile, 0, 0)}
+	w.control.fns[f.Key] = f
+	w.control.explain.Lines = []scale.Line{{Text: hostile}}
+	w.bury("r1")
+	for _, args := range []string{"explain broken", "describe broken", "get", "get broken", "queue list", "queue dead tinylm", "get " + "nobody"} {
+		got := w.run(strings.Fields(args)...)
+		if text := got.out + got.err; strings.ContainsAny(text, "\x1b\x07\r\u202e\u009b") {
+			t.Errorf("%s: %q", args, text)
+		}
+	}
+	wants(t, "explain", w.run("explain", "broken").out, `\x1b[2J\x1b]0;owned\x07dead`, `\u202e\u009b2J`)
 }

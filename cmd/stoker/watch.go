@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/terminal"
 )
 
 func (a *app) logsCommand() *cobra.Command {
@@ -32,7 +33,7 @@ func (a *app) logsCommand() *cobra.Command {
 				return err
 			}
 			defer r.Close()
-			_, err = io.Copy(a.out, r)
+			_, err = io.Copy(terminal.Text(a.out), r)
 			if c.Context().Err() != nil {
 				return nil // the user has seen enough
 			}

@@ -321,3 +321,28 @@ func TestUsersFile(t *testing.T) {
 		t.Errorf("%s", c.UsersFile())
 	}
 }
+
+// TestALogLineIsOneLine: what is logged of others cannot make lines of its own, nor reach a terminal as a command.
+func TestALogLineIsOneLine(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stderr := os.Stderr
+		os.Stderr = w
+		log := config.Config{LogLevel: "info", LogFormat: format}.Logger()
+		os.Stderr = stderr
+		log.Info("asked\nlevel=ERROR", "id", "x\r\nlevel=ERROR msg=forged", "title", "\x1b]0;x\x07", "key\nlevel=ERROR", "y")
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if _, err := out.ReadFrom(r); err != nil {
+			t.Fatal(err)
+		}
+		if line := strings.TrimSuffix(out.String(), "\n"); strings.ContainsAny(line, "\n\r\x1b\x07") {
+			t.Errorf("%s: %q", format, line)
+		}
+	}
+}
