@@ -22,6 +22,9 @@ const (
 	secretOfPlatform = "s3cret-of-the-platform-d1d1"
 )
 
+// notExpanded would bring the platform's environment into a model server, if anybody expanded it.
+const notExpanded = "$AWS_SECRET_ACCESS_KEY ${AWS_SECRET_ACCESS_KEY} $(env) `env`"
+
 // TestSecretsStayWhereTheyBelong gives a function secrets, lets its model server print them and crash, uses every
 // verb, and then looks for them in everything the platform said and wrote.
 func TestSecretsStayWhereTheyBelong(t *testing.T) {
@@ -33,6 +36,7 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	f.Spec.Runtime.Env = append(f.Spec.Runtime.Env,
 		functions.EnvVar{Name: "HUB_TOKEN", ValueFrom: &functions.EnvSource{SecretKeyRef: &functions.SecretKeyRef{Name: "hub", Key: "token"}}},
 		functions.EnvVar{Name: "PASSWORD", Value: secretInManifest},
+		functions.EnvVar{Name: "LITERAL", Value: notExpanded},
 	)
 	p.Apply(f)
 
@@ -78,9 +82,9 @@ func checkEnviron(t *testing.T, environ string) {
 	allowed := []string{
 		"PATH", "HOME", "LANG", "TMPDIR", "PORT", "CUDA_VISIBLE_DEVICES",
 		"STOKER_REPLICA_ID", "STOKER_FUNCTION", "STOKER_SIMULATED_GPUS",
-		"E2E_DATA", "HUB_TOKEN", "PASSWORD", // the manifest's
+		"E2E_DATA", "HUB_TOKEN", "PASSWORD", "LITERAL", // the manifest's
 	}
-	contains(t, "the model server's environment", environ, "HUB_TOKEN="+secretInFile, "PASSWORD="+secretInManifest)
+	contains(t, "the model server's environment", environ, "HUB_TOKEN="+secretInFile, "PASSWORD="+secretInManifest, "LITERAL="+notExpanded)
 	for _, line := range strings.Split(environ, "\n") {
 		if name, _, _ := strings.Cut(line, "="); !slices.Contains(allowed, name) {
 			t.Errorf("a model server has %q in its environment", name)

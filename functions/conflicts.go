@@ -13,6 +13,7 @@ import (
 var conflicts = []func(Function) []FieldError{
 	checkLabels,
 	checkRunnable,
+	checkLocalPaths,
 	checkEnv,
 	checkPath,
 	checkGPUs,

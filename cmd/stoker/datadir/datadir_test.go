@@ -190,12 +190,17 @@ func TestKeysAreMadeOnceAndKept(t *testing.T) {
 }
 
 func TestDamagedKeyIsRefused(t *testing.T) {
-	d := open(t, t.TempDir())
-	if err := os.WriteFile(filepath.Join(d.keysDir(), "hmac.key"), []byte("short\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Keys(); !errors.Is(err, ErrDamaged) {
-		t.Fatalf("got %v, want ErrDamaged", err)
+	for name, content := range map[string]string{"empty": "", "short": "c2hvcnQ\n", "no base64": strings.Repeat("!", 43), "zeros": strings.Repeat("\x00", 44)} {
+		for _, file := range []string{"hmac.key", "admin.token"} {
+			d := open(t, t.TempDir())
+			path := filepath.Join(d.keysDir(), file)
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Keys(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s %s: got %v, want ErrDamaged naming it", name, file, err)
+			}
+		}
 	}
 }
 

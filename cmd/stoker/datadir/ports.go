@@ -71,9 +71,28 @@ func (d *Dir) Ports(choice PortChoice) (Ports, error) {
 	}
 	var p Ports
 	if err := json.Unmarshal(data, &p); err != nil {
-		return Ports{}, fmt.Errorf("%w: %s: %w; delete it to choose ports anew", ErrDamaged, path, err)
+		return Ports{}, damagedPorts(path, err)
 	}
-	return p, nil
+	return p, p.check(path)
+}
+
+func damagedPorts(path string, why error) error {
+	return fmt.Errorf("%w: %s: %w; delete it to choose ports anew, replicas that still run will be replaced", ErrDamaged, path, why)
+}
+
+// check refuses what the platform cannot have written: no port, no number of one, or one twice.
+func (p *Ports) check(path string) error {
+	taken := map[int]string{}
+	for _, n := range p.named() {
+		switch {
+		case *n.port < 1 || *n.port > 65535:
+			return damagedPorts(path, fmt.Errorf("the port of %s is %d, allowed: 1 to 65535", n.purpose, *n.port))
+		case taken[*n.port] != "":
+			return damagedPorts(path, fmt.Errorf("%s and %s have the same port %d", taken[*n.port], n.purpose, *n.port))
+		}
+		taken[*n.port] = n.purpose
+	}
+	return nil
 }
 
 func (d *Dir) choosePorts(choice PortChoice) (Ports, error) {

@@ -71,11 +71,21 @@ func TestKeptPortInUseIsNamedWithItsHolder(t *testing.T) {
 }
 
 func TestDamagedPortsFile(t *testing.T) {
-	d := open(t, t.TempDir())
-	if err := os.WriteFile(d.join(portsFile), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Ports(Random); !errors.Is(err, ErrDamaged) {
-		t.Fatalf("got %v, want ErrDamaged", err)
+	for name, content := range map[string]string{
+		"empty": "", "half": `{"nats": 42`, "something else": "hello", "no ports": "{}", "no port": `{"nats":0,"temporal":2,"temporal_history":3,"temporal_matching":4,"temporal_worker":5}`,
+		"no number": `{"nats":70000,"temporal":2,"temporal_history":3,"temporal_matching":4,"temporal_worker":5}`,
+		"one twice": `{"nats":2,"temporal":2,"temporal_history":3,"temporal_matching":4,"temporal_worker":5}`,
+	} {
+		d := open(t, t.TempDir())
+		if err := os.WriteFile(d.join(portsFile), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := d.Ports(Random)
+		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), d.join(portsFile)) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one line of ErrDamaged naming the file", name, err)
+		}
+		if data, err := os.ReadFile(d.join(portsFile)); err != nil || string(data) != content {
+			t.Errorf("%s: the file was changed: %q, %v", name, data, err)
+		}
 	}
 }
