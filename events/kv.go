@@ -76,7 +76,8 @@ func (s *Store[T]) Get(ctx context.Context, key string) (T, uint64, error) {
 
 func (s *Store[T]) decode(e jetstream.KeyValueEntry, v *T) error {
 	if err := json.Unmarshal(e.Value(), v); err != nil {
-		return fmt.Errorf("%s in %s, revision %d: %w", e.Key(), s.bucket, e.Revision(), err)
+		return fmt.Errorf("%s in %s, revision %d, cannot be read: %w; restore a backup, or lose this one value with: nats kv del %[2]s %[1]s",
+			e.Key(), s.bucket, e.Revision(), err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"stoker.dev/stoker/functions"
@@ -156,7 +157,13 @@ func TestUnreadableValueDoesNotEndAWatch(t *testing.T) {
 	if bad != 1 || good != 1 {
 		t.Errorf("%d bad, %d good", bad, good)
 	}
-	if _, err := s.List(t.Context()); err == nil {
-		t.Error("a list hides a value that cannot be read")
+	_, err = s.List(t.Context())
+	if err == nil {
+		t.Fatal("a list hides a value that cannot be read")
+	}
+	for _, want := range []string{"a.a in " + BucketState + ", revision", "restore a backup", "nats kv del " + BucketState + " a.a"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
 	}
 }
