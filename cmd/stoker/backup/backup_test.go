@@ -122,7 +122,7 @@ func TestWhatWasKeptComesBack(t *testing.T) {
 // accepted before waits or has its record, and no number is given twice.
 func TestABackupUnderLoad(t *testing.T) {
 	dir, bus := platform(t)
-	const before = 300
+	const before = 100
 	for i := range before {
 		must(t, publish1(t.Context(), bus, fmt.Sprint("before", i)))
 	}
