@@ -87,7 +87,7 @@ func serveAndWork(dir string) error {
 	}
 	ctx := context.Background()
 	cfg := jetstream.StreamConfig{Name: "WORK", Subjects: []string{"work.0"}, Retention: jetstream.WorkQueuePolicy}
-	kv := jetstream.StreamConfig{Name: "KV", Subjects: []string{"kv.*"}, MaxMsgsPerSubject: 2}
+	kv := jetstream.StreamConfig{Name: "KV", Subjects: []string{"kv.*"}, MaxMsgsPerSubject: 2, AllowMsgTTL: true}
 	if _, err := js.CreateOrUpdateStream(ctx, kv); err != nil {
 		return err
 	}
@@ -112,7 +112,8 @@ func step(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, 
 			return err
 		}
 		fmt.Println(ack.Sequence)
-		if _, err := js.Publish(ctx, fmt.Sprintf("kv.%d", i), body[:len(body)/100]); err != nil {
+		short := jetstream.WithMsgTTL(time.Second) // some run out in a later life
+		if _, err := js.Publish(ctx, fmt.Sprintf("kv.%d", i), body[:len(body)/4], short); err != nil {
 			return err
 		}
 	}

@@ -98,7 +98,10 @@ func (s store) serve(t *testing.T) (*server.Server, jetstream.JetStream) {
 }
 
 func serve(dir string) (*server.Server, jetstream.JetStream, error) {
-	ns, err := server.NewServer(&server.Options{JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true, DontListen: true})
+	ns, err := server.NewServer(&server.Options{
+		JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true, DontListen: true,
+		SyncInterval: 20 * time.Millisecond, // with it blocks are compacted, too
+	})
 	if err != nil {
 		return nil, nil, err
 	}
