@@ -54,7 +54,7 @@ func written(t *testing.T) store {
 	return s
 }
 
-func write(t *testing.T) store {
+func write(t testing.TB) store {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "verify-")
 	must(t, err)
@@ -89,7 +89,7 @@ func write(t *testing.T) store {
 	return s
 }
 
-func (s store) serve(t *testing.T) (*server.Server, jetstream.JetStream) {
+func (s store) serve(t testing.TB) (*server.Server, jetstream.JetStream) {
 	t.Helper()
 	ns, js, err := serve(s.dir)
 	must(t, err)
@@ -209,7 +209,7 @@ func (s store) age(t *testing.T, name string) {
 	must(t, os.Chtimes(s.path(name), old, old))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
