@@ -42,6 +42,7 @@ func platform(t *testing.T) (dir string, bus *events.Bus) {
 	_, err = d.Keys()
 	must(t, err)
 	must(t, os.MkdirAll(filepath.Join(dir, "secrets", "hub"), 0o700))
+	must(t, os.WriteFile(d.Users(), []byte("users: []\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "secrets", "hub", "token"), []byte("s3cret"), 0o600))
 	bus, stop, err := broker(t.Context(), d.NATS(), quiet)
 	must(t, err)
@@ -108,7 +109,7 @@ func TestWhatWasKeptComesBack(t *testing.T) {
 	if fn, _, err := fns.Get(t.Context(), events.StateKey(key)); err != nil || fn.Shard != shard {
 		t.Errorf("function %+v, %v", fn, err)
 	}
-	for _, file := range []string{"keys/admin.token", "keys/hmac.key", "secrets/hub/token"} {
+	for _, file := range []string{"keys/admin.token", "keys/hmac.key", "secrets/hub/token", "users.yaml"} {
 		was, err := os.ReadFile(filepath.Join(dir, file))
 		must(t, err)
 		if is, err := os.ReadFile(filepath.Join(again, file)); err != nil || !bytes.Equal(is, was) {

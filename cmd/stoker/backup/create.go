@@ -15,8 +15,8 @@ import (
 	"stoker.dev/stoker/events"
 )
 
-// keptDirs are the directories whose files are kept as they are.
-var keptDirs = []string{"keys", "secrets"}
+// kept are the files, and directories of files, that are kept as they are.
+var kept = []string{"keys", "secrets", "users.yaml"}
 
 // Source is what is kept: a data directory, and the broker that has its streams.
 type Source struct {
@@ -60,7 +60,7 @@ func Create(ctx context.Context, w io.Writer, s Source) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	for _, dir := range keptDirs {
+	for _, dir := range kept {
 		if err := addDir(out, s.Dir, dir); err != nil {
 			return Summary{}, err
 		}
@@ -80,7 +80,7 @@ func Create(ctx context.Context, w io.Writer, s Source) (Summary, error) {
 	return summary(h, out.files), out.Close(last)
 }
 
-// addDir adds every file of a directory; one that is not there has none.
+// addDir adds every file of a directory, or one file; what is not there has none.
 func addDir(out *Writer, root, dir string) error {
 	return filepath.WalkDir(filepath.Join(root, dir), func(file string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {

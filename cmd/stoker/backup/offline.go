@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/cmd/stoker/datadir"
@@ -23,7 +24,11 @@ func Online(s datadir.Server, log *slog.Logger) (*events.Bus, error) {
 	if !s.EmbeddedNATS {
 		return nil, fmt.Errorf("%w: the streams are kept by the NATS server at %s, not in the data directory: back them up there, such as with `nats account backup`", ErrNothing, s.NATS)
 	}
-	return events.Connect(events.NATSAccess{URL: s.NATS, Token: s.AdminToken}, events.ConnectOptions{Name: connName, Logger: log, Once: true})
+	broker := events.NATSAccess{URL: s.NATS, Token: s.AdminToken}
+	if strings.HasPrefix(s.NATS, "tls:") {
+		broker.CA, broker.ServerName = s.CertFile, s.CertName
+	}
+	return events.Connect(broker, events.ConnectOptions{Name: connName, InboxPrefix: events.UserInbox("backup"), Logger: log, Once: true})
 }
 
 // Offline holds a directory on which no platform runs, and runs a broker on its streams until
