@@ -12,8 +12,11 @@ import (
 // askFor is how long one pull of an answerer waits.
 const askFor = 30 * time.Second
 
-// askAgain is the pause of an agent that finds no queue yet.
-const askAgain = 50 * time.Millisecond
+// The pauses of an agent that finds no queue yet, each twice the last.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
 
 // answerer stands in for the agents of simulated replicas: it pulls the requests of one function
 // and ends each with a record, in the agents' order, without a model behind it.
@@ -24,6 +27,7 @@ type answerer struct {
 	ctx    context.Context //nolint:containedctx // 2026-11-23: the broker's callbacks have none of their own
 	mu     sync.Mutex
 	ask    uint64
+	pause  time.Duration
 }
 
 func answer(ctx context.Context, bus *events.Bus, k functions.Key, replica, stream string) (*answerer, error) {
@@ -50,6 +54,9 @@ func (a *answerer) more() {
 
 // Delivered ends a request: record, acknowledgement.
 func (a *answerer) Delivered(d *events.Delivery) {
+	a.mu.Lock()
+	a.pause = 0
+	a.mu.Unlock()
 	go func() {
 		rec := d.Request.Record(events.StatusOK, "", "")
 		rec.Attempt, rec.Ended = 1, time.Now()
@@ -64,7 +71,13 @@ func (a *answerer) Delivered(d *events.Delivery) {
 func (a *answerer) Ended(uint64) { a.more() }
 
 // Refused comes when the consumer is deleted or not made yet: the next ask is a moment later.
-func (a *answerer) Refused(uint64, string) { time.AfterFunc(askAgain, a.more) }
+func (a *answerer) Refused(uint64, string) {
+	a.mu.Lock()
+	a.pause = min(max(2*a.pause, firstPause), lastPause)
+	pause := a.pause
+	a.mu.Unlock()
+	time.AfterFunc(pause, a.more)
+}
 
 func (a *answerer) close() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), time.Second)
