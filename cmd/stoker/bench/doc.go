@@ -1,8 +1,9 @@
 // Package bench measures the platform on this machine: `stoker bench`.
 //
-// Everything runs in one process with the embedded servers, in a temporary directory, and what
-// is compared is measured in the same run: absolute times on a shared machine say little, the
-// ratio to a floor says much. Reports hold raw percentiles, sample counts and the load average.
+// Everything runs with the embedded servers, in a temporary directory and, but for path, in one
+// process. What is compared is measured in the same run: absolute times on a shared machine say
+// little, the ratio to a floor says much. Reports hold raw percentiles, sample counts and the
+// load average.
 //
 //	zero  functions at rest, one event each: event → start, event → answer, and beside it the
 //	      floor of the parts it stands on, an empty Update → activity on the same server, and
@@ -21,7 +22,8 @@
 //
 // A request is 1 KiB of JSON, as is its answer, and each caller has one under way at a time. All
 // callers share one connection to the broker, as the goroutines of a service do, and have one
-// connection each to an HTTP server.
+// connection each to an HTTP server. To stoker they come without credentials, as guests, whose
+// messages cross into the platform's NATS account; raw has a connection inside of it.
 //
 //	direct   POST to the backend
 //	raw      publish to a queue and wait for the broker's acknowledgement and the reply. Stream

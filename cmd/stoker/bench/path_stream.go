@@ -132,14 +132,14 @@ func (f writerFunc) Write(p []byte) (int, error) {
 // readMessages invokes with ce-stream and reads the messages that come to the inbox.
 func (w *pathWorld) readMessages(ctx context.Context, chunk func([]byte)) error {
 	c := w.callers[0]
-	m := &events.Msg{Subject: events.InvokeSubject(pathKey), Reply: c.inbox, Data: w.payload, Header: events.Header{
+	m := &events.Msg{Subject: events.InvokeSubject(pathKey), Reply: c.inbox.Subject, Data: w.payload, Header: events.Header{
 		"ce-stream": {"true"}, "ce-path": {streamPath}, "Content-Type": {"application/json"},
 	}}
 	if err := w.client.Conn().PublishMsg(m); err != nil {
 		return err
 	}
 	for {
-		got, err := c.sub.NextMsgWithContext(ctx)
+		got, err := c.inbox.NextMsgWithContext(ctx)
 		if err != nil {
 			return err
 		}

@@ -42,8 +42,8 @@ func (w *pathWorld) allWays() []way {
 // caller makes one request at a time.
 type caller struct {
 	number int
-	inbox  string
-	sub    *events.Subscription // of the inbox
+	inbox  *events.Subscription
+	raw    *events.Subscription // the inbox of the raw way
 	sent   int
 }
 
@@ -73,11 +73,11 @@ func (w *pathWorld) post(ctx context.Context, url string) error {
 
 // raw stores a message and waits for what the raw worker replies.
 func (w *pathWorld) raw(ctx context.Context, c *caller) error {
-	m := &events.Msg{Subject: events.RequestSubject(rawKey, class), Header: events.Header{headerRawReply: {c.inbox}}, Data: w.payload}
-	if _, err := w.client.JetStream().PublishMsg(ctx, m); err != nil {
+	m := &events.Msg{Subject: events.RequestSubject(rawKey, class), Header: events.Header{headerRawReply: {c.raw.Subject}}, Data: w.payload}
+	if _, err := w.admin.JetStream().PublishMsg(ctx, m); err != nil {
 		return err
 	}
-	got, err := c.sub.NextMsgWithContext(ctx)
+	got, err := c.raw.NextMsgWithContext(ctx)
 	if err == nil && len(got.Data) != len(w.payload) {
 		err = fmt.Errorf("%w: %.200s", errAnswer, got.Data)
 	}
@@ -98,12 +98,12 @@ func (w *pathWorld) publish(ctx context.Context, c *caller) error {
 	c.sent++
 	e := events.Event{
 		ID: w.run + "-" + strconv.Itoa(c.number) + "-" + strconv.Itoa(c.sent), Source: "stoker-bench", Type: events.TypeRequest,
-		DataContentType: "application/json", ReplyTo: c.inbox, Sync: true, Data: w.payload,
+		DataContentType: "application/json", ReplyTo: c.inbox.Subject, Sync: true, Data: w.payload,
 	}
 	if _, err := w.client.Publish(ctx, e, pathKey, class); err != nil {
 		return err
 	}
-	got, err := c.sub.NextMsgWithContext(ctx)
+	got, err := c.inbox.NextMsgWithContext(ctx)
 	if err != nil {
 		return err
 	}

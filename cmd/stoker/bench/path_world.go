@@ -44,6 +44,7 @@ type pathWorld struct {
 	worker  *child
 	server  datadir.Server
 	client  *events.Bus // of the callers, who are nobody in particular
+	admin   *events.Bus // of the raw way, in the account that the streams are in
 	http    *http.Client
 	backend string // its URL
 	// processes of the replica
@@ -76,8 +77,10 @@ func jsonPayload(n int) []byte {
 
 // close ends what was started, in the order in which it depends on each other.
 func (w *pathWorld) close(ctx context.Context) error {
-	if w.client != nil {
-		w.client.Close()
+	for _, bus := range []*events.Bus{w.client, w.admin} {
+		if bus != nil {
+			bus.Close()
+		}
 	}
 	if w.http != nil {
 		w.http.CloseIdleConnections()
@@ -161,13 +164,11 @@ func (w *pathWorld) functionURL() string {
 }
 
 // startWorker makes a queue as functions have, and a process that pulls from it.
-func (w *pathWorld) startWorker(ctx context.Context) error {
-	admin, err := events.Connect(events.NATSAccess{URL: w.server.NATS, Token: w.server.AdminToken}, events.ConnectOptions{Name: "stoker bench", Once: true})
-	if err != nil {
+func (w *pathWorld) startWorker(ctx context.Context) (err error) {
+	if w.admin, err = dial(w.server.NATS, w.server.AdminToken, "stoker bench raw"); err != nil {
 		return err
 	}
-	defer admin.Close()
-	if err := errors.Join(admin.Deploy(ctx, rawKey, rawShard), admin.OpenQueue(ctx, rawKey, rawShard)); err != nil {
+	if err := errors.Join(w.admin.Deploy(ctx, rawKey, rawShard), w.admin.OpenQueue(ctx, rawKey, rawShard)); err != nil {
 		return err
 	}
 	w.worker, err = startChild(w.o.Self, []string{secretEnv + "=" + w.server.AdminToken}, filepath.Join(w.dir, "worker.log"),
@@ -175,19 +176,31 @@ func (w *pathWorld) startWorker(ctx context.Context) error {
 	return err
 }
 
+func dial(url, token, name string) (*events.Bus, error) {
+	return events.Connect(events.NATSAccess{URL: url, Token: token}, events.ConnectOptions{Name: name, Once: true})
+}
+
 // connect makes the callers: one connection to the broker for all, as in a service, and a
 // connection to the backend for each, as HTTP wants it.
 func (w *pathWorld) connect(ctx context.Context) (err error) {
 	w.http = &http.Client{Transport: &http.Transport{MaxIdleConns: 2 * w.o.Callers, MaxIdleConnsPerHost: w.o.Callers}}
-	if w.client, err = events.Connect(events.NATSAccess{URL: w.server.NATS}, events.ConnectOptions{Name: "stoker bench callers", Once: true}); err != nil {
+	if w.client, err = dial(w.server.NATS, "", "stoker bench callers"); err != nil {
 		return err
 	}
 	for i := range w.o.Callers {
-		c := &caller{number: i, inbox: w.client.Conn().NewRespInbox()}
-		if c.sub, err = w.client.Conn().SubscribeSync(c.inbox); err != nil {
+		c := &caller{number: i}
+		if c.inbox, err = listen(w.client); err != nil {
+			return err
+		}
+		if c.raw, err = listen(w.admin); err != nil {
 			return err
 		}
 		w.callers = append(w.callers, c)
 	}
-	return w.client.Flush(ctx)
+	return errors.Join(w.client.Flush(ctx), w.admin.Flush(ctx))
+}
+
+// listen opens an inbox.
+func listen(bus *events.Bus) (*events.Subscription, error) {
+	return bus.Conn().SubscribeSync(bus.Conn().NewRespInbox())
 }
