@@ -31,8 +31,7 @@ type rawWorker struct {
 
 // RawWorker pulls until ctx ends. It runs as a process of its own.
 func RawWorker(ctx context.Context, natsURL string) error {
-	token := os.Getenv(secretEnv)
-	bus, err := events.Connect(events.NATSAccess{URL: natsURL, Token: token}, events.ConnectOptions{Name: "stoker bench worker", Once: true})
+	bus, err := dialOwner(natsURL, os.Getenv(secretEnv))
 	if err != nil {
 		return err
 	}

@@ -165,7 +165,7 @@ func (w *pathWorld) functionURL() string {
 
 // startWorker makes a queue as functions have, and a process that pulls from it.
 func (w *pathWorld) startWorker(ctx context.Context) (err error) {
-	if w.admin, err = dial(w.server.NATS, w.server.AdminToken, "stoker bench raw"); err != nil {
+	if w.admin, err = dialOwner(w.server.NATS, w.server.AdminToken); err != nil {
 		return err
 	}
 	if err := errors.Join(w.admin.Deploy(ctx, rawKey, rawShard), w.admin.OpenQueue(ctx, rawKey, rawShard)); err != nil {
@@ -176,15 +176,16 @@ func (w *pathWorld) startWorker(ctx context.Context) (err error) {
 	return err
 }
 
-func dial(url, token, name string) (*events.Bus, error) {
-	return events.Connect(events.NATSAccess{URL: url, Token: token}, events.ConnectOptions{Name: name, Once: true})
+// dialOwner connects as the platform's owner, who is answered where nobody else listens.
+func dialOwner(url, token string) (*events.Bus, error) {
+	return events.Connect(events.NATSAccess{URL: url, Token: token}, events.ConnectOptions{Name: "stoker bench", InboxPrefix: events.UserInbox("bench"), Once: true})
 }
 
 // connect makes the callers: one connection to the broker for all, as in a service, and a
 // connection to the backend for each, as HTTP wants it.
 func (w *pathWorld) connect(ctx context.Context) (err error) {
 	w.http = &http.Client{Transport: &http.Transport{MaxIdleConns: 2 * w.o.Callers, MaxIdleConnsPerHost: w.o.Callers}}
-	if w.client, err = dial(w.server.NATS, "", "stoker bench callers"); err != nil {
+	if w.client, err = events.Connect(events.NATSAccess{URL: w.server.NATS}, events.ConnectOptions{Name: "stoker bench callers", Once: true}); err != nil {
 		return err
 	}
 	for i := range w.o.Callers {
