@@ -22,6 +22,7 @@ type Size struct {
 	Stops  int           // SIGSTOP instead, spread among the kills
 	Row    int           // restarts of the platform in a row, in the middle; they are kills too, beside Kills
 	Wipes  int           // deletions of Temporal's database, spread among the kills; kills too, beside Kills
+	Rarely bool          // hit the platform half as often: where its starts are slow
 	Pause  time.Duration // between two steps, on average
 	Freeze time.Duration // from SIGSTOP to SIGCONT
 }
@@ -56,14 +57,14 @@ func (s Step) String() string {
 var weights = []struct {
 	program string
 	weight  int
-}{{history.Platform, 1}, {history.Agent, 4}, {history.Server, 5}}
+}{{history.Platform, 2}, {history.Agent, 8}, {history.Server, 10}}
 
 // NewPlan is the schedule of a seed.
 func NewPlan(seed uint64, s Size) []Step {
 	dice := rand.New(rand.NewPCG(seed, 1))
 	var steps []Step
 	for range s.Kills {
-		steps = append(steps, Step{What: history.Kill, Program: anyProgram(dice)})
+		steps = append(steps, Step{What: history.Kill, Program: anyProgram(dice, s.Rarely)})
 	}
 	for i := range s.Stops {
 		steps = insert(dice, steps, Step{What: history.Stop, Program: weights[i%len(weights)].program})
@@ -87,12 +88,15 @@ func insert(dice *rand.Rand, steps []Step, s Step) []Step {
 	return slices.Insert(steps, dice.IntN(len(steps)+1), s)
 }
 
-func anyProgram(dice *rand.Rand) string {
+func anyProgram(dice *rand.Rand, rarely bool) string {
 	sum := 0
 	for _, w := range weights {
 		sum += w.weight
 	}
 	n := dice.IntN(sum)
+	if rarely && n == 0 {
+		n = sum - 1
+	}
 	for _, w := range weights {
 		if n -= w.weight; n < 0 {
 			return w.program
