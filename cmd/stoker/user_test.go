@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"log"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -149,6 +150,7 @@ func TestTheCertificateIsChecked(t *testing.T) {
 	handler := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(rw).Encode([]api.Function{}) })
 	srv := httptest.NewUnstartedServer(handler)
 	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that hang up, as they shall
 	srv.StartTLS()
 	defer srv.Close()
 	file := filepath.Join(t.TempDir(), "cert.pem")
