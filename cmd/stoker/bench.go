@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,7 @@ func (a *app) benchCommand() *cobra.Command {
 	f.BoolVar(&b.asJSON, "json", false, "print one JSON object")
 	f.StringVar(&b.files.CPU, "cpuprofile", "", "write a CPU profile of the measurement to this file")
 	f.StringVar(&b.files.Mem, "memprofile", "", "write a memory profile of the measurement to this file")
-	c.AddCommand(a.benchZeroCommand(b), a.benchPathCommand(b), a.benchPartCommand())
+	c.AddCommand(a.benchZeroCommand(b), a.benchPathCommand(b), a.benchIdleCommand(b), a.benchScaleCommand(b), a.benchPartCommand())
 	return c
 }
 
@@ -56,8 +57,9 @@ func (a *app) benchZeroCommand(b *benchFlags) *cobra.Command {
 		Long: `Deploy functions on simulated GPUs, leave them at zero, publish one event to each, let them go
 again, until there are enough wakes. event_to_start runs from just before the publish call to
 the entry of the provider's start call; update_floor is an empty Update -> activity on the same
-server in the same run.`,
-		Example: "  stoker bench zero --functions 1\n  stoker bench zero --functions 100 --at-once --json",
+server in the same run. With --provider local each wake starts an agent and a model server as
+processes of this machine, and event_to_answer is the answer of that server.`,
+		Example: "  stoker bench zero --functions 1\n  stoker bench zero --functions 100 --at-once --json\n  stoker bench zero --provider local --wakes 50",
 		Args:    exactly(0, "none"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if atOnce && random {
@@ -66,7 +68,14 @@ server in the same run.`,
 			if o.Functions < 1 || o.Wakes < 1 {
 				return usageError{errors.New("--functions and --wakes: want 1 or more")}
 			}
-			o.AtOnce, o.Config = atOnce, a.config
+			if o.Provider != "simulated" && o.Provider != "local" {
+				return usageError{fmt.Errorf("--provider %q: allowed: simulated, local", o.Provider)}
+			}
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			o.AtOnce, o.Config, o.Self = atOnce, a.config, self
 			return measure(b, func() (bench.ZeroReport, error) { return bench.Zero(c.Context(), o) }, tellZero)
 		},
 	}
@@ -75,6 +84,7 @@ server in the same run.`,
 	f.IntVar(&o.Wakes, "wakes", 300, "at least so many wakes")
 	f.BoolVar(&atOnce, "at-once", false, "wake all functions in one moment")
 	f.BoolVar(&random, "random", false, "wake one function at a time, at random moments (default)")
+	f.StringVar(&o.Provider, "provider", "simulated", "where replicas run: simulated, or local, as real processes")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of the moments")
 	return c
 }

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stoker.dev/stoker/events"
@@ -28,10 +30,14 @@ type answerer struct {
 	mu     sync.Mutex
 	ask    uint64
 	pause  time.Duration
+	// hold keeps answers back until it is closed; nil: they go at once.
+	hold             <-chan struct{}
+	inFlight, served atomic.Int64
 }
 
-func answer(ctx context.Context, bus *events.Bus, k functions.Key, replica, stream string) (*answerer, error) {
-	a := &answerer{bus: bus, key: k, ctx: ctx}
+// answer starts one. A nil hold answers at once.
+func answer(ctx context.Context, bus *events.Bus, k functions.Key, replica, stream string, hold <-chan struct{}) (*answerer, error) {
+	a := &answerer{bus: bus, key: k, ctx: ctx, hold: hold}
 	intake, err := bus.OpenIntake(k, replica, stream, a)
 	if err != nil {
 		return nil, err
@@ -52,19 +58,33 @@ func (a *answerer) more() {
 	_ = a.intake.Ask(standard, 1, askFor, n)
 }
 
-// Delivered ends a request: record, acknowledgement.
+// Delivered ends a request: record, acknowledgement, reply.
 func (a *answerer) Delivered(d *events.Delivery) {
 	a.mu.Lock()
 	a.pause = 0
 	a.mu.Unlock()
+	a.inFlight.Add(1)
 	go func() {
-		rec := d.Request.Record(events.StatusOK, "", "")
-		rec.Attempt, rec.Ended = 1, time.Now()
-		if _, err := a.bus.WriteRecord(a.ctx, rec, time.Hour); err == nil {
-			_ = d.Ack(a.ctx)
+		if a.hold != nil {
+			<-a.hold
 		}
+		a.end(d)
+		a.inFlight.Add(-1)
+		a.served.Add(1)
 		a.more()
 	}()
+}
+
+func (a *answerer) end(d *events.Delivery) {
+	rec := d.Request.Record(events.StatusOK, "", "")
+	rec.Attempt, rec.Ended = 1, time.Now()
+	if _, err := a.bus.WriteRecord(a.ctx, rec, time.Hour); err != nil && !errors.Is(err, events.ErrRecordExists) {
+		return // without its record it is delivered again
+	}
+	_ = d.Ack(a.ctx)
+	if to := d.Request.Event.ReplyTo; to != "" {
+		_ = a.bus.Reply(to, rec)
+	}
 }
 
 // Ended asks again.

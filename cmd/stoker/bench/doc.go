@@ -1,7 +1,7 @@
 // Package bench measures the platform on this machine: `stoker bench`.
 //
-// Everything runs with the embedded servers, in a temporary directory and, but for path, in one
-// process. What is compared is measured in the same run: absolute times on a shared machine say
+// Everything runs with the embedded servers, in a temporary directory and, but for path and idle, in
+// one process. What is compared is measured in the same run: absolute times on a shared machine say
 // little, the ratio to a floor says much. Reports hold raw percentiles, sample counts and the
 // load average.
 //
@@ -9,6 +9,8 @@
 //	      floor of the parts it stands on, an empty Update → activity on the same server, and
 //	      with --at-once as many of them at once as functions woke
 //	path  requests to a warm replica, beside the parts they stand on
+//	idle  functions at zero, beside an empty platform; then one warm function under load
+//	scale changes of capacity: one function to many replicas and back, many functions at once
 //
 // # path
 //
@@ -47,4 +49,33 @@
 // Streams are of 256 chunks which the backend sends as fast as they are taken; one at a time, as
 // server-sent events from the backend (direct) and over the platform's port (http), and as the
 // messages that an invoke with ce-stream is answered by (stoker).
+//
+// # zero
+//
+// Event to start ends at the entry of the provider's start call: the lease is committed and the
+// workflow has taken the decision. On the simulated provider nothing is behind that call, and an
+// answerer writes the records in the agents' order; on the local one it starts an agent and a
+// model server as processes. A function is woken again once it is at rest: no replica, lease or
+// consumer is left of it.
+//
+// # idle
+//
+// Two platforms, each a `stoker up` of its own, one with functions at zero and one without any,
+// are left alone after the functions have settled. Over the same window, of both processes:
+// processor time and resident memory by /proc; messages by the broker's own counts; history
+// events by Temporal's tables. The counters are read before and after the window, not in it.
+//
+// Then a function with one replica (agent and model server as processes) takes three rounds of
+// the same length: without requests, with some, and with ten times as many, published by a
+// client of the broker. What goes by time is the same in all three; what the large round has
+// beyond the small one, by request it has more, is what a request costs the controller.
+//
+// # scale
+//
+// In one process, on simulated GPUs. What stands in for agents and callers has connections of its
+// own, so that what the platform's connection receives is the controller's and the gateway's.
+// One function is pinned to a number of replicas, which makes every change exact; many functions
+// wake by demand, each by as many requests as it shall have replicas, whose answers are held
+// until all run. Times of replicas run from the order, or from the first request of the function,
+// to the entry of the provider's start or stop call. A change is a replica started or stopped.
 package bench

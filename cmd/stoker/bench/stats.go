@@ -27,6 +27,16 @@ func quantiles(ds []time.Duration) Quantiles {
 	return Quantiles{P50: rank(0.50), P99: rank(0.99), Max: rank(1)}
 }
 
+// spread is the same of samples that are no times.
+func spread(xs []float64) Spread {
+	if len(xs) == 0 {
+		return Spread{}
+	}
+	s := slices.Sorted(slices.Values(xs))
+	rank := func(p float64) float64 { return s[min(int(p*float64(len(s))), len(s)-1)] }
+	return Spread{P50: rank(0.50), P99: rank(0.99), Max: rank(1)}
+}
+
 // loadAverage is the kernel's, as it prints it; empty where there is none.
 func loadAverage() string {
 	data, err := os.ReadFile("/proc/loadavg")

@@ -25,8 +25,8 @@ func (t *timed) Start(ctx context.Context, r activities.ReplicaSpec) error {
 		}
 	}
 	t.z.mu.Unlock()
-	if err := t.Provider.Start(ctx, r); err != nil {
-		return err
+	if err := t.Provider.Start(ctx, r); err != nil || t.z.Provider == providerLocal {
+		return err // a real agent answers
 	}
 	return t.z.serve(context.WithoutCancel(ctx), r)
 }
@@ -43,7 +43,7 @@ func (z *zero) serve(ctx context.Context, r activities.ReplicaSpec) error {
 	if z.workers[r.ID] != nil {
 		return nil
 	}
-	a, err := answer(ctx, z.plat.Bus(), r.Key, r.ID, r.Agent.Stream)
+	a, err := answer(ctx, z.plat.Bus(), r.Key, r.ID, r.Agent.Stream, nil)
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,14 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -31,8 +33,10 @@ const (
 // ZeroOptions of one measurement.
 type ZeroOptions struct {
 	Functions int
-	Wakes     int  // at least so many
-	AtOnce    bool // all functions in one moment; otherwise one at a time, at random moments
+	Wakes     int    // at least so many
+	AtOnce    bool   // all functions in one moment; otherwise one at a time, at random moments
+	Provider  string // simulated, or local: with agents and model servers as processes
+	Self      string // this program, which plays the model server
 	Seed      uint64
 	Config    config.Config
 	Version   string
@@ -60,6 +64,7 @@ type zero struct {
 	ZeroOptions
 	plat    *platform.Platform
 	client  *api.Client
+	dir     string
 	keys    []functions.Key
 	mu      sync.Mutex
 	started map[functions.Key]chan time.Time // the next start of each function
@@ -69,8 +74,10 @@ type zero struct {
 	lost    int
 }
 
-// Zero measures waking from zero with the simulated provider: from just before the publish call
-// to the entry of the provider's start call, and to the terminal record.
+// Zero measures waking from zero: from just before the publish call to the entry of the
+// provider's start call, and to the terminal record. On the simulated provider an answerer stands
+// in for the agent; on the local one agent and model server are real, and each function has a
+// simulated GPU.
 func Zero(ctx context.Context, o ZeroOptions) (rep ZeroReport, err error) {
 	dir, err := os.MkdirTemp("", "stoker-bench-")
 	if err != nil {
@@ -78,8 +85,11 @@ func Zero(ctx context.Context, o ZeroOptions) (rep ZeroReport, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	z := &zero{ZeroOptions: o, started: map[functions.Key]chan time.Time{}, workers: map[string]*answerer{}}
-	o.Config.DataDir, o.Config.Listen, o.Config.RandomPorts, o.Config.Provider = dir, "127.0.0.1:0", true, "simulated"
-	o.Config.DrainGrace = time.Second
+	o.Config.DataDir, o.Config.Listen, o.Config.RandomPorts, o.Config.Provider = dir, "127.0.0.1:0", true, o.Provider
+	o.Config.DrainGrace, o.Config.GPUs, z.dir = time.Second, 0, dir
+	if o.Provider == providerLocal {
+		o.Config.GPUs = o.Functions
+	}
 	z.plat, err = platform.Start(ctx, platform.Options{
 		Config: o.Config, Version: o.Version, Log: slog.New(slog.DiscardHandler), Progress: o.Progress,
 		Simulated: simulated.Options{Nodes: 1 + o.Functions/8, GPUs: 8, Seed: o.Seed},
@@ -112,31 +122,41 @@ func (z *zero) measure(ctx context.Context) (ZeroReport, error) {
 	below, err := measureFloor(ctx, z.plat.Temporal(), max(len(z.starts), minFloor), together, len(z.starts)/z.Functions)
 	return ZeroReport{
 		Functions: z.Functions, At: at, Wakes: len(z.starts), EventToStart: quantiles(z.starts), EventToAnswer: quantiles(z.answers),
-		UpdateFloor: quantiles(below.single), FloorSamples: len(below.single), FloorAtOnce: quantiles(below.atOnce), Answered: len(z.answers), Lost: z.lost, Provider: "simulated", LoadAverage: loadAverage(),
+		UpdateFloor: quantiles(below.single), FloorSamples: len(below.single), FloorAtOnce: quantiles(below.atOnce), Answered: len(z.answers), Lost: z.lost, Provider: z.Provider, LoadAverage: loadAverage(),
 	}, err
 }
 
-const manifest = `apiVersion: stoker.dev/v1
-kind: Function
-metadata:
-  name: bench-%04d
-spec:
-  runtime:
-    image: none
-  scaling:
-    keepAlive: 1ms
+// providerLocal runs replicas as processes of this machine.
+const providerLocal = "local"
+
+const manifest = `{"apiVersion":"stoker.dev/v1","kind":"Function","metadata":{"name":%q},"spec":{
+"runtime":%s,"scaling":{"keepAlive":"1ms"}}}
 ---
 `
 
 func (z *zero) deploy(ctx context.Context) error {
+	runtime, err := z.runtime()
+	if err != nil {
+		return err
+	}
 	var text []byte
 	for i := range z.Functions {
-		text = fmt.Appendf(text, manifest, i)
-		z.keys = append(z.keys, functions.Key{Namespace: "default", Name: fmt.Sprintf("bench-%04d", i)})
+		k := functions.Key{Namespace: "default", Name: fmt.Sprintf("bench-%04d", i)}
+		text = fmt.Appendf(text, manifest, k.Name, runtime)
+		z.keys = append(z.keys, k)
 	}
 	fmt.Fprintf(z.Progress, "deploying %d functions\n", z.Functions)
-	_, err := z.client.Apply(ctx, "bench", text, false)
+	_, err = z.client.Apply(ctx, "bench", text, false)
 	return err
+}
+
+// runtime is what replicas run, in JSON: nothing, or the least model server.
+func (z *zero) runtime() (string, error) {
+	if z.Provider != providerLocal {
+		return `{"image":"none"}`, nil
+	}
+	command, err := json.Marshal([]string{z.Self, "bench", "part", "backend", filepath.Join(z.dir, "backend-address")})
+	return fmt.Sprintf(`{"local":{"command":%s}}`, command), err
 }
 
 // rounds wakes the functions until there are enough wakes, from rest each time.

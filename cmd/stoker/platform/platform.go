@@ -233,13 +233,22 @@ func (p *Platform) startServers(ctx context.Context) error {
 	return nil
 }
 
-func (p *Platform) connect(ctx context.Context) error {
+// Connect opens another connection with the platform's rights, for what stands in for others in
+// the same process; the caller closes it.
+func (p *Platform) Connect(ctx context.Context) (*events.Bus, error) {
 	nc, err := p.servers.NATSConn(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if p.bus, err = events.NewBus(nc, p.Log.With("part", "events")); err != nil {
+	bus, err := events.NewBus(nc, p.Log.With("part", "events"))
+	if err != nil {
 		nc.Close()
+	}
+	return bus, err
+}
+
+func (p *Platform) connect(ctx context.Context) (err error) {
+	if p.bus, err = p.Connect(ctx); err != nil {
 		return err
 	}
 	p.onClose(func(context.Context) error { p.bus.Close(); return nil })

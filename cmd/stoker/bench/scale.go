@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"stoker.dev/stoker/cmd/stoker/config"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+)
+
+// ScaleOptions of one measurement.
+type ScaleOptions struct {
+	Replicas  int // of one function: 1 → Replicas → 1
+	Functions int // of many, each 0 → Each → 0
+	Each      int
+	Load      LoadOptions // on the one function at its full size
+	Seed      uint64
+	Config    config.Config
+	Version   string
+	Progress  io.Writer
+}
+
+// ScaleReport is what `stoker bench scale --json` prints.
+type ScaleReport struct {
+	One  OneReport  `json:"one"`
+	Many ManyReport `json:"many"`
+	// Load is on the one function, at its full size.
+	Load *LoadReport `json:"load,omitempty"`
+	// DecidePerSec is the pure function alone, for 64 replicas, on one core.
+	DecidePerSec float64 `json:"decide_per_sec"`
+	LoadAverage  string  `json:"load_average"`
+}
+
+// OneReport is one function by order: out at once, then back.
+type OneReport struct {
+	Replicas int        `json:"replicas"`
+	Out      StepReport `json:"out"`
+	In       StepReport `json:"in"`
+}
+
+// ManyReport is many functions by demand: as many requests for each as it shall have replicas,
+// held until all run, then answered.
+type ManyReport struct {
+	Functions int        `json:"functions"`
+	Each      int        `json:"each"`
+	Out       StepReport `json:"out"`
+	In        StepReport `json:"in"` // begins when the scale-in window allows it
+	Lost      int        `json:"lost"`
+}
+
+// StepReport is one change of capacity.
+type StepReport struct {
+	Changes         int       `json:"changes"` // replicas started and stopped
+	Replicas        Quantiles `json:"replica_ms"`
+	AllMS           float64   `json:"all_ms"`  // until the last one was started or gone
+	DoneMS          float64   `json:"done_ms"` // until workflows and controller have nothing left to do
+	Evaluations     int       `json:"evaluations"`
+	Decisions       int       `json:"decisions"`
+	DecisionsPerSec float64   `json:"decisions_per_sec"` // evaluations over the whole step
+	Syncs           int       `json:"syncs"`
+	LedgerWrites    int       `json:"ledger_writes"`
+	LedgerConflicts int       `json:"ledger_conflicts"`
+	TemporalEvents  int       `json:"temporal_events"`
+	EventsPerChange float64   `json:"temporal_events_per_change"`
+}
+
+// Scale measures changes of capacity on simulated GPUs.
+func Scale(ctx context.Context, o ScaleOptions) (rep ScaleReport, err error) {
+	w, err := openScaleWorld(ctx, o)
+	if err != nil {
+		return rep, err
+	}
+	defer func() { err = errors.Join(err, w.close(context.WithoutCancel(ctx))) }()
+	if err := w.one(ctx, &rep); err != nil {
+		return rep, fmt.Errorf("one function: %w", err)
+	}
+	if rep.Many, err = w.many(ctx); err != nil {
+		return rep, fmt.Errorf("many functions: %w", err)
+	}
+	rep.DecidePerSec = decideRate()
+	rep.LoadAverage = loadAverage()
+	return rep, nil
+}
+
+const oneManifest = `{"apiVersion":"stoker.dev/v1","kind":"Function","metadata":{"name":"one"},"spec":{
+"runtime":{"image":"none"},"resources":{"gpus":1},"scaling":{"max":%d,"slots":1,"keepAlive":"1ms"}}}`
+
+var oneKey = functions.Key{Namespace: "default", Name: "one"}
+
+// one takes a function from one replica to many and back, by order, and loads it in between.
+func (w *scaleWorld) one(ctx context.Context, rep *ScaleReport) (err error) {
+	rep.One.Replicas = w.o.Replicas
+	if err := w.apply(ctx, fmt.Appendf(nil, oneManifest, w.o.Replicas)); err != nil {
+		return err
+	}
+	if _, err := w.pin(ctx, 1); err != nil {
+		return err
+	}
+	fmt.Fprintf(w.o.Progress, "one function: 1 -> %d -> 1 replicas\n", w.o.Replicas)
+	if rep.One.Out, err = w.pin(ctx, w.o.Replicas); err != nil {
+		return err
+	}
+	if w.o.Load.Requests > 0 {
+		fmt.Fprintf(w.o.Progress, "load on its %d replicas\n", w.o.Replicas)
+		l, err := load{w.o.Load, w.caller, oneKey}.measure(ctx, w.probe)
+		if err != nil {
+			return err
+		}
+		rep.Load = &l
+	}
+	if rep.One.In, err = w.pin(ctx, 1); err != nil {
+		return err
+	}
+	_, err = w.pin(ctx, 0)
+	return err
+}
+
+// pin sets the number of replicas of the one function, and waits until it is so and everything
+// is at rest.
+func (w *scaleWorld) pin(ctx context.Context, n int) (StepReport, error) {
+	return w.step(ctx, func(began time.Time) error {
+		w.record.begin(began)
+		return w.client.Scale(ctx, oneKey, &n)
+	}, func() (bool, error) {
+		fn, err := w.client.Get(ctx, oneKey)
+		return fn.Ready == n && len(fn.Replicas) == n && w.record.running() == n, err
+	})
+}
+
+// decideFor is how long the pure decider is measured.
+const decideFor = 200 * time.Millisecond
+
+// decideRate calls the pure decider as the controller does, with time going on.
+func decideRate() float64 {
+	spec := scale.Spec{Revision: "r", Max: 100, Slots: 4, Wait: 2 * time.Second, KeepAlive: scale.AutoKeepAlive, GPUs: 1}
+	now := time.Now()
+	obs := scale.Observation{Pending: map[functions.Class]int{functions.Standard: 64}, FreeGPUs: 64}
+	for i := range 64 {
+		obs.Replicas = append(obs.Replicas, scale.Replica{ID: fmt.Sprintf("r%03d", i), Revision: "r", Phase: scale.Ready, Since: now, InFlight: 3})
+	}
+	var s scale.State
+	n := 0
+	begin := time.Now()
+	for time.Since(begin) < decideFor {
+		now = now.Add(time.Second)
+		s, _ = scale.Decide(spec, s, obs, now)
+		n++
+	}
+	return float64(n) / time.Since(begin).Seconds()
+}

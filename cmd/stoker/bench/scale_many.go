@@ -1,0 +1,128 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+)
+
+// A request is worth a replica of its own: one slot, and a wait that is shorter than any service.
+const manyManifest = `{"apiVersion":"stoker.dev/v1","kind":"Function","metadata":{"name":%q},"spec":{
+"runtime":{"image":"none"},"resources":{"gpus":1},"scaling":{"max":%d,"slots":1,"keepAlive":"1ms","waitSLO":{"p95":"100ms"}}}}
+---
+`
+
+// many wakes functions by as many requests as each shall have replicas, holds the answers until
+// all run, and lets them go.
+func (w *scaleWorld) many(ctx context.Context) (rep ManyReport, err error) {
+	rep.Functions, rep.Each = w.o.Functions, w.o.Each
+	keys, err := w.deployMany(ctx)
+	if err != nil || len(keys) == 0 {
+		return rep, err
+	}
+	hold := w.record.holdAnswers()
+	defer hold.release()
+	want := w.o.Functions * w.o.Each
+	fmt.Fprintf(w.o.Progress, "%d functions: 0 -> %d -> 0 replicas each\n", w.o.Functions, w.o.Each)
+	rep.Out, err = w.step(ctx, func(time.Time) error { return w.ask(ctx, keys) }, func() (bool, error) {
+		return w.ready(ctx, want)
+	})
+	if err != nil {
+		return rep, err
+	}
+	rep.In, err = w.step(ctx, func(began time.Time) error {
+		w.record.begin(began)
+		hold.release()
+		return nil
+	}, func() (bool, error) { return w.atRest(ctx) })
+	if err != nil {
+		return rep, err
+	}
+	rep.Lost, err = w.unanswered(ctx)
+	return rep, err
+}
+
+func (w *scaleWorld) deployMany(ctx context.Context) ([]functions.Key, error) {
+	var text []byte
+	var keys []functions.Key
+	for i := range w.o.Functions {
+		k := functions.Key{Namespace: "default", Name: fmt.Sprintf("many-%04d", i)}
+		text = fmt.Appendf(text, manyManifest, k.Name, w.o.Each)
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	if err := w.apply(ctx, text); err != nil {
+		return nil, err
+	}
+	return keys, w.await(ctx, "at rest", func() (bool, error) { return w.atRest(ctx) })
+}
+
+// ask publishes the requests of all functions at once. What a replica's start is measured from
+// is the first request of its function.
+func (w *scaleWorld) ask(ctx context.Context, keys []functions.Key) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(keys))
+	for i, k := range keys {
+		wg.Go(func() {
+			w.record.demand(k, time.Now())
+			for range w.o.Each {
+				e := events.Event{Source: "stoker-bench", Type: "bench", Data: []byte("{}")}
+				if _, err := w.caller.Publish(ctx, e, k, functions.Standard); err != nil {
+					errs[i] = err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// ready tells whether n replicas run and all functions know it.
+func (w *scaleWorld) ready(ctx context.Context, n int) (bool, error) {
+	if w.record.running() != n {
+		return false, nil // spares the list while replicas start
+	}
+	fns, err := w.client.List(ctx, "")
+	ready := 0
+	for _, f := range fns {
+		ready += f.Ready
+	}
+	return ready == n, err
+}
+
+func (w *scaleWorld) atRest(ctx context.Context) (bool, error) {
+	if w.record.running() != 0 {
+		return false, nil
+	}
+	fns, err := w.client.List(ctx, "")
+	for _, f := range fns {
+		if !f.AtRest {
+			return false, err
+		}
+	}
+	return err == nil, err
+}
+
+// unanswered counts the requests that are still stored.
+func (w *scaleWorld) unanswered(ctx context.Context) (n int, err error) {
+	for shard := range events.Shards {
+		counts, err := w.plat.Bus().Pending(ctx, shard)
+		if err != nil {
+			return n, err
+		}
+		for _, classes := range counts {
+			for _, c := range classes {
+				n += int(c)
+			}
+		}
+	}
+	return n, nil
+}
