@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -82,7 +83,8 @@ func checkWay(t *testing.T, name string, w bench.Way) {
 
 // stderrOf is what a program said that failed.
 func stderrOf(err error) string {
-	if failed, ok := err.(*exec.ExitError); ok { //nolint:errorlint // 2026-11-27: Output returns it as it is
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
 		return string(failed.Stderr)
 	}
 	return ""
