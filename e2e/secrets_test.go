@@ -116,7 +116,7 @@ func everythingSaid(t *testing.T, p *harness.Platform) string {
 		said.WriteString(stdout + stderr)
 	}
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/"} {
-		resp, err := http.Get(p.Server.HTTP + path) //nolint:noctx // 2026-11-27: of the test's own platform
+		resp, err := http.Get(p.Server.HTTP + path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func (w *pathWorld) load(ctx context.Context, way way, d time.Duration) (samples
 		out.times = append(out.times, t...)
 	}
 	out.rates = []float64{float64(len(out.times)) / took.Seconds()}
-	return out, errors.Join(append(errs, err)...)
+	return out, errors.Join(err, errors.Join(errs...))
 }
 
 func (c *caller) repeat(ctx context.Context, way way, until time.Time) (times []time.Duration, err error) {
