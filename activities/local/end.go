@@ -33,7 +33,7 @@ func (l *Local) end(r *replica, h *handle) {
 	r.mu.Lock()
 	rec := r.rec
 	r.mu.Unlock()
-	if !l.clear(rec, func(left []member) { l.linger(r, left) }) {
+	if !l.clear(rec, r.struck, func(left []member) { l.linger(r, left) }) {
 		return // closed meanwhile; the next platform goes on
 	}
 	code, ours := l.procs.reap(rec.agent())
@@ -46,11 +46,14 @@ func (l *Local) end(r *replica, h *handle) {
 	l.finish(r, code, ours)
 }
 
-// clear kills the tree until nothing is left of it, and tells whether that was reached before
-// the provider closed. late is told what is left when that takes long.
-func (l *Local) clear(rec record, late func([]member)) bool {
+// clear kills the tree until nothing is left of it, and of those who were struck before, and tells whether that was
+// reached before the provider closed. late is told what is left when that takes long.
+func (l *Local) clear(rec record, before []member, late func([]member)) bool {
 	begun := time.Now()
 	quiet, struck := 0, map[process]member{}
+	for _, m := range before {
+		struck[m.process] = m
+	}
 	for wait := firstRound; ; wait = min(2*wait, lastRound) {
 		left := l.strike(rec)
 		left = append(left, l.procs.remaining(struck, left)...)

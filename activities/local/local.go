@@ -43,6 +43,8 @@ type replica struct {
 	rec     record
 	handle  *handle // of the agent's process, while it is watched
 	dropped bool    // no longer in the map: look the ID up again
+
+	struck []member // by the last kill at the end of its grace; the watcher's own
 }
 
 // New opens the directory and adopts every replica that still lives. What died in the meantime

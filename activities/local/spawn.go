@@ -105,7 +105,7 @@ func (l *Local) dropCgroups() {
 
 // abandon kills an agent that was started but could not be noted.
 func (l *Local) abandon(rec record) {
-	if !l.clear(rec, func([]member) {}) {
+	if !l.clear(rec, nil, func([]member) {}) {
 		return
 	}
 	l.procs.reap(rec.agent())

@@ -96,7 +96,8 @@ func (l *Local) overdue(r *replica, h *handle) {
 	rec := r.rec
 	l.remind(r, h, time.Now().Add(killAgain))
 	r.mu.Unlock()
-	l.strike(rec)
+	// Once the agent is dead nothing may lead to some of them any more, and they are not dead yet.
+	r.struck = l.strike(rec)
 }
 
 // pause waits, and tells whether the provider is still open.
