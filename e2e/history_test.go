@@ -5,9 +5,11 @@ import (
 	"compress/gzip"
 	"context"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -77,7 +79,37 @@ func TestHistories(t *testing.T) {
 	})
 	if *record { // minutes: a run is two thousand events long. TestFunctionSurvivesContinueAsNew crosses it each time
 		t.Run("continue as new", func(t *testing.T) { continueAsNew(t, p) })
+		t.Run("start in doubt", startInDoubt)
 	}
+}
+
+// startInDoubt takes the agent's program away for longer than an activity has patience.
+func startInDoubt(t *testing.T) {
+	agent, away := filepath.Join(t.TempDir(), harness.Agent), filepath.Join(t.TempDir(), "away")
+	program, err := os.ReadFile(harness.Bin(t, harness.Agent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(agent, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := harness.Up(t, harness.Options{GPUs: 1, Args: []string{"--agent", agent}})
+	p.Apply(p.Function("doubted"))
+	move := func(from, to string) {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(agent, away)
+	p.MustPublish(p.JetStream(), "doubted", functions.Standard, "x")
+	harness.Eventually(t, "a start in doubt", func() (bool, any) {
+		st, err := (workflows.Client{Temporal: p.Temporal()}).Status(t.Context(), harness.Key("doubted"))
+		return slices.ContainsFunc(st.Replicas, func(r workflows.ReplicaState) bool { return r.Doubt }), fmt.Sprint(st, err)
+	})
+	move(away, agent)
+	mustInvoke(t, p, "doubted", "y")
+	p.AwaitZero("doubted")
+	replay(t, p, "start-in-doubt", "doubted", "")
 }
 
 // mostTurns bounds how often a function is paused and resumed until its history is full.

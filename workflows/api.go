@@ -97,6 +97,7 @@ type ReplicaState struct {
 	Cause    string    `json:"cause,omitempty"`
 	ColdMS   int64     `json:"coldMs,omitempty"`
 	KillAt   time.Time `json:"killAt,omitzero"` // when its grace is over
+	Doubt    bool      `json:"doubt,omitempty"` // its start may have happened; it is repeated
 }
 
 // Status answers a sync and the status query.

@@ -26,7 +26,8 @@
 // Failure cases. No free GPU: the step ends with Blocked set, and the next sync tries again.
 // A start refused for good: the replica is exited with its cause, which the controller counts
 // as a failure. An activity that cannot reach its world: retried by its policy, then by the
-// next sync. A killed platform: Temporal resumes the step. A lost history: the controller
+// next sync. A start of which nobody can tell whether it happened: repeated under the same IDs, which
+// does nothing for what runs. A killed platform: Temporal resumes the step. A lost history: the controller
 // starts the workflow anew and names the living replicas in Adopt.
 //
 // The run continues as new when the server suggests it, after its handlers have finished,

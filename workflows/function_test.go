@@ -33,6 +33,7 @@ type world struct {
 	gpus     int
 	pending  int
 	closed   int
+	starts   int
 	stubborn bool  // what is stopped does not go
 	err      error // of every start
 }
@@ -50,6 +51,9 @@ func (w *world) start(_ context.Context, r activities.StartRequest) (activities.
 		if len(w.running) >= w.gpus {
 			out.Blocked, out.Why = append(out.Blocked, id), "no free GPU"
 			continue
+		}
+		if !w.running[id] {
+			w.starts++
 		}
 		w.running[id] = true
 		out.Started = append(out.Started, activities.Started{ID: id, Node: "here", Epoch: 1})
@@ -303,18 +307,51 @@ func TestRequestsWhileClosingAreReported(t *testing.T) {
 	}
 }
 
-func TestStartInDoubtIsStoppedNotForgotten(t *testing.T) {
+// TestStartInDoubtIsRepeatedNotKilled: what runs may well serve (unreachable is not failed).
+func TestStartInDoubtIsRepeatedNotKilled(t *testing.T) {
 	w := newWorld(2)
 	w.err = errors.New("the broker is away")
 	r := newRun(t, w)
 	r.at(time.Second, func(workflows.Status) workflows.Sync { return decided(1, 2) })
-	r.closing(2*time.Minute, 2)
+	r.at(2*time.Minute, func(workflows.Status) workflows.Sync {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = nil
+		return decided(1, 2)
+	})
+	r.at(3*time.Minute, func(workflows.Status) workflows.Sync { return decided(1, 2) }) // nothing is in doubt any more
+	r.at(4*time.Minute, func(now workflows.Status) workflows.Sync { return decided(2, 0, ids(now.Replicas)...) })
+	r.closing(5*time.Minute, 3)
 	r.execute(t, workflows.State{Key: key})
-	if got := r.answers[0]; got.Trouble == "" {
-		t.Errorf("got %+v, want the trouble told", got)
+	if got := r.answers[0]; got.Trouble == "" || len(got.Replicas) != 2 {
+		t.Fatalf("got %+v, want the trouble told and both IDs kept", got)
 	}
-	if len(w.killed) < 2 || len(w.released) < 2 {
-		t.Errorf("killed %v, released %v; want both IDs stopped, then released", w.killed, w.released)
+	for i, got := range r.answers[1:3] {
+		if got.Trouble != "" || !slices.Equal(ids(got.Replicas), ids(r.answers[0].Replicas)) {
+			t.Errorf("sync %d: got %+v, want the same two IDs started", i+1, got)
+		}
+		for _, x := range got.Replicas {
+			if x.Phase != workflows.PhaseStarting || x.Doubt {
+				t.Errorf("sync %d: got %+v, want it starting, without a doubt", i+1, x)
+			}
+		}
+	}
+	if w.starts != 2 { // tries of the first activity are not counted: they fail before
+		t.Errorf("%d replicas were started, want 2", w.starts)
+	}
+}
+
+// TestStartInDoubtThatNobodyWantsGoes like every other replica.
+func TestStartInDoubtThatNobodyWantsGoes(t *testing.T) {
+	w := newWorld(2)
+	w.err = errors.New("the broker is away")
+	r := newRun(t, w)
+	r.at(time.Second, func(workflows.Status) workflows.Sync { return decided(1, 2) })
+	r.at(2*time.Minute, func(now workflows.Status) workflows.Sync { return decided(2, 0, ids(now.Replicas)...) })
+	r.closing(4*time.Minute, 3)
+	r.execute(t, workflows.State{Key: key})
+	if len(w.drained) != 2 || len(w.killed) < 2 || len(w.released) < 2 {
+		t.Errorf("drained %v, killed %v, released %v; want both drained, stopped and released", w.drained, w.killed, w.released)
 	}
 }
 

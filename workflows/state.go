@@ -102,6 +102,18 @@ func (s *State) lacking() int {
 	return max(n, 0)
 }
 
+// doubtful are the replicas of the wanted revision whose start is in doubt and which nobody has
+// seen since.
+func (s *State) doubtful() []string {
+	var ids []string
+	for _, r := range s.Replicas {
+		if r.Doubt && r.Phase == PhaseStarting && r.Revision == s.Deploy.Revision {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
 // toDrain are the victims the decision names that are not on their way out yet.
 func (s *State) toDrain() []ReplicaState {
 	var out []ReplicaState

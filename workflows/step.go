@@ -102,24 +102,27 @@ func (f *function) update(ctx workflow.Context, id, phase string) {
 }
 
 // start begins the replicas the target lacks, under IDs minted here: whatever is retried
-// afterwards starts nothing twice.
+// afterwards starts nothing twice. Those whose start is in doubt are begun again, too.
 func (f *function) start(ctx workflow.Context) error {
-	n := f.lacking()
-	if n == 0 {
+	n, ids := f.lacking(), f.doubtful()
+	if n == 0 && len(ids) == 0 {
 		return nil
 	}
-	ids, err := f.mint(ctx, n)
-	if err != nil {
-		return err
+	if n > 0 {
+		minted, err := f.mint(ctx, n)
+		if err != nil {
+			return err
+		}
+		f.expect(ctx, minted)
+		ids = append(ids, minted...)
 	}
-	f.expect(ctx, ids)
 	var out activities.StartResult
-	summary := fmt.Sprintf("start %d of revision %s: %s", n, f.Deploy.Revision, f.Decision.Reason)
-	err = workflow.ExecuteActivity(withActivity(ctx, summary), f.acts.StartReplicas, activities.StartRequest{
+	summary := fmt.Sprintf("start %d of revision %s: %s", len(ids), f.Deploy.Revision, f.Decision.Reason)
+	err := workflow.ExecuteActivity(withActivity(ctx, summary), f.acts.StartReplicas, activities.StartRequest{
 		Key: f.Key, Revision: f.Deploy.Revision, Shard: f.Deploy.Shard, Demand: f.Deploy.Demand, IDs: ids,
 	}).Get(ctx, &out)
 	if err != nil {
-		f.abandon(ctx, ids)
+		f.doubt(ctx, ids)
 		return fmt.Errorf("start replicas: %w", err)
 	}
 	f.started(out)
@@ -167,7 +170,7 @@ func (f *function) expect(ctx workflow.Context, ids []string) {
 func (f *function) started(out activities.StartResult) {
 	for _, s := range out.Started {
 		if r := f.find(s.ID); r != nil {
-			r.Node = s.Node
+			r.Node, r.Doubt = s.Node, false
 		}
 	}
 	for _, id := range out.Blocked {
@@ -179,11 +182,19 @@ func (f *function) started(out activities.StartResult) {
 	f.Blocked, f.Failed = out.Why, out.Failed
 }
 
-// abandon stops replicas whose start ended in doubt: some may run. They leave the state the
-// ordinary way, once the provider says that nothing of them is left.
-func (f *function) abandon(ctx workflow.Context, ids []string) {
+// doubt is for replicas of which nobody can tell whether they were started: the platform was killed
+// in between, say, for longer than an activity has patience. They may well serve, so the next step
+// starts them again under the same IDs, which does nothing for those that run. (Before
+// [retryStarts] they were killed.)
+func (f *function) doubt(ctx workflow.Context, ids []string) {
+	again := workflow.GetVersion(ctx, retryStarts, workflow.DefaultVersion, 1) == 1
 	for _, id := range ids {
-		if r := f.find(id); r != nil {
+		r := f.find(id)
+		switch {
+		case r == nil:
+		case again:
+			r.Doubt = true
+		default:
 			r.Cause, r.KillAt = "start-in-doubt", workflow.Now(ctx)
 			f.update(ctx, id, PhaseDraining)
 		}
