@@ -75,7 +75,7 @@
 // In one process, on simulated GPUs. What stands in for agents and callers has connections of its
 // own, so that what the platform's connection receives is the controller's and the gateway's.
 // One function is pinned to a number of replicas, which makes every change exact; many functions
-// wake by demand, each by as many requests as it shall have replicas, whose answers are held
+// wake by demand, each by two requests for every replica it shall have, whose answers are held
 // until all run. Times of replicas run from the order, or from the first request of the function,
 // to the entry of the provider's start or stop call. A change is a replica started or stopped.
 package bench

@@ -42,8 +42,8 @@ type OneReport struct {
 	In       StepReport `json:"in"`
 }
 
-// ManyReport is many functions by demand: as many requests for each as it shall have replicas,
-// held until all run, then answered.
+// ManyReport is many functions by demand: for each replica one request that runs and one that
+// waits, held until all run, then answered.
 type ManyReport struct {
 	Functions int        `json:"functions"`
 	Each      int        `json:"each"`

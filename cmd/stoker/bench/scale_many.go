@@ -11,14 +11,19 @@ import (
 	"stoker.dev/stoker/functions"
 )
 
-// A request is worth a replica of its own: one slot, and a wait that is shorter than any service.
+// requestsEach is how many requests a function gets for each replica it shall have: one that runs,
+// and one that waits. A slot may begin one request behind the one that it runs, so with fewer it
+// would depend on the moment whether the last replica is wanted.
+const requestsEach = 2
+
+// One slot, and a wait that is shorter than any service: a waiting request wants a replica.
 const manyManifest = `{"apiVersion":"stoker.dev/v1","kind":"Function","metadata":{"name":%q},"spec":{
 "runtime":{"image":"none"},"resources":{"gpus":1},"scaling":{"max":%d,"slots":1,"keepAlive":"1ms","waitSLO":{"p95":"100ms"}}}}
 ---
 `
 
-// many wakes functions by as many requests as each shall have replicas, holds the answers until
-// all run, and lets them go.
+// many wakes functions by more requests than one replica each could take, holds the answers until
+// all replicas run, and lets them go.
 func (w *scaleWorld) many(ctx context.Context) (rep ManyReport, err error) {
 	rep.Functions, rep.Each = w.o.Functions, w.o.Each
 	keys, err := w.deployMany(ctx)
@@ -72,7 +77,7 @@ func (w *scaleWorld) ask(ctx context.Context, keys []functions.Key) error {
 	for i, k := range keys {
 		wg.Go(func() {
 			w.record.demand(k, time.Now())
-			for range w.o.Each {
+			for range requestsEach * w.o.Each {
 				e := events.Event{Source: "stoker-bench", Type: "bench", Data: []byte("{}")}
 				if _, err := w.caller.Publish(ctx, e, k, functions.Standard); err != nil {
 					errs[i] = err
