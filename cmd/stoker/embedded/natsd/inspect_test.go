@@ -176,7 +176,7 @@ func TestTheSyncIntervalReachesTheServer(t *testing.T) {
 }
 
 func TestSyncReachesEveryFileOfTheStream(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "[a]*?") // a path, and no pattern
 	s, ctx := start(t, dir), testContext(t)
 	js := adminJS(t, s)
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {

@@ -18,9 +18,9 @@ func (s *Server) Sync(stream string) error {
 		return nil
 	}
 	dir := StreamDir(s.o.StoreDir, stream)
-	blocks, err := filepath.Glob(filepath.Join(dir, "msgs", "*.blk"))
+	blocks, err := blocksOf(filepath.Join(dir, "msgs"))
 	if err != nil {
-		return err
+		return fmt.Errorf("sync stream %s: %w", stream, err)
 	}
 	// New names count once their directory is synced, from the inside out.
 	paths := append(blocks, filepath.Join(dir, "meta.inf"), filepath.Join(dir, "meta.sum"), filepath.Join(dir, "msgs"), dir, filepath.Dir(dir))
@@ -33,6 +33,22 @@ func (s *Server) Sync(stream string) error {
 		}
 	}
 	return nil
+}
+
+// blocksOf are the files that hold a stream's messages. A name of the directory is no pattern:
+// one with a bracket in it would match nothing, and nothing would be synced.
+func blocksOf(msgs string) ([]string, error) {
+	entries, err := os.ReadDir(msgs)
+	if err != nil {
+		return nil, err
+	}
+	var blocks []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".blk" {
+			blocks = append(blocks, filepath.Join(msgs, e.Name()))
+		}
+	}
+	return blocks, nil
 }
 
 // bucketPrefix is what NATS puts before the name of a key-value bucket's stream.
