@@ -100,6 +100,11 @@ func TestStreamsAreInTheOrderInWhichTheirSnapshotsFit(t *testing.T) {
 			t.Errorf("shard %d is at %d, the records at %d", shard, i, records)
 		}
 	}
+	for _, name := range append(got, "KV_OTHER", "OTHER") {
+		if own := !strings.HasSuffix(name, "OTHER"); events.OwnStream(name) != own {
+			t.Errorf("stream %s is the platform's own: want %t", name, own)
+		}
+	}
 	if last := got[len(got)-1]; !strings.HasSuffix(last, events.BucketFunctions) {
 		t.Errorf("the last one is %s", last)
 	}

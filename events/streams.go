@@ -100,6 +100,16 @@ func EventsConfig(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
+// OwnStream tells whether a stream is the platform's, which deletes none of them. Others may lie
+// beside them: who may administer the broker may make and delete streams.
+func OwnStream(name string) bool {
+	fixed := []string{StreamResults, StreamDead, StreamEvents}
+	for _, bucket := range []string{BucketFunctions, BucketState, BucketLedger, BucketAttempts} {
+		fixed = append(fixed, bucketStream(bucket))
+	}
+	return slices.Contains(fixed, name) || isShard(name)
+}
+
 // ShardConfig is the WorkQueue stream of a shard that owns the given subjects.
 func ShardConfig(shard, replicas int, subjects []string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"stoker.dev/stoker/cmd/stoker/embedded/natsd/verify"
+	"stoker.dev/stoker/events"
 )
 
 // filled is a store with one stream of ten messages, left by a broker that ended well.
@@ -93,6 +94,11 @@ func TestAnAcceptedLossIsKeptAside(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "S/msgs/1.blk", -1},
+		"its messages": {func(t *testing.T, dir string) {
+			if err := os.RemoveAll(filepath.Join(streamDir(dir), "msgs")); err != nil {
+				t.Fatal(err)
+			}
+		}, "S/meta.inf", -1},
 		"all of it": {func(t *testing.T, dir string) {
 			if err := os.RemoveAll(streamDir(dir)); err != nil {
 				t.Fatal(err)
@@ -149,6 +155,21 @@ func TestTheNextRunKnowsHowTheLastOneEnded(t *testing.T) {
 	}
 	if l := (lastRun{Boot: "another", Clean: true}).last(); l.Rebooted {
 		t.Errorf("after a restart in good order: %+v", l)
+	}
+}
+
+// TestOnlyThePlatformsOwnStreamsMustBeThere: an admin's own stream may be deleted, and the broker
+// be killed before it could note that.
+func TestOnlyThePlatformsOwnStreamsMustBeThere(t *testing.T) {
+	for name, missed := range map[string]bool{events.StreamResults: true, events.ShardStream(3): true, BucketStream(events.BucketLedger): true, "SCRATCH": false} {
+		dir := t.TempDir()
+		if err := (lastRun{Boot: bootID(), Streams: []string{name}}).write(dir); err != nil {
+			t.Fatal(err)
+		}
+		o := testOptions(t, dir)
+		if err := inspect(o); errors.Is(err, verify.ErrDamaged) != missed {
+			t.Errorf("without stream %s: %v", name, err)
+		}
 	}
 }
 

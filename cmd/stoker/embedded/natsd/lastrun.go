@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"stoker.dev/stoker/cmd/stoker/embedded/natsd/verify"
+	"stoker.dev/stoker/events"
 )
 
 // lastRunFile lies in the store directory, beside the server's own.
@@ -34,9 +36,10 @@ func readLastRun(store string) lastRun {
 	return l
 }
 
-// last is what it means for the files.
+// last is what it means for the files. Only the platform's own streams are never deleted.
 func (l lastRun) last() verify.Last {
-	return verify.Last{Clean: l.Clean, Rebooted: l.Boot != "" && l.Boot != bootID() && !l.Clean, Streams: l.Streams}
+	own := slices.DeleteFunc(slices.Clone(l.Streams), func(name string) bool { return !events.OwnStream(name) })
+	return verify.Last{Clean: l.Clean, Rebooted: l.Boot != "" && l.Boot != bootID() && !l.Clean, Streams: own}
 }
 
 // write replaces the file as a whole or not at all.

@@ -2,7 +2,9 @@ package verify
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -37,6 +39,9 @@ func (s *stream) blocks() error {
 
 func blockIndexes(msgs string) ([]uint32, error) {
 	entries, err := os.ReadDir(msgs)
+	if errors.Is(err, fs.ErrNotExist) { // in the middle of a purge; all else is damage by now
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,9 @@ const (
 	metaFile = "meta.inf"
 	sumFile  = "meta.sum"
 	sumMode  = 0o600
+
+	msgsDir   = "msgs"
+	purgedDir = "__new_msgs__" // what a purge leaves, before it takes the place of msgs
 )
 
 // meta looks at the stream's configuration. begun is false for a stream whose creation was
@@ -41,6 +44,8 @@ func (s *stream) meta() (begun bool, err error) {
 		s.damage(Stream, path, "it is empty")
 	case !strict(data, &info) || info.Name != s.name:
 		s.damage(Stream, path, "it does not hold the configuration of stream %s", s.name)
+	case s.lacksMsgs():
+		s.damage(Stream, filepath.Join(s.dir, msgsDir), "the directory with its messages is missing")
 	case string(sum) != want:
 		return true, s.mend(path, want)
 	}
@@ -56,6 +61,17 @@ func (s *stream) stores() bool {
 		}
 	}
 	return false
+}
+
+// lacksMsgs tells whether the directory with the messages is gone. A purge moves it away, and puts
+// another one in its place, which lies ready by then; where it is killed in between the server goes on.
+func (s *stream) lacksMsgs() bool {
+	return !isDir(filepath.Join(s.dir, msgsDir)) && !isDir(filepath.Join(s.dir, purgedDir))
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // strict reads a configuration that must have no other fields than the server's.

@@ -23,7 +23,7 @@ const atOnce = 4
 type Last struct {
 	Clean    bool     // it ended by itself: the indexes are exact
 	Rebooted bool     // the machine went down under it: the end of a last block may be missing
-	Streams  []string // that there were
+	Streams  []string // that there were, and that nobody deletes
 }
 
 // Report is what was found.
@@ -64,15 +64,19 @@ func Check(store string, last Last) (Report, error) {
 	return merge(store, found, last), nil
 }
 
-// Streams are the names of the streams below the store directory, sorted.
+// Streams are the names of the streams below the store directory, sorted: the same as those of a
+// [Report] without damages.
 func Streams(store string) ([]string, error) {
 	dirs, err := streamDirs(store)
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, len(dirs))
-	for i, dir := range dirs {
-		names[i] = filepath.Base(dir)
+	var names []string
+	for _, dir := range dirs {
+		// Without a configuration a stream is only begun.
+		if _, err := os.Stat(filepath.Join(dir, metaFile)); err == nil {
+			names = append(names, filepath.Base(dir))
+		}
 	}
 	slices.Sort(names)
 	return names, nil

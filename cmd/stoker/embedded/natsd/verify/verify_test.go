@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +83,11 @@ func TestDamages(t *testing.T) {
 			},
 			kind: verify.Stream, path: "SMALL/meta.inf", what: "meta.sum",
 		},
+		"the messages that are gone": {
+			last: verify.Last{Streams: []string{"SMALL"}},
+			do:   func(t *testing.T, s store) { s.remove(t, "SMALL/msgs") },
+			kind: verify.Stream, path: "SMALL/msgs", what: "missing",
+		},
 		"a consumer that cannot be read": {
 			do:   func(t *testing.T, s store) { s.write(t, "SMALL/obs/worker/meta.inf", []byte(`{"bits":"flipped"}`)) },
 			kind: verify.Consumer, path: "SMALL/obs/worker", what: "made again",
@@ -139,6 +145,12 @@ func TestWhatIsNoDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		"a purge that was killed in between": {do: func(t *testing.T, s store) {
+			s.remove(t, "SMALL/msgs/index.db")
+			must(t, os.Mkdir(s.path("SMALL/__new_msgs__"), 0o700))
+			s.copy(t, "SMALL/msgs/1.blk", "SMALL/__new_msgs__/1.blk")
+			s.move(t, "SMALL/msgs", "SMALL/__msgs__")
+		}},
 		"a stream half deleted": {do: func(t *testing.T, s store) { s.move(t, "SMALL", ".SMALL") }},
 		"a consumer half made":  {do: func(t *testing.T, s store) { s.remove(t, "SMALL/obs/worker/meta.inf") }},
 		"a short end after the machine went down": {last: verify.Last{Rebooted: true}, lost: 1, do: func(t *testing.T, s store) {
@@ -169,6 +181,18 @@ func TestTheServerWouldLoseIt(t *testing.T) {
 	s.remove(t, "SMALL/msgs/index.db") // as after a kill some minutes into the run
 	if got := s.count(t, "SMALL"); got >= smallMsgs {
 		t.Errorf("the server finds %d messages: it has become careful, and this package may be too much", got)
+	}
+}
+
+// TestAStreamIsThereOrNot: what one run notes of its streams is what the next one looks for.
+func TestAStreamIsThereOrNot(t *testing.T) {
+	s := written(t)
+	must(t, os.MkdirAll(s.path("BEGUN/msgs"), 0o700))
+	names, err := verify.Streams(s.dir)
+	must(t, err)
+	r, err := verify.Check(s.dir, verify.Last{Streams: names})
+	if err != nil || r.Err() != nil || !slices.Equal(r.Streams, names) || len(names) != 2 {
+		t.Errorf("noted %q, found %q: %v, %v", names, r.Streams, err, r.Err())
 	}
 }
 
