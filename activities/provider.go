@@ -102,6 +102,10 @@ type ReplicaStatus struct {
 
 // LogOptions choose what of a replica's output is read.
 type LogOptions struct {
-	Tail   int // lines; 0: all
+	Key    functions.Key // whose replica it must be, or there is none; zero: whoever's
+	Tail   int           // lines; 0: all
 	Follow bool
 }
+
+// Allow tells whether the output of a function's replica may be read.
+func (o LogOptions) Allow(k functions.Key) bool { return o.Key == functions.Key{} || o.Key == k }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -35,10 +36,10 @@ func (l *Local) Logs(ctx context.Context, id string, o activities.LogOptions) (i
 	if err != nil {
 		return nil, err
 	}
-	gone, begun, dir := r.rec.Gone, r.rec.begun(), r.dir
+	gone, theirs, dir := r.rec.Gone, r.rec.begun() && o.Allow(r.rec.Key), r.dir
 	r.mu.Unlock()
-	if !begun {
-		return nil, activities.ErrNoReplica
+	if !theirs {
+		return nil, fmt.Errorf("%w: %s", activities.ErrNoReplica, id)
 	}
 	name := serverLog
 	if gone && len(logFiles(dir, serverLog)) == 0 {

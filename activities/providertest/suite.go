@@ -33,6 +33,7 @@ func Run(t *testing.T, harness func(t *testing.T) *Harness) {
 		{"WatchIsLevelTriggered", watchLevel},
 		{"WatchEndsWithItsContext", watchEnds},
 		{"LogsTail", logsTail},
+		{"LogsOfAnother", logsOfAnother},
 		{"LogsFollowToTheEnd", logsFollow},
 		{"ForgetDropsOnlyWhatIsGone", forget},
 		{"FiftyStartAtOnce", fifty},

@@ -8,11 +8,13 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/functions"
 )
 
 // await reads a watch until a replica is in a state.
@@ -139,6 +141,34 @@ func logsTail(t *testing.T, h *Harness) {
 			t.Errorf("tail %d: %q, want %q", n, got, want)
 		}
 	}
+}
+
+// logsOfAnother is how a namespace is kept from reading another one's output: whoever asks for the
+// replica of another function hears the same as if there were none, also once it ended.
+func logsOfAnother(t *testing.T, h *Harness) {
+	spec := h.replica(Serves)
+	start(t, h, spec)
+	another := functions.Key{Namespace: "another", Name: spec.Key.Name}
+	check := func() {
+		t.Helper()
+		_, err := h.Provider.Logs(t.Context(), spec.ID, activities.LogOptions{Key: another})
+		_, unknown := h.Provider.Logs(t.Context(), "nobody", activities.LogOptions{Key: another})
+		if !errors.Is(err, activities.ErrNoReplica) || err.Error() != strings.Replace(unknown.Error(), "nobody", spec.ID, 1) {
+			t.Errorf("logs of another function's replica: %v, want the same as %v", err, unknown)
+		}
+		own, err := h.Provider.Logs(t.Context(), spec.ID, activities.LogOptions{Key: spec.Key})
+		if err != nil {
+			t.Fatalf("logs of an own replica: %v", err)
+		}
+		own.Close()
+	}
+	check()
+	stop(t, h, spec.ID)
+	check()
+	if err := h.Provider.Forget(t.Context(), spec.ID); err != nil {
+		t.Fatal(err)
+	}
+	check()
 }
 
 func logsFollow(t *testing.T, h *Harness) {

@@ -109,7 +109,7 @@ func (p *Provider) Logs(ctx context.Context, id string, o activities.LogOptions)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := w.replicas[id]
-	if r == nil || !r.begun() {
+	if r == nil || !r.begun() || !o.Allow(r.spec.Key) {
 		return nil, fmt.Errorf("%w: %s", activities.ErrNoReplica, id)
 	}
 	l := &logReader{ctx: ctx, w: w, r: r, follow: o.Follow}

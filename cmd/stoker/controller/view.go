@@ -124,7 +124,8 @@ func newestFirst(ds []scale.Decision) []scale.Decision {
 	return out
 }
 
-// Logs opens the output of a replica; without a name, of the one that started last.
+// Logs opens the output of a replica of the function, and of no other's: who may look at k may not
+// look at all. Without a name it is the one that started last.
 func (c *Controller) Logs(ctx context.Context, k functions.Key, replica string, o activities.LogOptions) (io.ReadCloser, error) {
 	fn, err := c.look(ctx, k, c.view)
 	if err != nil {
@@ -136,6 +137,7 @@ func (c *Controller) Logs(ctx context.Context, k functions.Key, replica string, 
 	if replica == "" {
 		return nil, &api.Error{Code: 404, Cause: "no-replica", Message: k.String() + " has no replica and none is remembered", Hint: "invoke it first: `stoker invoke " + k.String() + "`"}
 	}
+	o.Key = k
 	return c.Provider.Logs(ctx, replica, o)
 }
 
