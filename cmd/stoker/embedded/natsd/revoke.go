@@ -28,7 +28,9 @@ func (s *Server) Revoke(replicas []string, until time.Time) map[string]time.Time
 	for _, id := range replicas {
 		names[agentPrefix+id] = true
 	}
-	s.disconnect(names)
+	if len(names) > 0 {
+		s.disconnect(func(as string) bool { return names[as] })
+	}
 	return all
 }
 
@@ -43,15 +45,24 @@ func (s *Server) DisconnectUsers(users []string) {
 			names[userPrefix+u] = true
 		}
 	}
-	s.disconnect(names)
+	if len(names) > 0 {
+		s.disconnect(func(as string) bool { return names[as] || s.signsFor(as, names) })
+	}
 }
 
-// disconnect ends connections by the names that roles gave them. Those that sign with an nkey
-// are listed under the key, so all of them come back in.
-func (s *Server) disconnect(names map[string]bool) {
-	if len(names) == 0 {
-		return
+// signsFor tells whether a connection is that of one of some users by its nkey, under which the
+// broker lists it. A key that is nobody's any more was that of one of them.
+func (s *Server) signsFor(key string, names map[string]bool) bool {
+	if !nkeys.IsValidPublicUserKey(key) {
+		return false
 	}
+	p, known := s.known.o.Keeper.ByKey(key)
+	return !known || names[connectionName(p)]
+}
+
+// disconnect ends connections by what the broker lists them as: the name that roles gave them, or
+// the nkey that they sign with.
+func (s *Server) disconnect(gone func(as string) bool) {
 	ns := s.server()
 	open, err := ns.Connz(&server.ConnzOptions{Username: true, Limit: maxConnections, State: server.ConnOpen})
 	if err != nil {
@@ -59,7 +70,7 @@ func (s *Server) disconnect(names map[string]bool) {
 		return
 	}
 	for _, c := range open.Conns {
-		if names[c.AuthorizedUser] || nkeys.IsValidPublicUserKey(c.AuthorizedUser) {
+		if gone(c.AuthorizedUser) {
 			_ = ns.DisconnectClientByID(c.Cid) // it may have gone by itself
 		}
 	}
