@@ -24,7 +24,9 @@ type Ledger interface {
 	// of the asks; an ask that could not be met has an error that matches
 	// [scale.ErrNoCapacity] or [scale.ErrTombstone].
 	Reserve(ctx context.Context, asks []scale.Ask, ttl time.Duration) ([]Claim, error)
-	Bind(ctx context.Context, holder string, epoch uint64) error
+	// Bind says that the holder was started, at that time: a reservation that has run out since is
+	// bound all the same.
+	Bind(ctx context.Context, holder string, epoch uint64, at time.Time) error
 	MarkDraining(ctx context.Context, holder string) error
 	Release(ctx context.Context, holder, cause string) error
 }
@@ -81,6 +83,8 @@ type StartResult struct {
 	Blocked []string  `json:"blocked,omitempty"` // no capacity; nothing was claimed
 	Failed  []Failed  `json:"failed,omitempty"`
 	Why     string    `json:"why,omitempty"` // why Blocked: what is free, who holds the rest
+
+	Superseded bool `json:"superseded,omitempty"` // Blocked, since another revision is deployed
 }
 
 // Started is one replica that is on its way.
@@ -90,6 +94,7 @@ type Started struct {
 	Epoch uint64 `json:"epoch"`
 
 	devices []string // for the journal, which hears of a start before the workflow does
+	at      time.Time
 }
 
 // Failed is one replica whose start was refused for good.
@@ -125,7 +130,7 @@ func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartRe
 // newer decision.
 func superseded(r StartRequest, err error) (StartResult, error) {
 	if errors.Is(err, ErrSuperseded) {
-		return StartResult{Blocked: r.IDs, Why: err.Error()}, nil
+		return StartResult{Blocked: r.IDs, Why: err.Error(), Superseded: true}, nil
 	}
 	return StartResult{}, err
 }
@@ -167,7 +172,7 @@ func (a *Activities) bindAll(ctx context.Context, r StartRequest, started []Star
 	var g errgroup.Group
 	for _, s := range started {
 		g.Go(func() error {
-			if err := a.Ledger.Bind(ctx, s.ID, s.Epoch); err != nil {
+			if err := a.Ledger.Bind(ctx, s.ID, s.Epoch, s.at); err != nil {
 				return fmt.Errorf("bind the lease of replica %s: %w", s.ID, err)
 			}
 			a.emit(ctx, r.Key, "replica-started", map[string]any{"replica": s.ID, "revision": r.Revision, "node": s.Node, "devices": s.devices})
@@ -227,7 +232,7 @@ func (a *Activities) startOne(ctx context.Context, r order, id string, lease sca
 	if err := a.Provider.Start(ctx, spec); err != nil {
 		return a.startFailed(ctx, id, err)
 	}
-	return outcome{started: &Started{ID: id, Node: lease.Node, Epoch: lease.Epoch, devices: lease.Devices}}, nil
+	return outcome{started: &Started{ID: id, Node: lease.Node, Epoch: lease.Epoch, devices: lease.Devices, at: a.Now()}}, nil
 }
 
 func (a *Activities) replicaSpec(r order, id string, l scale.Lease, reserved time.Time) (ReplicaSpec, error) {

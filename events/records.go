@@ -157,6 +157,23 @@ func (b *Bus) WatchRecord(ctx context.Context, k functions.Key, id, source strin
 	if s := ResultSubject(k, recordCandidate(id, source, 1)); source != "" && s != subjects[0] {
 		subjects = append(subjects, s)
 	}
+	for {
+		rec, err := b.watchRecord(ctx, subjects, id, source)
+		if !errors.Is(err, errWatchEnded) {
+			return rec, err
+		}
+		// Its consumer went with a broker that restarted; the record may have come meanwhile.
+		if rec, err := b.GetRecord(ctx, k, id, source); !errors.Is(err, ErrNotFound) {
+			return rec, err
+		}
+	}
+}
+
+// errWatchEnded says that a watch ended before its caller's patience.
+var errWatchEnded = errors.New("the watch ended")
+
+// watchRecord is one consumer's watch.
+func (b *Bus) watchRecord(ctx context.Context, subjects []string, id, source string) (Record, error) {
 	c, err := b.js.CreateConsumer(ctx, StreamResults, jetstream.ConsumerConfig{
 		FilterSubjects: subjects, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: watchForgotten,
 	})
@@ -171,6 +188,9 @@ func (b *Bus) WatchRecord(ctx context.Context, k functions.Key, id, source strin
 	defer it.Stop()
 	for {
 		m, err := it.Next(jetstream.NextContext(ctx))
+		if err != nil && ctx.Err() == nil {
+			return Record{}, fmt.Errorf("%w: %w", errWatchEnded, err)
+		}
 		if err != nil {
 			return Record{}, wrap("wait for record "+id, err)
 		}

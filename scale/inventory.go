@@ -79,10 +79,12 @@ func (l *Ledger) NodeLost(node string, now time.Time) {
 	if i, found := slices.BinarySearch(l.Lost, node); !found {
 		l.Lost = slices.Insert(slices.Clone(l.Lost), i, node)
 	}
-	l.eachOn(node, func(x *Lease) {
-		if x.State != Unknown {
-			x.State, x.Before, x.Since = Unknown, x.State, wall(now)
+	l.eachOn(node, func(x *Lease) bool {
+		if x.State == Unknown {
+			return false
 		}
+		x.State, x.Before, x.Since = Unknown, x.State, wall(now)
+		return true
 	})
 }
 
@@ -91,10 +93,12 @@ func (l *Ledger) NodeFound(node string, now time.Time) {
 	if i, found := slices.BinarySearch(l.Lost, node); found {
 		l.Lost = slices.Delete(slices.Clone(l.Lost), i, i+1)
 	}
-	l.eachOn(node, func(x *Lease) {
-		if x.State == Unknown {
-			x.State, x.Before, x.Since = x.Before, "", wall(now)
+	l.eachOn(node, func(x *Lease) bool {
+		if x.State != Unknown {
+			return false
 		}
+		x.State, x.Before, x.Since = x.Before, "", wall(now)
+		return true
 	})
 }
 
@@ -114,12 +118,12 @@ func (l *Ledger) Fence(node string, now time.Time) []Lease {
 	return ended
 }
 
-// eachOn changes the live leases of a node, in a fresh slice.
-func (l *Ledger) eachOn(node string, change func(*Lease)) {
-	l.own(0)
+// eachOn changes the live leases of a node for which change says that it did.
+func (l *Ledger) eachOn(node string, change func(*Lease) bool) {
 	for i := range l.Leases {
-		if x := &l.Leases[i]; x.Node == node && node != "" && x.State != Released {
-			change(x)
+		if x := l.Leases[i]; x.Node == node && node != "" && x.State != Released && change(&x) {
+			l.own(0)
+			l.Leases[i] = x
 		}
 	}
 }

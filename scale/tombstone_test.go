@@ -70,3 +70,14 @@ func FuzzTombstone(f *testing.F) {
 		}
 	})
 }
+
+// TestABatchThatChangesNothingSaysSo: the pool's inventory comes every few seconds, and is nearly always the same.
+func TestABatchThatChangesNothingSaysSo(t *testing.T) {
+	l := rack("L4 L4", "A100")
+	mustReserve(t, &l, Ask{Holder: "r", Owner: "function default/a", GPUs: 1})
+	next := l.Edit()
+	next.SetInventory([]string{"n0", "n1"}, l.Devices, origin.Add(time.Second))
+	if next.Seal() {
+		t.Errorf("the same inventory changed the leases: %+v, before %+v", next.Leases, l.Leases)
+	}
+}

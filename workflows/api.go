@@ -111,4 +111,6 @@ type Status struct {
 	Open     bool                `json:"open,omitempty"`    // the function's consumers exist
 	Runs     int                 `json:"runs"`              // how often the workflow continued as new
 	Trouble  string              `json:"trouble,omitempty"` // the error that ended the last step early; the next sync tries again
+
+	Superseded bool `json:"superseded,omitempty"` // Blocked, since another revision is deployed than the decision names
 }

@@ -20,8 +20,10 @@ type State struct {
 	Pending   int                 `json:"pending,omitempty"`
 	Failed    []activities.Failed `json:"failed,omitempty"`  // starts refused in the last step
 	Trouble   string              `json:"trouble,omitempty"` // what ended the last step early
-	Closing   bool                `json:"closing,omitempty"` // the function is deleted
-	Runs      int                 `json:"runs,omitempty"`    // how often it continued as new
+
+	Superseded bool `json:"superseded,omitempty"` // Blocked, since another revision is deployed than the decision names
+	Closing    bool `json:"closing,omitempty"`    // the function is deleted
+	Runs       int  `json:"runs,omitempty"`       // how often it continued as new
 }
 
 // status is what a sync and the query answer.
@@ -29,7 +31,7 @@ func (s *State) status() Status {
 	return Status{
 		Epoch: s.Decision.Epoch, Phase: string(s.Decision.Phase), Replicas: slices.Clone(s.Replicas),
 		Blocked: s.Blocked, Pending: s.Pending, Failed: slices.Clone(s.Failed), Open: s.QueueOpen,
-		Runs: s.Runs, Trouble: s.Trouble,
+		Runs: s.Runs, Trouble: s.Trouble, Superseded: s.Superseded,
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // step makes the newest decision true as far as it can be now. Each part stands alone: what
 // one cannot do does not keep the others from being done, and the next sync tries again.
 func (f *function) step(ctx workflow.Context) {
-	f.Trouble, f.Blocked, f.Pending, f.Failed = "", "", 0, nil
+	f.Trouble, f.Blocked, f.Pending, f.Failed, f.Superseded = "", "", 0, nil, false
 	workflow.SetCurrentDetails(ctx, f.page())
 	for _, part := range []func(workflow.Context) error{f.kill, f.release, f.drain, f.start, f.close} {
 		if err := part(ctx); err != nil {
@@ -179,7 +179,7 @@ func (f *function) started(out activities.StartResult) {
 	for _, x := range out.Failed {
 		f.remove(x.ID)
 	}
-	f.Blocked, f.Failed = out.Why, out.Failed
+	f.Blocked, f.Failed, f.Superseded = out.Why, out.Failed, out.Superseded
 }
 
 // doubt is for replicas of which nobody can tell whether they were started: the platform was killed

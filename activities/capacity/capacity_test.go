@@ -110,7 +110,7 @@ func TestALeaseFromReserveToRelease(t *testing.T) {
 		do   func() error
 		want scale.Usage
 	}{
-		{func() error { return w.Bind(t.Context(), "a", leases[0].Epoch) }, scale.Usage{Capacity: 2, Reserved: 1, Bound: 1}},
+		{func() error { return w.Bind(t.Context(), "a", leases[0].Epoch, w.now()) }, scale.Usage{Capacity: 2, Reserved: 1, Bound: 1}},
 		{func() error { return w.MarkDraining(t.Context(), "a") }, scale.Usage{Capacity: 2, Reserved: 1, Draining: 1}},
 		{func() error { return w.NodeLost(t.Context(), "n0") }, scale.Usage{Capacity: 2, Unknown: 2}},
 		{func() error { return w.NodeFound(t.Context(), "n0") }, scale.Usage{Capacity: 2, Reserved: 1, Draining: 1}},
@@ -134,7 +134,7 @@ func TestALeaseFromReserveToRelease(t *testing.T) {
 	if err != nil || !errors.Is(claims[0].Err, scale.ErrTombstone) {
 		t.Errorf("a late reservation: %+v, %v", claims, err)
 	}
-	if err := w.Bind(t.Context(), "nobody", 1); !errors.Is(err, scale.ErrUnknownHolder) {
+	if err := w.Bind(t.Context(), "nobody", 1, w.now()); !errors.Is(err, scale.ErrUnknownHolder) {
 		t.Errorf("bind without a lease: %v", err)
 	}
 }
@@ -164,7 +164,7 @@ func TestTwoWritersNeverExceedCapacity(t *testing.T) {
 						holds[d] = lease.Holder
 						mu.Unlock()
 					}
-					if err := w.Bind(t.Context(), lease.Holder, lease.Epoch); err != nil {
+					if err := w.Bind(t.Context(), lease.Holder, lease.Epoch, w.now()); err != nil {
 						t.Errorf("bind: %v", err)
 					}
 					mu.Lock()
@@ -247,7 +247,7 @@ func TestAKillBetweenReserveAndBind(t *testing.T) {
 	if u := stored(t, store).Usage(); u.Bound != 1 || u.Free != 2 {
 		t.Errorf("%+v", u)
 	}
-	if err := w.Bind(t.Context(), "dead", leases[0].Epoch); !errors.Is(err, scale.ErrTombstone) {
+	if err := w.Bind(t.Context(), "dead", leases[0].Epoch, w.now()); !errors.Is(err, scale.ErrTombstone) {
 		t.Errorf("a late start of what expired: %v", err)
 	}
 	if drift, err = w.Adopt(t.Context(), nil); err != nil || len(drift.Missing) != 1 || drift.Missing[0] != "runs" {
@@ -310,7 +310,7 @@ func TestLostAnswersLoseNothing(t *testing.T) {
 			}
 			return err
 		})
-		retry(func() error { return w.Bind(t.Context(), id, lease.Epoch) })
+		retry(func() error { return w.Bind(t.Context(), id, lease.Epoch, w.now()) })
 		if u := stored(t, store).Usage(); u.Bound != 1 || u.Free != gpus-1 {
 			t.Fatalf("round %d: %+v", i, u)
 		}

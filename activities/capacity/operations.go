@@ -27,11 +27,10 @@ func (w *Writer) Reserve(ctx context.Context, asks []scale.Ask, ttl time.Duratio
 	return claims, nil
 }
 
-// Bind implements [activities.Ledger]. It counts as of the call, since what it tells has
-// happened by then, however long the store takes. Errors: those of [scale.Ledger.Bind].
-func (w *Writer) Bind(ctx context.Context, holder string, epoch uint64) error {
-	called := w.now()
-	return w.do(ctx, func(l *scale.Ledger, _ time.Time) error { return l.Bind(holder, epoch, called) })
+// Bind implements [activities.Ledger]. It counts as of the start, however long the word of it
+// takes: a reservation must not run out under what runs. Errors: those of [scale.Ledger.Bind].
+func (w *Writer) Bind(ctx context.Context, holder string, epoch uint64, at time.Time) error {
+	return w.do(ctx, func(l *scale.Ledger, now time.Time) error { return l.Bind(holder, epoch, earlier(at, now)) })
 }
 
 // MarkDraining implements [activities.Ledger]. Errors: [scale.ErrUnknownHolder].

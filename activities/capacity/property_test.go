@@ -91,7 +91,7 @@ func TestWhateverHappensReservedStaysWithinCapacity(t *testing.T) {
 			case 1:
 				err = w.NodeLost(ctx, node)
 			case 2:
-				err = w.Bind(ctx, holder, told[holder].Epoch)
+				err = w.Bind(ctx, holder, told[holder].Epoch, w.now())
 			case 3:
 				if err = w.Release(ctx, holder, "done"); err == nil {
 					delete(told, holder)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -97,7 +98,11 @@ func (l *Local) overdue(r *replica, h *handle) {
 	l.remind(r, h, time.Now().Add(killAgain))
 	r.mu.Unlock()
 	// Once the agent is dead nothing may lead to some of them any more, and they are not dead yet.
-	r.struck = l.strike(rec)
+	for _, m := range l.strike(rec) {
+		if !slices.ContainsFunc(r.struck, func(x member) bool { return x.process == m.process }) {
+			r.struck = append(r.struck, m)
+		}
+	}
 }
 
 // pause waits, and tells whether the provider is still open.

@@ -36,7 +36,8 @@ func manifest(p *harness.Platform, i int) functions.Function {
 	if i%9 == 5 {
 		f.Spec.Resources.GPUs = 2
 	}
-	f.Spec.Queue.Attempts = 10 // a kill fails what is in flight; few are to be given up for that
+	f.Spec.Results.Retention = functions.Duration(24 * time.Hour) // longer than the longest run: records are read at its end
+	f.Spec.Queue.Attempts = 10                                    // a kill fails what is in flight; few are to be given up for that
 	f.Spec.Queue.Backoff = functions.Backoff{Initial: functions.Duration(50 * time.Millisecond), Max: functions.Duration(time.Second)}
 	return f
 }

@@ -110,6 +110,9 @@ func (c *Controller) deployed(k functions.Key, rec events.FunctionRecord, rev ui
 		f = newFunction(k)
 		c.fns[k] = f
 	}
+	if rev < f.recRev {
+		return // a newer one was taken in meanwhile
+	}
 	f.setRecord(rec, rev)
 	c.evaluate(f)
 }

@@ -103,7 +103,7 @@ func (c *Controller) nextFirst() {
 		if c.firsts >= firstSyncsAtOnce {
 			return
 		}
-		if f.first() && !f.syncing {
+		if f.first() && !f.syncing && !c.Now().Before(f.retryAt) {
 			c.evaluate(f)
 		}
 	}
@@ -268,6 +268,10 @@ func (c *Controller) synced(f *function, d scale.Decision, rev uint64, st workfl
 	}
 	if st.Trouble != "" {
 		c.backOff(f, errors.New(st.Trouble))
+	}
+	if st.Superseded { // the record that this decision rests on is not the stored one
+		c.backOff(f, errors.New(st.Blocked))
+		c.outside(func(ctx context.Context) { c.refresh(ctx, f.key) })
 	}
 	c.evaluate(f)
 }
