@@ -6,20 +6,28 @@ import (
 	"path/filepath"
 )
 
-// writeFile replaces path as a whole or not at all: a reader, or the next start after a
-// power loss, sees the old content or the new.
+// writeFile is [Replace] with errors that name the data directory.
 func writeFile(path string, data []byte) error {
+	if err := Replace(path, data); err != nil {
+		return explain(path, MinFree, err)
+	}
+	return nil
+}
+
+// Replace writes a file, for its owner only, as a whole or not at all: a reader, or the next start
+// after a power cut, sees the old content or the new, and the new once Replace has returned.
+func Replace(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return explain(path, MinFree, err)
+		return err
 	}
 	defer os.Remove(f.Name()) // gone already once renamed
 	_, werr := f.Write(data)
 	if err := errors.Join(werr, f.Chmod(fileMode), f.Sync(), f.Close()); err != nil {
-		return explain(path, MinFree, err)
+		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
-		return explain(path, MinFree, err)
+		return err
 	}
 	return syncDir(filepath.Dir(path))
 }

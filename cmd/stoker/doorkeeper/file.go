@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stoker.dev/stoker/cmd/stoker/access"
+	"stoker.dev/stoker/cmd/stoker/datadir"
 )
 
 const (
@@ -83,7 +84,7 @@ func Edit(path string, change func(access.Users) (access.Users, error)) error {
 	if err != nil {
 		return err
 	}
-	return replace(path, data)
+	return datadir.Replace(path, data)
 }
 
 // Read is what the file holds now.
@@ -107,18 +108,4 @@ func lock(path string) (unlock func(), err error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return func() { _ = f.Close() }, nil
-}
-
-// replace writes a file as a whole or not at all.
-func replace(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already once renamed
-	_, werr := f.Write(data)
-	if err := errors.Join(werr, f.Chmod(fileMode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -7,14 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded/natsd/verify"
 	"stoker.dev/stoker/events"
 )
 
 // lastRunFile lies in the store directory, beside the server's own.
 const lastRunFile = "last-run.json"
-
-const fileMode = 0o600
 
 // bootFile names the machine's current boot.
 const bootFile = "/proc/sys/kernel/random/boot_id"
@@ -42,17 +41,13 @@ func (l lastRun) last() verify.Last {
 	return verify.Last{Clean: l.Clean, Rebooted: l.Boot != "" && l.Boot != bootID() && !l.Clean, Streams: own}
 }
 
-// write replaces the file as a whole or not at all.
+// write notes it for the next run, also for one after a power cut.
 func (l lastRun) write(store string) error {
 	data, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(store, lastRunFile)
-	if err := os.WriteFile(path+".new", append(data, '\n'), fileMode); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return datadir.Replace(filepath.Join(store, lastRunFile), append(data, '\n'))
 }
 
 func bootID() string {
