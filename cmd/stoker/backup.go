@@ -48,7 +48,7 @@ func (a *app) backup(ctx context.Context, file string, force bool, out format) (
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	source := backup.Source{
-		Dir: a.config.DataDir, Bus: bus, Version: version(), Now: a.now(), Spool: filepath.Dir(file), Progress: a.progress("keeping"),
+		Dir: a.config.DataDir, Users: a.config.UsersFile(), Bus: bus, Version: version(), Now: a.now(), Spool: filepath.Dir(file), Progress: a.progress("keeping"),
 	}
 	if file == "-" {
 		source.Spool = os.TempDir()

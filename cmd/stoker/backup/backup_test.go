@@ -119,6 +119,37 @@ func TestWhatWasKeptComesBack(t *testing.T) {
 	must(t, publish1(t.Context(), other, "new")) // its subjects are there
 }
 
+// TestLinksAreFollowed: a secret may be mounted as Kubernetes does, the users file lie elsewhere.
+func TestLinksAreFollowed(t *testing.T) {
+	dir, bus := platform(t)
+	mounted, users := t.TempDir(), filepath.Join(t.TempDir(), "people.yaml")
+	must(t, os.WriteFile(users, []byte("users: [] # elsewhere\n"), 0o600))
+	must(t, os.Mkdir(filepath.Join(mounted, "..2026_11_27"), 0o700))
+	must(t, os.WriteFile(filepath.Join(mounted, "..2026_11_27", "key"), []byte("l1nked"), 0o600))
+	must(t, os.Symlink("..2026_11_27", filepath.Join(mounted, "..data")))
+	must(t, os.Symlink(filepath.Join("..data", "key"), filepath.Join(mounted, "key")))
+	must(t, os.Symlink(mounted, filepath.Join(dir, "secrets", "mounted")))
+
+	var buf bytes.Buffer
+	source := Source{Dir: dir, Users: users, Bus: bus, Version: "v1", Now: created, Spool: t.TempDir()}
+	_, err := Create(t.Context(), &buf, source)
+	must(t, err)
+	again, _ := restored(t, buf.Bytes())
+	for file, want := range map[string]string{"secrets/mounted/key": "l1nked", "secrets/hub/token": "s3cret", "users.yaml": "users: [] # elsewhere\n"} {
+		if is, err := os.ReadFile(filepath.Join(again, file)); err != nil || string(is) != want {
+			t.Errorf("%s is %q, %v; want %q", file, is, err, want)
+		}
+	}
+	if entries, err := os.ReadDir(filepath.Join(again, "secrets", "mounted")); err != nil || len(entries) != 1 {
+		t.Errorf("kept %v, %v; want the key alone", entries, err)
+	}
+
+	must(t, os.Symlink(filepath.Join(dir, "secrets"), filepath.Join(dir, "secrets", "round")))
+	if _, err := Create(t.Context(), &bytes.Buffer{}, source); err == nil || !strings.Contains(err.Error(), "leads back") {
+		t.Errorf("a link that leads back: %v", err)
+	}
+}
+
 // TestABackupUnderLoad takes one while requests come, are done and leave, and holds what doc.go says: each of those
 // accepted before waits or has its record, and no number is given twice.
 func TestABackupUnderLoad(t *testing.T) {

@@ -6,21 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"time"
 
 	"stoker.dev/stoker/events"
 )
 
-// kept are the files, and directories of files, that are kept as they are.
-var kept = []string{"keys", "secrets", "users.yaml"}
-
 // Source is what is kept: a data directory, and the broker that has its streams.
 type Source struct {
 	Dir     string
+	Users   string // the users file; empty: that of the directory
 	Bus     *events.Bus
 	Version string // of this program
 	Now     time.Time
@@ -60,10 +56,8 @@ func Create(ctx context.Context, w io.Writer, s Source) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	for _, dir := range kept {
-		if err := addDir(out, s.Dir, dir); err != nil {
-			return Summary{}, err
-		}
+	if err := s.addKept(out); err != nil {
+		return Summary{}, err
 	}
 	for _, name := range streams {
 		if s.Progress != nil {
@@ -78,32 +72,6 @@ func Create(ctx context.Context, w io.Writer, s Source) (Summary, error) {
 		return Summary{}, err
 	}
 	return summary(h, out.files), out.Close(last)
-}
-
-// addDir adds every file of a directory, or one file; what is not there has none.
-func addDir(out *Writer, root, dir string) error {
-	return filepath.WalkDir(filepath.Join(root, dir), func(file string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(root, file)
-		if err != nil {
-			return err
-		}
-		return addFile(out, filepath.ToSlash(rel), file)
-	})
-}
-
-// addFile follows a link: a secret is often one, and its content is what counts.
-func addFile(out *Writer, name, file string) error {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	return out.addBytes(name, data)
 }
 
 // streamFiles are the two files of a stream, named as `nats stream backup` names them.

@@ -4,7 +4,7 @@
 //
 //	backup.json                        what wrote it, when, in which version of this format
 //	keys/hmac.key, keys/admin.token    the platform's secrets
-//	users.yaml                         who may do what
+//	users.yaml                         who may do what, wherever the users file is
 //	secrets/<name>/<key>               what manifests refer to
 //	streams/<name>/stream.arc.s2       a stream's messages, as `nats stream backup` writes them
 //	streams/<name>/backup.json         its configuration and state, beside it
