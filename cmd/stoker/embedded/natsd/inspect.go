@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"stoker.dev/stoker/cmd/stoker/embedded/natsd/verify"
@@ -17,7 +18,7 @@ const damagedDir = "damaged"
 const dirMode = 0o700
 
 // inspect looks at the files before the server opens them (see [verify]), and notes that a run
-// has begun. Damage is refused, or moved aside where the loss is accepted.
+// has begun. Damage is refused, or moved aside where the loss is accepted, or was one of the machine's.
 func inspect(o Options) error {
 	begun := time.Now()
 	if err := os.MkdirAll(o.StoreDir, dirMode); err != nil {
@@ -31,15 +32,13 @@ func inspect(o Options) error {
 	for _, what := range report.Lost {
 		o.Logger.Error("messages lost", "what", what)
 	}
-	if err := report.Err(); err != nil {
-		aside := filepath.Join(o.StoreDir, damagedDir, begun.UTC().Format("20060102T150405Z"))
-		if !o.AcceptLoss {
-			return fmt.Errorf("%w; put a backup in the place of the data directory (stoker restore), or go on without what is damaged: "+
-				"stoker up --accept-loss moves it to %s first", err, filepath.Dir(aside))
-		}
-		if err := setAside(report.Damages, aside, o.Logger); err != nil {
-			return fmt.Errorf("%w: keep what is damaged: %w", ErrStart, err)
-		}
+	aside := filepath.Join(o.StoreDir, damagedDir, begun.UTC().Format("20060102T150405Z"))
+	if err := report.Err(); err != nil && !o.AcceptLoss {
+		return fmt.Errorf("%w; put a backup in the place of the data directory (stoker restore), or go on without what is damaged: "+
+			"stoker up --accept-loss moves it to %s first", err, filepath.Dir(aside))
+	}
+	if err := setAside(slices.Concat(report.Damages, report.Torn), aside, o.Logger); err != nil {
+		return fmt.Errorf("%w: keep what is damaged: %w", ErrStart, err)
 	}
 	if err := (lastRun{Boot: bootID(), Streams: report.Streams}).write(o.StoreDir); err != nil {
 		return fmt.Errorf("%w: %w", ErrStart, err)
@@ -47,12 +46,12 @@ func inspect(o Options) error {
 	return nil
 }
 
-// setAside keeps what is damaged, so that accepting a loss destroys nothing: what the server
+// setAside keeps what is damaged, so that going on without it destroys nothing: what the server
 // would leave out is moved; of messages the good ones stay, and a copy of all is kept.
 func setAside(damages []verify.Damage, to string, log *slog.Logger) error {
 	salvaged := map[string]bool{}
 	for _, d := range damages {
-		log.Error("loss accepted", "stream", d.Stream, "path", d.Path, "what", d.What, "kept", to)
+		log.Error("going on without what is damaged", "stream", d.Stream, "path", d.Path, "what", d.What, "kept", to)
 		var err error
 		switch d.Kind {
 		case verify.Stream:

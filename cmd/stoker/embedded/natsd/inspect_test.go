@@ -134,6 +134,44 @@ func TestAnAcceptedLossIsKeptAside(t *testing.T) {
 	}
 }
 
+// TestABlockTornByAPowerCutIsMended: its end was not synced, the next block was. The start goes on
+// by itself, with every message that is whole.
+func TestABlockTornByAPowerCutIsMended(t *testing.T) {
+	dir, ctx := t.TempDir(), testContext(t)
+	s := start(t, dir)
+	js := adminJS(t, s)
+	cfg := jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}, Retention: jetstream.WorkQueuePolicy}
+	if _, err := js.CreateStream(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	const large = 3 << 20 // one to a block of 4 MiB
+	for range 3 {
+		if _, err := js.Publish(ctx, "s.1", make([]byte, large)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop(t, s)
+	if err := os.Truncate(filepath.Join(streamDir(dir), "msgs", "1.blk"), large); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), testOptions(t, dir)); !errors.Is(err, verify.ErrDamaged) {
+		t.Fatalf("got %v, want damage: nothing but a power cut tears a block", err)
+	}
+	if err := (lastRun{Boot: "another", Streams: []string{"S"}}).write(dir); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := adminJS(t, start(t, dir)).Stream(ctx, "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state := stream.CachedInfo().State; state.Msgs != 2 || state.LastSeq != 3 {
+		t.Errorf("%+v, want the two messages that are whole", state)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(dir, damagedDir, "*", "S.msgs", "1.blk")); len(kept) != 1 {
+		t.Errorf("kept %v, want the torn block", kept)
+	}
+}
+
 func TestTheNextRunKnowsHowTheLastOneEnded(t *testing.T) {
 	dir := filled(t)
 	if l := readLastRun(dir); !l.Clean || l.Boot == "" || !slices.Equal(l.Streams, []string{"S"}) {

@@ -75,10 +75,22 @@ func (s *stream) block(n uint32, end bool) (scan, error) {
 	}
 	if good := goodAfter(h, buf, got); good > 0 {
 		s.damage(Block, s.path(n), "the record at byte %d is bad, %s; %d before and %d after it are good", got.end, got.why, got.records, good)
+	} else if !end && s.last.Rebooted {
+		s.torn(n, got)
 	} else if !end {
 		s.damage(Block, s.path(n), "the record at byte %d is bad, %s, and none after it is good", got.end, got.why)
 	}
 	return got, nil
+}
+
+// torn tells of a block whose end did not reach the disk while the beginning of the next one did:
+// both were written within one sync interval. What is whole in it stays.
+func (s *stream) torn(n uint32, got scan) {
+	s.Torn = append(s.Torn, Damage{
+		Kind: Block, Stream: s.name, Dir: s.dir, Path: s.path(n),
+		What: fmt.Sprintf("it ends at byte %d, %s: the machine went down before the rest was synced", got.end, got.why),
+	})
+	s.Lost = append(s.Lost, s.Torn[len(s.Torn)-1].String())
 }
 
 // compare holds the blocks against the index. An index may be older than the blocks, never newer;

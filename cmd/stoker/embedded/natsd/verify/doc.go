@@ -19,8 +19,10 @@
 //
 // Damage is what a kill cannot leave: a bad record with good ones after it, or in another block
 // than the last; records that the index remembers and no block has; a configuration that cannot
-// be read; a stream that was there and is not. After the machine itself went down, the end of the
-// last block may be missing, as much as was not synced: that is told and is no damage either.
+// be read; a stream that was there and is not. After the machine itself went down, the end of a
+// block may be missing, as much as was not synced: that is told and is no damage either. A bad
+// record with good ones after it, or a configuration that cannot be read, is damage even then:
+// nothing tells it from a disk that went bad.
 //
 // The record format is JetStream's own and not documented; [Version] names what it was read from,
 // and a test writes and damages files with the server that is linked.

@@ -31,6 +31,7 @@ type Report struct {
 	Streams []string // that are there, sorted
 	Damages []Damage
 	Lost    []string // what a machine that went down cost, in words
+	Torn    []Damage // blocks it cost the end of: told in Lost, and to be salvaged before a start
 	Bytes   int64    // read
 }
 
@@ -106,6 +107,7 @@ func merge(store string, found []Report, last Last) Report {
 		all.Streams = append(all.Streams, r.Streams...)
 		all.Damages = append(all.Damages, r.Damages...)
 		all.Lost = append(all.Lost, r.Lost...)
+		all.Torn = append(all.Torn, r.Torn...)
 		all.Bytes += r.Bytes
 	}
 	slices.Sort(all.Streams)

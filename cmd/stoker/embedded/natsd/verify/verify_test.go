@@ -88,6 +88,11 @@ func TestDamages(t *testing.T) {
 			do:   func(t *testing.T, s store) { s.remove(t, "SMALL/msgs") },
 			kind: verify.Stream, path: "SMALL/msgs", what: "missing",
 		},
+		"a bit in an older block, though the machine went down": {
+			last: verify.Last{Rebooted: true},
+			do:   func(t *testing.T, s store) { s.flip(t, "BIG/msgs/1.blk", 2) },
+			kind: verify.Block, path: "BIG/msgs/1.blk", what: "after it are good",
+		},
 		"a consumer that cannot be read": {
 			do:   func(t *testing.T, s store) { s.write(t, "SMALL/obs/worker/meta.inf", []byte(`{"bits":"flipped"}`)) },
 			kind: verify.Consumer, path: "SMALL/obs/worker", what: "made again",
@@ -155,6 +160,9 @@ func TestWhatIsNoDamage(t *testing.T) {
 		"a consumer half made":  {do: func(t *testing.T, s store) { s.remove(t, "SMALL/obs/worker/meta.inf") }},
 		"a short end after the machine went down": {last: verify.Last{Rebooted: true}, lost: 1, do: func(t *testing.T, s store) {
 			s.keep(t, "SMALL/msgs/1.blk", 2)
+		}},
+		"an older block with a short end after the machine went down": {last: verify.Last{Rebooted: true}, lost: 1, do: func(t *testing.T, s store) {
+			s.cut(t, "BIG/msgs/1.blk", 100)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
