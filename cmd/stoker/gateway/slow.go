@@ -21,7 +21,7 @@ func (g *Gateway) unhurried(next http.Handler) http.Handler {
 	})
 }
 
-// bounded gives each write its time.
+// bounded gives each write its time, and what comes between them as long as it takes.
 type bounded struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -34,6 +34,15 @@ func (b *bounded) Unwrap() http.ResponseWriter { return b.ResponseWriter }
 func (b *bounded) Write(p []byte) (int, error) {
 	_ = b.control.SetWriteDeadline(time.Now().Add(b.within)) // a recorder has no deadlines
 	return b.ResponseWriter.Write(p)
+}
+
+// FlushError lets a response controller flush. What is flushed is out, so no bound is left: HTTP/2
+// ends a stream whose bound passes, also while there is nothing to write.
+func (b *bounded) FlushError() error {
+	_ = b.control.SetWriteDeadline(time.Now().Add(b.within)) // a recorder has no deadlines
+	err := b.control.Flush()
+	_ = b.control.SetWriteDeadline(time.Time{})
+	return err
 }
 
 // timed ends the bound on reading once the body is read: what follows is the wait for the answer,

@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 )
 
@@ -79,4 +81,34 @@ func TestReadingIsBoundedAndWaitingIsNot(t *testing.T) {
 		t.Errorf("an unfinished request: %s, want 408", resp.Status)
 	}
 	eventually(t, "nobody is inside any more", func() bool { return w.gateway.door.inside() == 0 })
+}
+
+// A stream that has nothing to say for longer than a write may take goes on, by HTTP/2 too.
+func TestASilentStreamGoesOn(t *testing.T) {
+	for name, two := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.gateway.patience.write = 200 * time.Millisecond
+			server := httptest.NewUnstartedServer(w.gateway.Handler())
+			server.EnableHTTP2 = two
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			from, to := io.Pipe()
+			w.control.output = from
+			logs, err := api.NewClient(server.URL, testToken, server.Client()).Logs(w.ctx(), fn, "r-7", 0, true)
+			must(t, err)
+			defer logs.Close()
+			buf := make([]byte, 100)
+			for _, line := range []string{"one\n", "two\n", "three\n"} {
+				<-time.After(2 * w.gateway.patience.write) // the silence
+				if _, err := io.WriteString(to, line); err != nil {
+					t.Fatal(err)
+				}
+				if n, err := logs.Read(buf); err != nil || string(buf[:n]) != line {
+					t.Fatalf("%q, %v, want %q", buf[:n], err, line)
+				}
+			}
+			must(t, to.Close())
+		})
+	}
 }
