@@ -1,6 +1,7 @@
 package events
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
@@ -219,6 +220,10 @@ func AgentInbox(replica string) string { return "_AGENT." + replica }
 // UserInbox is the prefix under which a user's answers arrive; stock clients take it as their
 // inbox prefix. No name of a user is a wildcard or has a dot.
 func UserInbox(user string) string { return userInboxes + "." + user }
+
+// OwnerInbox is a prefix, no other's, under which the answers to a holder of the platform's token
+// arrive. It is no user's, whatever they are called, and does not cross to the guests.
+func OwnerInbox() string { return "_R.owner." + rand.Text() }
 
 // What crosses the border between the broker's accounts: answers to clients.
 const (

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/embedded/natsd"
 	"stoker.dev/stoker/cmd/stoker/embedded/natsd/verify"
@@ -295,4 +296,28 @@ func TestDamageIsNotBackedUp(t *testing.T) {
 	if _, _, err := Offline(t.Context(), dir, quiet); !errors.Is(err, verify.ErrDamaged) {
 		t.Errorf("got %v, want ErrDamaged", err)
 	}
+}
+
+// owners lets in whoever holds the platform's token.
+type owners struct{ nobody }
+
+func (owners) ByToken(token string) (access.Principal, bool) {
+	return access.Platform(), token == "the token"
+}
+
+// TestABackupIsReadWhereNoUserListens: a user may be called as they like, "backup" included, and
+// listens below their own name.
+func TestABackupIsReadWhereNoUserListens(t *testing.T) {
+	s, err := natsd.Start(t.Context(), natsd.Options{
+		StoreDir: t.TempDir(), Port: -1, Keeper: owners{}, AgentKey: []byte("key"), Logger: quiet, SyncInterval: natsd.DefaultSyncInterval,
+	})
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Shutdown(context.WithoutCancel(t.Context()))) })
+	bus, err := Online(datadir.Server{EmbeddedNATS: true, NATS: s.URL(), AdminToken: "the token"}, quiet)
+	must(t, err)
+	defer bus.Close()
+	if inbox := bus.Conn().NewInbox(); strings.HasPrefix(inbox, "_R.user.") || !strings.HasPrefix(inbox, "_R.owner.") {
+		t.Errorf("answers arrive at %s", inbox)
+	}
+	must(t, bus.Ensure(t.Context(), events.StreamOptions{})) // which takes answers
 }

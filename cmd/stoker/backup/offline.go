@@ -28,7 +28,7 @@ func Online(s datadir.Server, log *slog.Logger) (*events.Bus, error) {
 	if strings.HasPrefix(s.NATS, "tls:") {
 		broker.CA, broker.ServerName = s.CertFile, s.CertName
 	}
-	return events.Connect(broker, events.ConnectOptions{Name: connName, InboxPrefix: events.UserInbox("backup"), Logger: log, Once: true})
+	return events.Connect(broker, events.ConnectOptions{Name: connName, InboxPrefix: events.OwnerInbox(), Logger: log, Once: true})
 }
 
 // Offline holds a directory on which no platform runs, and runs a broker on its streams until

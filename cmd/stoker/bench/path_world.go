@@ -178,7 +178,7 @@ func (w *pathWorld) startWorker(ctx context.Context) (err error) {
 
 // dialOwner connects as the platform's owner, who is answered where nobody else listens.
 func dialOwner(url, token string) (*events.Bus, error) {
-	return events.Connect(events.NATSAccess{URL: url, Token: token}, events.ConnectOptions{Name: "stoker bench", InboxPrefix: events.UserInbox("bench"), Once: true})
+	return events.Connect(events.NATSAccess{URL: url, Token: token}, events.ConnectOptions{Name: "stoker bench", InboxPrefix: events.OwnerInbox(), Once: true})
 }
 
 // connect makes the callers: one connection to the broker for all, as in a service, and a

@@ -184,7 +184,7 @@ func TestNobodyOverhears(t *testing.T) {
 	w := newWorld(t)
 	secrets := []string{
 		">", "*", events.AllRequests, events.AllWakes, events.AllHeartbeats, events.AllInvokes, events.AllResults, events.AllDead, "$JS.>", "$KV.>",
-		PlatformInbox + ".>", "_R.>", "_R.*.>", events.AllUserInboxes, events.UserInbox("carol") + ".>", "_AGENT.>", "$SYS.>",
+		PlatformInbox + ".>", "_R.>", "_R.*.>", "_R.owner.>", events.OwnerInbox() + ".>", events.AllUserInboxes, events.UserInbox("carol") + ".>", "_AGENT.>", "$SYS.>",
 	}
 	for who, p := range map[string]peer{"public": w.connect(t), "alice": w.alice(t), "bob": w.bob(t)} {
 		for _, subject := range secrets {
