@@ -15,11 +15,12 @@ type Stats struct {
 // Stats asks the broker. It takes the broker's locks for some microseconds: for whoever scrapes
 // metrics, not for a path of requests.
 func (s *Server) Stats() (Stats, error) {
-	v, err := s.ns.Varz(&server.VarzOptions{})
+	ns := s.server() // of the day: it may be started again meanwhile
+	v, err := ns.Varz(&server.VarzOptions{})
 	if err != nil {
 		return Stats{}, fmt.Errorf("counts of the embedded NATS: %w", err)
 	}
-	js, err := s.ns.Jsz(&server.JSzOptions{})
+	js, err := ns.Jsz(&server.JSzOptions{})
 	if err != nil {
 		return Stats{}, fmt.Errorf("counts of JetStream: %w", err)
 	}
