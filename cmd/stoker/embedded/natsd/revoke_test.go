@@ -1,11 +1,16 @@
 package natsd
 
 import (
+	"errors"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"stoker.dev/stoker/cmd/stoker/access"
+	"stoker.dev/stoker/cmd/stoker/doorkeeper"
 	"stoker.dev/stoker/cmd/stoker/embedded/token"
 	"stoker.dev/stoker/events"
 )
@@ -47,5 +52,61 @@ func TestOthersStayConnected(t *testing.T) {
 		if err := bob.FlushTimeout(patience); err != nil {
 			t.Fatalf("bob, after %s was let go: %v", step.name, err)
 		}
+	}
+}
+
+// hasty is a keeper to whom something happens right after it let somebody in.
+type hasty struct {
+	Keeper
+	then func()
+}
+
+func (h *hasty) ByToken(token string) (access.Principal, bool) {
+	p, ok := h.Keeper.ByToken(token)
+	if p.Name == "alice" && h.then != nil {
+		then := h.then
+		h.then = nil
+		then()
+	}
+	return p, ok
+}
+
+// TestWhoIsRemovedWhileConnectingIsNotLetIn: the connection has no name yet that it could be found by.
+func TestWhoIsRemovedWhileConnectingIsNotLetIn(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users.yaml")
+	for _, u := range testUsers() {
+		if err := doorkeeper.Edit(users, func(all access.Users) (access.Users, error) { return all.With(u) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := doorkeeper.Open(doorkeeper.Options{Token: testAdmin, Users: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hasty{Keeper: k}
+	o := testOptions(t, t.TempDir())
+	o.Keeper = h
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, s) })
+	edited := make(chan error, 1)
+	h.then = func() {
+		edited <- doorkeeper.Edit(users, func(all access.Users) (access.Users, error) {
+			all.List = slices.DeleteFunc(all.List, func(u access.User) bool { return u.Name == "alice" })
+			return all, nil
+		})
+		s.DisconnectUsers([]string{"alice"})
+	}
+	nc, err := nats.Connect(s.URL(), nats.Token(aliceToken))
+	if err == nil {
+		nc.Close()
+	}
+	if !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("got %v, want to be refused", err)
+	}
+	if err := <-edited; err != nil {
+		t.Fatal(err)
 	}
 }

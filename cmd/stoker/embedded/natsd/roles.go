@@ -3,6 +3,7 @@ package natsd
 import (
 	"crypto/subtle"
 	"encoding/base64"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -56,20 +57,23 @@ const (
 	agentPrefix = "agent "
 )
 
-// Check decides on one connection.
+// Check decides on one connection, and once more when it is listed: rights that changed before are
+// seen by the second look, and those that change after it find the connection in the list.
 func (r *roles) Check(c server.ClientAuthentication) bool {
-	user := r.user(c)
-	if user == nil {
-		r.o.Logger.Warn("nats: credentials refused", "remote", remote(c))
-		return false
+	shown := *c.GetOpts() // what is registered takes the place of what was shown
+	user := r.user(c, &shown)
+	if user != nil {
+		c.RegisterUser(user)
+		if reflect.DeepEqual(user, r.user(c, &shown)) {
+			return true
+		}
 	}
-	c.RegisterUser(user)
-	return true
+	r.o.Logger.Warn("nats: credentials refused", "remote", remote(c))
+	return false
 }
 
-// user is nil for whoever is not let in.
-func (r *roles) user(c server.ClientAuthentication) *server.User {
-	o := c.GetOpts()
+// user is who shows some credentials, nil for whoever is not let in.
+func (r *roles) user(c server.ClientAuthentication, o *server.ClientOpts) *server.User {
 	switch {
 	case c.Kind() != server.CLIENT, o.Username != "" || o.Password != "" || o.JWT != "":
 		return nil
