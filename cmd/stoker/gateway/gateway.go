@@ -47,15 +47,16 @@ type Options struct {
 // Gateway answers invokes and HTTP. It is safe for concurrent use.
 type Gateway struct {
 	Options
-	door     door
-	depths   depths
-	names    names
-	metrics  *metrics
-	patience patience
-	logins   *logins
-	invokes  chan struct{} // holds one token for each invoke being stored
-	crew     *crew         // works on them
-	waiters  chan struct{} // holds one token for each long poll for a record
+	door      door
+	depths    depths
+	names     names
+	metrics   *metrics
+	patience  patience
+	logins    *logins
+	following following
+	invokes   chan struct{} // holds one token for each invoke being stored
+	crew      *crew         // works on them
+	waiters   chan struct{} // holds one token for each long poll for a record
 
 	listening chan struct{} // closed once Run listens
 	// stopping ends with Run: whoever waits for an answer then is told where it will be.

@@ -375,11 +375,15 @@ func (f *fakeControl) Pause(_ context.Context, k functions.Key, paused bool) err
 	return f.note("resume " + k.String())
 }
 
-func (f *fakeControl) Logs(_ context.Context, _ functions.Key, replica string, o activities.LogOptions) (io.ReadCloser, error) {
+// Logs end with the caller's context, as a provider's do.
+func (f *fakeControl) Logs(ctx context.Context, _ functions.Key, replica string, o activities.LogOptions) (io.ReadCloser, error) {
 	f.mu.Lock()
 	f.opts = o
 	out := f.output
 	f.mu.Unlock()
+	if out != nil {
+		context.AfterFunc(ctx, func() { _ = out.Close() })
+	}
 	return out, f.note("logs " + replica)
 }
 

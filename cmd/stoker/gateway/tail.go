@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -33,7 +35,9 @@ func (g *Gateway) tail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := open(w, "application/x-ndjson")
-	err := g.Bus.Tail(r.Context(), o, func(n events.Notice) error {
+	ctx, leave := g.follow(r)
+	defer leave(nil)
+	err := g.Bus.Tail(ctx, o, func(n events.Notice) error {
 		if !who.May(access.Look, n.Key.Namespace) {
 			return nil
 		}
@@ -43,7 +47,7 @@ func (g *Gateway) tail(w http.ResponseWriter, r *http.Request) {
 		}
 		return out.send(append(line, '\n'))
 	})
-	g.abort(r, err)
+	g.abort(r, errors.Join(err, context.Cause(ctx)))
 }
 
 // tailOptions: without since a follower wants what comes, anybody else what there is.
@@ -88,14 +92,16 @@ func (g *Gateway) logs(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, refused)
 		return
 	}
-	from, err := g.Control.Logs(r.Context(), pathKey(r), q.Get("replica"), activities.LogOptions{Tail: lines, Follow: follow})
+	ctx, leave := g.follow(r)
+	defer leave(nil)
+	from, err := g.Control.Logs(ctx, pathKey(r), q.Get("replica"), activities.LogOptions{Tail: lines, Follow: follow})
 	if err != nil {
 		g.write(w, r, nil, err)
 		return
 	}
 	defer from.Close()
 	_, err = io.CopyBuffer(open(w, "text/plain; charset=utf-8"), onlyReader{from}, make([]byte, logBlock))
-	g.abort(r, err)
+	g.abort(r, errors.Join(err, context.Cause(ctx)))
 }
 
 // onlyReader keeps io.Copy from handing the whole of a reader over at once.

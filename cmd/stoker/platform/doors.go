@@ -44,6 +44,9 @@ func (p *Platform) keepDoors(ctx context.Context) error {
 		p.keeper.Run(ctx, func(names []string) {
 			p.Log.Info("users changed, their connections end", "users", strings.Join(names, ", "))
 			p.servers.DisconnectUsers(names)
+			if g := p.callers.Load(); g != nil {
+				g.DisconnectUsers(names)
+			}
 		})
 	})
 	return nil

@@ -143,6 +143,7 @@ func (p *Platform) startGateway(ctx context.Context) error {
 		return ctx.Err()
 	}
 	h := p.gateway.Handler()
+	p.callers.Store(p.gateway)
 	p.handler.Store(&h)
 	return nil
 }

@@ -90,6 +90,7 @@ type Platform struct {
 	steady   *steady // of what is measured; deadlines that others set go by Clock.Wall
 	closers  []func(context.Context) error
 	handler  atomic.Pointer[http.Handler]
+	callers  atomic.Pointer[gateway.Gateway] // once there may be some
 }
 
 // Start returns a ready platform, or an error with nothing left running.
