@@ -24,9 +24,8 @@ func TestCrewRunsTasksAtOnce(t *testing.T) {
 		}
 		all.Wait()
 	}
-	if n := c.idle.Load(); n > crewIdle {
-		t.Errorf("%d goroutines idle, want at most %d", n, crewIdle)
-	}
+	// One that finds enough others idle counts itself for a moment before it goes.
+	eventually(t, "few are kept", func() bool { return c.idle.Load() <= crewIdle })
 	close(done)
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
