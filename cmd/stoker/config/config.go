@@ -34,7 +34,7 @@ type Config struct {
 	TLSCert   string `envconfig:"STOKER_TLS_CERT" flag:"tls-cert" desc:"certificate file (PEM, with its chain) of HTTP port and embedded NATS server"`
 	TLSKey    string `envconfig:"STOKER_TLS_KEY" flag:"tls-key" desc:"key file of --tls-cert"`
 
-	DiskWatermark string `envconfig:"STOKER_DISK_WATERMARK" flag:"disk-watermark" default:"256Mi" desc:"below this much free room on the data directory's disk no new work is taken and the platform does not start; a quarter more opens it again"`
+	DiskWatermark string `envconfig:"STOKER_DISK_WATERMARK" flag:"disk-watermark" default:"256Mi" desc:"below this much free room on the data directory's disk no new work is taken and a new platform does not start; a quarter more opens it again"`
 
 	RandomPorts bool `envconfig:"STOKER_RANDOM_PORTS" flag:"random-ports" desc:"choose free ports for a new data directory instead of the well-known ones"`
 

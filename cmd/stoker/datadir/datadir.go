@@ -36,7 +36,8 @@ func Default() (string, error) {
 func Open(path string) (*Dir, error) { return OpenAbove(path, MinFree) }
 
 // OpenAbove creates the directory where it is missing, takes its lock and checks that it can be
-// written and has at least so many bytes of room. Errors: [ErrHeld], [ErrNotWritable],
+// written and has at least so many bytes of room, or, where there are streams with requests that
+// were accepted, enough to finish those. Errors: [ErrHeld], [ErrNotWritable],
 // [ErrDiskFull].
 func OpenAbove(path string, least uint64) (*Dir, error) {
 	path, err := filepath.Abs(path)

@@ -4,14 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// MinFree is the room, in bytes, below which the platform refuses to start and takes no new work
-// unless it is told otherwise: JetStream and SQLite each take write-ahead space in blocks of up
+// MinFree is the room, in bytes, below which a new platform refuses to start and one that runs takes
+// no new work unless it is told otherwise: JetStream and SQLite each take write-ahead space in blocks of up
 // to tens of MiB, and running into a full disk in mid-request is worse than not starting.
 const MinFree = 256 << 20
+
+// minResume is the room, in bytes, below which a directory that has streams is not opened either.
+// Above it a platform starts on what it had accepted, to finish it, and takes nothing new until
+// there is more room: what is left is for a few of those blocks.
+const minResume = 64 << 20
 
 // probeSize is one page more than a file system would keep inside an inode.
 const probeSize = 8 << 10
@@ -38,8 +44,12 @@ func (d *Dir) enoughRoom() error {
 	if err != nil {
 		return err
 	}
-	if free < d.least {
-		return diskFull(d.path, free, d.least)
+	least := d.least
+	if _, err := os.Stat(filepath.Join(d.NATS(), "jetstream")); err == nil {
+		least = min(least, minResume)
+	}
+	if free < least {
+		return diskFull(d.path, free, least)
 	}
 	return nil
 }

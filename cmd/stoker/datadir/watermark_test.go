@@ -1,6 +1,9 @@
 package datadir
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,4 +37,31 @@ func TestOpenAboveAsksForAsMuchAsItIsTold(t *testing.T) {
 		t.Error(err)
 	}
 	_ = d.Close()
+}
+
+// TestWhatWasAcceptedIsOpenedWithLessRoom: a platform that is killed while its disk is low comes
+// back to finish what it has.
+func TestWhatWasAcceptedIsOpenedWithLessRoom(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("stoker-test", dir, "tmpfs", 0, "size=80m"); err != nil {
+		t.Skipf("SKIP-COUNTED watermark: cannot mount a tmpfs here: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	if _, err := Open(dir); !errors.Is(err, ErrDiskFull) {
+		t.Fatalf("got %v, want a new directory to be refused", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "nats", "jetstream"), dirMode); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = d.Close()
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 20<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("got %v, want less than %d bytes to be refused", err, minResume)
+	}
 }
