@@ -152,6 +152,9 @@ func TestRawProtocol(t *testing.T) {
 		if string(m.Data) == "last" {
 			return
 		}
+		if strings.HasPrefix(m.Subject, "$JS.EVENT.ADVISORY.") && strings.Contains(string(m.Data), `"user":"platform"`) {
+			continue // the broker tells, when it finds the time, what we set up ourselves
+		}
 		// A request under one of its own names is what a stranger may send; nothing else came through.
 		if m.Subject != events.RequestSubject(keyA, class) && !strings.HasPrefix(m.Subject, "_R_.") {
 			t.Errorf("the platform heard %q on %s", m.Data, m.Subject)
