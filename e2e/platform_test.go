@@ -35,7 +35,7 @@ func TestUpRefusesInOneLine(t *testing.T) {
 		want []string
 	}{
 		"HTTP port in use":       {"", []string{"--listen", taken.Addr().String()}, []string{taken.Addr().String(), "in use", strconv.Itoa(os.Getpid()), "--listen"}},
-		"off loopback":           {"", []string{"--listen", "0.0.0.0:0"}, []string{"0.0.0.0:0", "loopback"}},
+		"off loopback":           {"", []string{"--listen", "0.0.0.0:0"}, []string{"0.0.0.0:0", "--tls-cert", "127.0.0.1"}},
 		"directory under a file": {filepath.Join(file, "data"), nil, []string{file, "--data-dir"}},
 		"unwritable directory":   {"/proc/self/stoker", nil, []string{"/proc/self", "--data-dir"}},
 		"no such provider":       {"", []string{"--provider", "cloud"}, []string{"cloud", "local, simulated"}},

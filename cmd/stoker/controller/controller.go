@@ -38,6 +38,7 @@ const (
 type Controller struct {
 	Options
 	inbox   chan func()
+	journal chan entry
 	ctx     context.Context //nolint:containedctx // 2026-11-23: of Run: ends the work outside the loop
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
@@ -60,7 +61,7 @@ func New(o Options) *Controller {
 	}
 	return &Controller{
 		Options: o, inbox: make(chan func(), inboxSize), fns: map[functions.Key]*function{},
-		ready: make(chan struct{}), stopped: make(chan struct{}),
+		journal: make(chan entry, journalSize), ready: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
 
@@ -76,6 +77,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); close(c.stopped); c.work.Wait() }()
 	c.ctx, c.began = inner, c.Wall()
+	c.outside(c.keepJournal)
 	statuses, err := c.Provider.Watch(inner)
 	if err != nil {
 		return fmt.Errorf("watch the %s provider: %w", c.Provider.Name(), err)

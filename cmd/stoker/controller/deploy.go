@@ -234,18 +234,5 @@ func (c *Controller) erase(ctx context.Context, job *reapJob, recRev, storRev ui
 	return err
 }
 
-// announce tells the journal what was decided.
-func (c *Controller) announce(f *function, d any) { c.emit(f.key, "decided", d) }
-
-// emit tells the journal beside the loop, after the starts that are coming.
-func (c *Controller) emit(k functions.Key, what string, data any) {
-	c.outside(func(ctx context.Context) {
-		c.Burst.Yield(ctx)
-		if err := c.Bus.Emit(ctx, k, "function", what, data); err != nil && ctx.Err() == nil {
-			c.Log.Debug("event not written", "function", k.String(), "what", what, "error", err)
-		}
-	})
-}
-
 // sameManifest compares two manifests by what they say.
 func sameManifest(a, b functions.Function) bool { return reflect.DeepEqual(a, b) }
