@@ -25,8 +25,11 @@ func (c *Controller) List(ctx context.Context, namespace string) ([]api.Function
 			}
 		}
 	})
+	if err != nil {
+		return nil, err // the loop may still write to out
+	}
 	slices.SortFunc(out, func(a, b api.Function) int { return strings.Compare(a.Key.String(), b.Key.String()) })
-	return out, err
+	return out, nil
 }
 
 // Get returns one function with the number of its dead letters.
@@ -48,10 +51,13 @@ func (c *Controller) look(ctx context.Context, k functions.Key, view func(*funct
 			out, found = view(f), true
 		}
 	})
-	if err == nil && !found {
-		err = notDeployed(k)
+	if err != nil {
+		return api.Function{}, err // the loop may still write to out
 	}
-	return out, err
+	if !found {
+		return api.Function{}, notDeployed(k)
+	}
+	return out, nil
 }
 
 func (c *Controller) view(f *function) api.Function {
@@ -166,8 +172,12 @@ func (c *Controller) Platform(ctx context.Context) (api.Platform, error) {
 			out.Leases = append(out.Leases, x)
 		}
 	}
-	err := c.call(ctx, func() { out.Functions = len(c.fns) })
-	return out, err
+	n := 0
+	if err := c.call(ctx, func() { n = len(c.fns) }); err != nil {
+		return api.Platform{}, err // the loop may still write to n
+	}
+	out.Functions = n
+	return out, nil
 }
 
 // Admission is asked once per synchronous request: memory only.
