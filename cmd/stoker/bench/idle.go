@@ -62,12 +62,12 @@ func Idle(ctx context.Context, o IdleOptions) (rep IdleReport, err error) {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	idle, err := startUp(ctx, o.Self, dir, "idle", o.Config.Agent, o.Progress)
+	idle, err := startUp(ctx, readyWithin, o.Self, dir, "idle", o.Config.Agent, o.Progress)
 	if err != nil {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, idle.stop(context.WithoutCancel(ctx))) }()
-	empty, err := startUp(ctx, o.Self, dir, "empty", o.Config.Agent, o.Progress)
+	empty, err := startUp(ctx, readyWithin, o.Self, dir, "empty", o.Config.Agent, o.Progress)
 	if err != nil {
 		return rep, err
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
@@ -20,11 +19,10 @@ import (
 
 // Limits of putting the processes up.
 const (
-	upTimeout  = time.Minute           // for the platform, and then for the replica
-	upEvery    = 20 * time.Millisecond // how often it is looked whether they are there
-	stopWithin = 30 * time.Second      // for a process to go
-	pathKeep   = "10s"                 // retention of records: they expire while others are written
-	secretEnv  = "STOKER_BENCH_TOKEN"  // the raw worker's token; arguments can be read by everybody
+	upTimeout  = time.Minute          // for the platform, and then for the replica
+	stopWithin = 30 * time.Second     // for a process to go
+	pathKeep   = "10s"                // retention of records: they expire while others are written
+	secretEnv  = "STOKER_BENCH_TOKEN" // the raw worker's token; arguments can be read by everybody
 )
 
 var (
@@ -40,7 +38,7 @@ var (
 type pathWorld struct {
 	o       PathOptions
 	dir     string
-	up      *child
+	up      *up
 	worker  *child
 	server  datadir.Server
 	client  *events.Bus // of the callers, who are nobody in particular
@@ -85,45 +83,19 @@ func (w *pathWorld) close(ctx context.Context) error {
 	if w.http != nil {
 		w.http.CloseIdleConnections()
 	}
-	return errors.Join(w.worker.stop(ctx), w.up.stop(ctx), os.RemoveAll(w.dir))
+	err := w.worker.stop(ctx)
+	if w.up != nil {
+		err = errors.Join(err, w.up.stop(ctx))
+	}
+	return errors.Join(err, os.RemoveAll(w.dir))
 }
 
-// startPlatform runs `stoker up` as a process of its own, with embedded servers.
+// startPlatform runs `stoker up` as a process of its own.
 func (w *pathWorld) startPlatform(ctx context.Context) (err error) {
-	data := filepath.Join(w.dir, "data")
-	args := []string{"up", "--data-dir", data, "--listen", "127.0.0.1:0", "--random-ports", "--drain-grace", "1s", "--log-level", "warn"}
-	if w.o.Config.Agent != "" {
-		args = append(args, "--agent", w.o.Config.Agent)
+	if w.up, err = startUp(ctx, upTimeout, w.o.Self, w.dir, "path", w.o.Config.Agent, w.o.Progress); err == nil {
+		w.server = w.up.server
 	}
-	fmt.Fprintln(w.o.Progress, "starting the platform")
-	w.up, err = startChild(w.o.Self, []string{"STOKER_NATS_URL=", "STOKER_TEMPORAL_ADDRESS=", "STOKER_PROVIDER=local"}, filepath.Join(w.dir, "up.log"), args...)
-	if err != nil {
-		return err
-	}
-	return w.await(ctx, w.up, "the platform", func() (bool, error) {
-		w.server, err = datadir.ReadServer(data)
-		if errors.Is(err, datadir.ErrNotRunning) {
-			return false, nil
-		}
-		return err == nil, err
-	})
-}
-
-// await looks until done says so, the process it is about ends, or time is up.
-func (w *pathWorld) await(ctx context.Context, c *child, what string, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, upTimeout)
-	defer cancel()
-	for {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		if c.gone() {
-			return fmt.Errorf("%s ended:\n%s", what, c.tail())
-		}
-		if err := pause(ctx, upEvery); err != nil {
-			return fmt.Errorf("%s is not ready: %w\n%s", what, err, c.tail())
-		}
-	}
+	return err
 }
 
 // pathManifest has one replica, without a GPU, that stays.
@@ -138,13 +110,12 @@ func (w *pathWorld) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client := api.NewClient(w.server.HTTP, w.server.AdminToken, nil)
 	text := fmt.Sprintf(pathManifest, pathKey.Name, pathKey.Namespace, command, PathSlots, pathKeep)
-	if _, err := client.Apply(ctx, "bench", []byte(text), false); err != nil {
+	if _, err := w.up.client.Apply(ctx, "bench", []byte(text), false); err != nil {
 		return err
 	}
-	err = w.await(ctx, w.up, "the replica", func() (bool, error) {
-		fn, err := client.Get(ctx, pathKey)
+	err = w.up.await(ctx, upTimeout, "serving", func() (bool, error) {
+		fn, err := w.up.client.Get(ctx, pathKey)
 		if err != nil || fn.Ready != 1 {
 			return false, err
 		}

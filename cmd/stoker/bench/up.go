@@ -32,8 +32,8 @@ type up struct {
 	proc   procfs.Proc
 }
 
-// startUp runs program and returns once the platform is ready.
-func startUp(ctx context.Context, program, dir, name, agent string, progress io.Writer) (*up, error) {
+// startUp runs program and returns once the platform is ready, which it has to be within a time.
+func startUp(ctx context.Context, within time.Duration, program, dir, name, agent string, progress io.Writer) (*up, error) {
 	u := &up{name: name, dir: filepath.Join(dir, name)}
 	args := []string{"up", "--data-dir", u.dir, "--listen", "127.0.0.1:0", "--random-ports", "--drain-grace", "1s", "--log-level", "warn"}
 	if agent != "" {
@@ -45,7 +45,7 @@ func startUp(ctx context.Context, program, dir, name, agent string, progress io.
 		return nil, err
 	}
 	u.child = c
-	if err := u.awaitReady(ctx); err != nil {
+	if err := u.awaitReady(ctx, within); err != nil {
 		return nil, errors.Join(err, u.stop(context.WithoutCancel(ctx)))
 	}
 	u.probe = probe{url: u.server.HTTP, db: filepath.Join(u.dir, "temporal.db")}
@@ -54,8 +54,8 @@ func startUp(ctx context.Context, program, dir, name, agent string, progress io.
 	return u, err
 }
 
-func (u *up) awaitReady(ctx context.Context) error {
-	return u.await(ctx, readyWithin, "ready", func() (ok bool, err error) {
+func (u *up) awaitReady(ctx context.Context, within time.Duration) error {
+	return u.await(ctx, within, "ready", func() (ok bool, err error) {
 		u.server, err = datadir.ReadServer(u.dir)
 		if errors.Is(err, datadir.ErrNotRunning) {
 			return false, nil
