@@ -1,0 +1,52 @@
+// Package kubernetes runs replicas as Pods.
+//
+// A replica is one Pod, named by its replica ID: creating it twice is refused by the API server,
+// so starting it twice is a no-op. The model server is the Pod's main container; stoker-agent runs
+// beside it as a native sidecar (an init container that is restarted), so that it is up before the
+// model loads and goes after it. The Pod is never restarted by the kubelet: a replica that ended
+// is replaced by another one, with another ID.
+//
+//	Pod <id>      labels: function, namespace and revision; annotations: epoch, devices, the ask to go
+//	Secret <id>   the agent's configuration and token, owned by the Pod, gone with it
+//	ConfigMap     stoker-stopped-<n>: IDs that must not start (any more), until they are old
+//
+// # Placement
+//
+// The ledger has placed the replica before it comes here: the Pod names that node in its node
+// affinity, as a DaemonSet's Pods do, and the scheduler checks that it fits. A Pod API has no
+// names for GPUs, so the inventory makes them up: "<node>/gpu-<n>", as many as are allocatable.
+// Which of them Pods of others hold is not to be known either, only how many: the last ones that
+// none of ours holds.
+//
+// # States
+//
+// What a Pod is in the API server's eyes, and what that is here:
+//
+//	not scheduled, or containers waiting       starting; the cause says why it lasts
+//	model server's container running           running
+//	asked to go (by us or anybody)             stopping
+//	all containers ended, or never scheduled   gone, once it is asked to go or has failed
+//	its node not ready                         unknown: it may well serve
+//
+// Gone is what the kubelet has confirmed, never what was only asked for: a Pod is asked to go with
+// a grace of at least a second, since a grace of none would make the API server forget it while its
+// containers still hold their GPUs. A finalizer keeps a Pod that ended until [Provider.Forget], so
+// that when and why it ended is known even if that was while the platform was down.
+//
+// # Draining
+//
+// The model server's preStop hook asks the agent to drain and waits until it has: whoever deletes
+// or evicts the Pod, or drains its node, what is in flight may finish within the grace.
+//
+// # Failure cases
+//
+//   - The API server is away: what is known stays known (informers), nothing becomes gone, starts
+//     fail and are tried again by their activity.
+//   - A watch is cut: the informer lists again and the difference is told.
+//   - A Pod cannot be scheduled where the ledger put it (others were faster): after
+//     [ScheduleTimeout] it is given up with that cause, and the ledger places another.
+//   - The image cannot be pulled, the Pod is evicted, deleted by somebody, out of memory, its quota
+//     exceeded: a cause each, with the message of whoever said so.
+//   - A Pod appears whose ID was stopped, or with an older epoch: a late start, deleted at once.
+//   - The node is deleted: Pods on it go with the garbage collector, after up to a minute.
+package kubernetes
