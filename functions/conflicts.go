@@ -13,6 +13,7 @@ import (
 var conflicts = []func(Function) []FieldError{
 	checkLabels,
 	checkRunnable,
+	checkPrograms,
 	checkLocalPaths,
 	checkEnv,
 	checkPath,
@@ -75,21 +76,53 @@ func checkLabelKey(at place, key string) []FieldError {
 func qualifiedName(s string) bool { return len(s) <= MaxNameBytes && qualifiedText.MatchString(s) }
 
 func checkRunnable(f Function) []FieldError {
-	local := f.Spec.Runtime.Local
+	run := f.Spec.Runtime
 	switch {
-	case f.Spec.Runtime.Image == "" && local == nil:
+	case run.Image == "" && (run.Command != nil || run.Args != nil):
+		return checkOverrides(run)
+	case run.Image == "" && run.Local == nil:
 		return []FieldError{{
 			Path: "spec.runtime", Err: ErrRequired, Allowed: "image, local or both",
 			Hint: "give local.command to run on this machine, and image to run on Kubernetes",
 			with: "spec.runtime.image",
 		}}
-	case local != nil && len(local.Command) > 0 && local.Command[0] == "":
-		return []FieldError{{
-			Path: "spec.runtime.local.command[0]", Value: `""`, Err: ErrValue, Allowed: "the program to run",
-		}}
 	default:
 		return nil
 	}
+}
+
+// checkOverrides refuses what would replace the command of an image where there is none. An empty
+// list counts as well: it was written for something.
+func checkOverrides(run Runtime) []FieldError {
+	var errs []FieldError
+	for _, list := range []struct {
+		name string
+		text []string
+	}{{"command", run.Command}, {"args", run.Args}} {
+		if list.text != nil {
+			errs = append(errs, FieldError{
+				Path: "spec.runtime." + list.name, Err: ErrConflict, Allowed: "nothing where image is not given",
+				Hint: "name the image that it runs in with image, or move it into local to run it on this machine",
+				with: "spec.runtime.image",
+			})
+		}
+	}
+	return errs
+}
+
+// checkPrograms refuses commands whose first entry, the program, is empty.
+func checkPrograms(f Function) []FieldError {
+	var errs []FieldError
+	check := func(path string, command []string) {
+		if len(command) > 0 && command[0] == "" {
+			errs = append(errs, FieldError{Path: path + "[0]", Value: `""`, Err: ErrValue, Allowed: "the program to run"})
+		}
+	}
+	check("spec.runtime.command", f.Spec.Runtime.Command)
+	if local := f.Spec.Runtime.Local; local != nil {
+		check("spec.runtime.local.command", local.Command)
+	}
+	return errs
 }
 
 // reservedEnv are the variables that the agent sets for the model server.

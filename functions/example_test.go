@@ -59,7 +59,7 @@ spec:
 	//     allowed: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit (RFC 1123)
 	//     hint: did you mean tiny-lm?
 	// tinylm.yaml:10: spec.runtime.protcol: unknown field
-	//     allowed: image, local, env, port, protocol, path, ready or drain
+	//     allowed: image, command, args, local, env, port, protocol, path, ready or drain
 	//     hint: did you mean protocol?
 	// tinylm.yaml:12: spec.scaling.waitSLO.p95: wrong type: 2
 	//     allowed: a duration from 1ms to 1h, such as 2s or 1m30s

@@ -62,9 +62,11 @@ const (
 // Runtime says what to run and how to talk to it.
 type Runtime struct {
 	Image    string    `json:"image,omitempty"`    // OCI image; needed by providers that run images
+	Command  []string  `json:"command,omitempty"`  // in place of the image's entrypoint, as in a Pod: no shell, $(NAME) is a variable's value
+	Args     []string  `json:"args,omitempty"`     // in place of the image's arguments, in the same way
 	Local    *Local    `json:"local,omitempty"`    // needed by the local provider, which runs no images
 	Env      []EnvVar  `json:"env,omitempty"`      // environment of the model server
-	Port     int       `json:"port,omitempty"`     // 0 (default): the provider picks a free one and sets $PORT
+	Port     int       `json:"port,omitempty"`     // 0 (default): the provider picks one and sets $PORT; locally a free one, in a Pod 8080
 	Protocol Protocol  `json:"protocol,omitempty"` // default http
 	Path     string    `json:"path,omitempty"`     // default "/" (http, cloudevents); with openai chosen by payload
 	Ready    Ready     `json:"ready,omitzero"`

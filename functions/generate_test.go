@@ -34,6 +34,8 @@ func anyRuntime(t *rapid.T) functions.Runtime {
 	kind := rapid.IntRange(0, 2).Draw(t, "image, local or both")
 	if kind != 1 {
 		r.Image = rapid.SampledFrom([]string{"a", "registry.example:5000/models/llama:1", "a/b_c.d@sha256:" + hex64}).Draw(t, "image")
+		r.Command = maybe(t, "image's command", rapid.SliceOfN(anyText().Filter(func(s string) bool { return s != "" }), 0, 3))
+		r.Args = maybe(t, "image's args", rapid.SliceOfN(anyText(), 0, 3))
 	}
 	if kind != 0 {
 		r.Local = &functions.Local{

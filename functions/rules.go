@@ -42,6 +42,11 @@ var rules = []rule{
 	shape("spec", "fields, of which runtime is required").need(),
 	shape("spec.runtime", "fields, of which image or local is required").need(),
 	text("spec.runtime.image", imagePattern, maxImageBytes, "an image reference such as registry.example/models/llama:1"),
+	entries("spec.runtime.command", maxArgs, "texts in a list: the program in the image and its first arguments").
+		orElse("no shell reads it: write [vllm, serve] with one entry per argument"),
+	freeText("spec.runtime.command[]", maxTextBytes),
+	entries("spec.runtime.args", maxArgs, "texts in a list"),
+	freeText("spec.runtime.args[]", maxTextBytes),
 	entries("spec.runtime.local.command", maxArgs, "texts in a list: the program and its first arguments").need().
 		orElse("no shell reads it: write [tinylm, serve] with one entry per argument"),
 	freeText("spec.runtime.local.command[]", maxTextBytes),

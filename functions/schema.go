@@ -209,6 +209,7 @@ func addDefaults(root *jsonschema.Schema) {
 func addTies(root *jsonschema.Schema) {
 	runtime := schemaAt(root, "spec.runtime")
 	runtime.AnyOf = []*jsonschema.Schema{{Required: []string{"image"}}, {Required: []string{"local"}}}
+	runtime.DependentRequired = map[string][]string{"command": {"image"}, "args": {"image"}}
 	setLimit(&schemaAt(root, "spec.scaling.waitSLO").MaxProperties, 1)
 	schemaAt(root, "spec.overload.shed").UniqueItems = true
 	schemaAt(root, "spec.resources.products").UniqueItems = true

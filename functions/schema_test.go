@@ -150,7 +150,8 @@ func TestSchemaAndParseRefuseTheSame(t *testing.T) {
 		"spec.scaling.max": 0, "spec.scaling.keepAlive": "5", "spec.queue.depth.batch": 10_001, "spec.results.record": "all",
 		"spec.overload.shed": []string{"batch", "batch"}, "spec.placement.pool": "", "spec.scaling.min": "1", "metadata.labels": []string{},
 		"spec.scaling.waitSLO": map[string]any{"p50": "1s", "p95": "1s"}, "spec.runtime": map[string]any{}, "spec.resources.gpuMemory": "8GB",
-		"spec.runtime.local.command": []string{}, "spec.runtime.env": []any{map[string]any{"name": "A", "value": "1", "valueFrom": map[string]any{}}},
+		"spec.runtime.local.command": []string{}, "spec.runtime.command": "vllm serve", "spec.runtime.args": []any{1},
+		"spec.runtime.env": []any{map[string]any{"name": "A", "value": "1", "valueFrom": map[string]any{}}},
 	} {
 		changed := clone(t, tree)
 		parent, last := changed, path
@@ -162,6 +163,13 @@ func TestSchemaAndParseRefuseTheSame(t *testing.T) {
 		}
 		parent[last] = value
 		refusedByBoth(t, schema, changed, path)
+	}
+	for _, override := range []string{"command", "args"} {
+		changed := clone(t, tree)
+		runtime := at(changed, "spec.runtime")
+		delete(runtime, "image")
+		delete(runtime, map[string]string{"command": "args", "args": "command"}[override])
+		refusedByBoth(t, schema, changed, override+" without an image")
 	}
 }
 

@@ -130,6 +130,9 @@ func TestRevisionCoversWhatReplicasRunWith(t *testing.T) {
 		rolls  bool
 	}{
 		"image":     {func(s *functions.Spec) { s.Runtime.Image = "b" }, true},
+		"command":   {func(s *functions.Spec) { s.Runtime.Command = []string{"serve"} }, true},
+		"args":      {func(s *functions.Spec) { s.Runtime.Args = []string{"--port", "$(PORT)"} }, true},
+		"no args":   {func(s *functions.Spec) { s.Runtime.Command, s.Runtime.Args = []string{}, []string{} }, false},
 		"env":       {func(s *functions.Spec) { s.Runtime.Env = []functions.EnvVar{{Name: "A"}} }, true},
 		"ready":     {func(s *functions.Spec) { s.Runtime.Ready.Path = "/up" }, true},
 		"gpus":      {func(s *functions.Spec) { s.Resources.GPUs = 2 }, true},
