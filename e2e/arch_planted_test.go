@@ -25,7 +25,7 @@ var cleanTree = map[string]string{
 	"scale/testdata/bad.go":  "not Go at all",
 	"tools/go.mod":           "module other\n",
 	"tools/anything.go":      "package util\n\nfunc init() {}\n",
-	"activities/doc_test.go": "package activities\n\nimport \"testing\"\n\nfunc TestX(t *testing.T) { t.Skip(\"no GPU here\") }\n",
+	"activities/doc_test.go": "package activities\n\nimport (\n\t\"testing\"\n\n\t_ \"stoker.dev/stoker/e2e/kubetest\"\n)\n\nfunc TestX(t *testing.T) { t.Skip(\"no GPU here\") }\n",
 }
 
 // body wraps statements into a file of package scale.
@@ -40,6 +40,8 @@ var plantedTrees = []planted{
 	{"imports go one way", map[string]string{"functions/x_test.go": "package functions\n\nimport _ \"stoker.dev/stoker/cmd/stoker\"\n"}, "functions/ must not import cmd/"},
 	{"imports go one way", map[string]string{"extras/x.go": "package extras\n"}, "not in the design"},
 	{"imports go one way", map[string]string{"x.go": "package stoker\n"}, "the root holds no Go package"},
+	{"imports go one way", map[string]string{"functions/x.go": "package functions\n\nimport _ \"stoker.dev/stoker/e2e/kubetest\"\n"}, "functions/ must not import e2e/"},
+	{"testbeds know nothing of the product", map[string]string{"e2e/kubetest/x.go": "// Package kubetest is.\npackage kubetest\n\nimport _ \"stoker.dev/stoker/functions\"\n"}, "imports none"},
 	{"outside libraries have one home", map[string]string{"cmd/stoker/x.go": "package main\n\nimport _ \"github.com/nats-io/nats.go\"\n"}, "only place that knows NATS"},
 	{"outside libraries have one home", map[string]string{"cmd/stoker/x.go": "package main\n\nimport _ \"k8s.io/client-go/rest\"\n"}, "a Pod is one provider's idea"},
 	{"what serves tests stays in tests", map[string]string{"cmd/stoker/x.go": "package main\n\nimport _ \"stoker.dev/stoker/events/eventstest\"\n"}, "serves tests"},

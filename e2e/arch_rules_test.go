@@ -45,8 +45,27 @@ func checkDirections(t tree) []string {
 		for _, spec := range f.ast.Imports {
 			ours, ok := strings.CutPrefix(importPath(spec), modulePath+"/")
 			to := strings.SplitN(ours, "/", 2)[0]
+			if f.isTest() && slices.Contains(testbeds, ours) {
+				continue
+			}
 			if ok && to != f.folder() && !slices.Contains(from.to, to) {
 				found = append(found, t.at(spec, "%s/ must not import %s/: %s", f.folder(), to, from.why))
+			}
+		}
+	}
+	return found
+}
+
+// checkTestbeds keeps the testbeds free of the product: a test of any folder imports them.
+func checkTestbeds(t tree) []string {
+	var found []string
+	for _, f := range t.files {
+		for _, spec := range f.ast.Imports {
+			name := importPath(spec)
+			for _, bed := range testbeds {
+				if within(f.dir(), bed) && within(name, modulePath) && !within(name, modulePath+"/"+bed) {
+					found = append(found, t.at(spec, "%s is a testbed of every folder and imports none: %s", bed, name))
+				}
 			}
 		}
 	}

@@ -40,6 +40,10 @@ var directions = map[string]direction{
 	"e2e":        {[]string{"functions", "scale", "events", "activities", "workflows", "cmd", "deploy"}, "the tests may look at everything"},
 }
 
+// testbeds are packages that tests of every folder may import: they start what a provider or an adapter is for, and
+// know nothing of the product.
+var testbeds = []string{"e2e/kubetest"}
+
 // home says where alone an outside library may be imported by the product (tests may use it anywhere).
 type home struct {
 	prefix  string
@@ -72,6 +76,7 @@ type rule struct {
 
 var rules = []rule{
 	{"imports go one way", checkDirections},
+	{"testbeds know nothing of the product", checkTestbeds},
 	{"outside libraries have one home", checkHomes},
 	{"what serves tests stays in tests", checkTestSupport},
 	{"pure packages import no outside world", checkPureImports},

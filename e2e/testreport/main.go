@@ -1,8 +1,9 @@
 // Command testreport reads the events that `go test -json` left behind, prints how many tests each folder passed,
 // every skip with its reason, and fails when anything failed, a skip has no reason, or a suite ran nothing.
 //
-// With -complete, every package of the module that has test files must have passed at least one test: a suite that
-// silently stopped running is a failure.
+// With -complete, every package of the module that has test files must have passed at least one test, and no test may
+// have been skipped for want of something that one of the project's verbs builds: a suite that silently stopped running
+// is a failure.
 package main
 
 import (
@@ -32,7 +33,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("testreport", flag.ContinueOnError)
-	complete := flags.Bool("complete", false, "every package with test files must have passed a test")
+	complete := flags.Bool("complete", false, "every package with test files must have passed a test, and none was skipped for want of a verb")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -109,7 +109,11 @@ func reason(output []string) string {
 	return ""
 }
 
-// problems says what is wrong with the run: failures, skips without a reason, packages that ran nothing.
+// verbCall in the reason of a skip says that a verb of this project would have built what the test needs.
+const verbCall = "go tool task "
+
+// problems says what is wrong with the run: failures, skips without a reason, packages that ran nothing. A run is
+// complete if it wants packages; then what a verb builds must have been there.
 func (r *report) problems(want []string) []string {
 	var found []string
 	for _, f := range r.failures {
@@ -118,6 +122,9 @@ func (r *report) problems(want []string) []string {
 	for _, s := range r.skips {
 		if s.reason == "" {
 			found = append(found, "skipped without a reason: "+short(s.pkg)+" "+s.test)
+		}
+		if len(want) > 0 && strings.Contains(s.reason, verbCall) {
+			found = append(found, "skipped for want of what a verb builds: "+short(s.pkg)+" "+s.test)
 		}
 	}
 	for _, pkg := range want {

@@ -60,6 +60,20 @@ has test files and passed no test: gone
 	}
 }
 
+func TestACompleteRunSkipsNothingThatAVerbBuilds(t *testing.T) {
+	const skipped = `{"Action":"pass","Package":"stoker.dev/stoker/scale","Test":"TestA"}
+{"Action":"output","Package":"stoker.dev/stoker/scale","Test":"TestPods","Output":"    x_test.go:1: needs it, \"go tool task simcluster\" builds it\n"}
+{"Action":"skip","Package":"stoker.dev/stoker/scale","Test":"TestPods"}
+`
+	if got := readEvents(t, skipped).problems(nil); len(got) != 0 {
+		t.Errorf("a run of some tests is said to be wrong: %q", got)
+	}
+	want := []string{"skipped for want of what a verb builds: scale TestPods"}
+	if got := readEvents(t, skipped).problems([]string{"stoker.dev/stoker/scale"}); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestReportOfNothingIsAProblem(t *testing.T) {
 	if got := readEvents(t, "").problems(nil); !slices.Equal(got, []string{"no test passed at all"}) {
 		t.Errorf("got %q", got)

@@ -1,0 +1,71 @@
+package kubetest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// shownLines is how much of each log a failed test shows; the whole logs are kept.
+const shownLines = 25
+
+// keptLogs is where the logs of failed tests are kept, below the repository.
+const keptLogs = "build/kubetest"
+
+func (c *Cluster) showLogs(t testing.TB) {
+	t.Helper()
+	t.Log(c.logTails())
+	kept, err := c.keepLogs(strings.ReplaceAll(t.Name(), "/", "."))
+	if err != nil {
+		t.Errorf("keep the cluster's logs: %v", err)
+		return
+	}
+	t.Logf("the whole logs are in %s", kept)
+}
+
+// logTails are the ends of all logs.
+func (c *Cluster) logTails() string {
+	var b strings.Builder
+	for _, role := range startOrder {
+		text, err := os.ReadFile(c.log(role))
+		if err != nil {
+			continue // it was not started
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		fmt.Fprintf(&b, "--- %s, the last of %d lines\n", role, len(lines))
+		for _, line := range lines[max(0, len(lines)-shownLines):] {
+			fmt.Fprintln(&b, line)
+		}
+	}
+	return b.String()
+}
+
+func (c *Cluster) keepLogs(name string) (string, error) {
+	root, err := repository()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, keptLogs, name)
+	if err := os.RemoveAll(dir); err != nil { // of an earlier run
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	logs, err := filepath.Glob(filepath.Join(c.dir, "*.log"))
+	if err != nil {
+		return "", err
+	}
+	for _, path := range logs {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), data, 0o644); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
