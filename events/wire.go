@@ -105,18 +105,33 @@ type AgentConfig struct {
 	Replica    string         `json:"replica"`
 	Revision   string         `json:"revision"`
 	Spec       functions.Spec `json:"spec"`
+	Attach     bool           `json:"attach,omitempty"`  // the model server runs beside the agent, on Port: nothing is started or killed
 	Env        []string       `json:"env,omitempty"`     // resolved KEY=VALUE for the model server
 	Secrets    []string       `json:"secrets,omitempty"` // names in Env whose values are masked in the model server's output
-	Command    []string       `json:"command"`           // resolved program and arguments
+	Command    []string       `json:"command,omitempty"` // resolved program and arguments; none with Attach
 	WorkingDir string         `json:"workingDir,omitempty"`
-	Port       int            `json:"port"`                 // of the model server; 0: the agent picks one
+	Port       int            `json:"port"`                 // of the model server; 0: the agent picks one, unless Attach; see [ServerPortVar]
+	Listen     string         `json:"listen,omitempty"`     // with Attach, the agent's own address; empty: [AgentPort]; see [AgentListenVar]
 	GPUs       []string       `json:"gpus,omitempty"`       // UUIDs or indexes for CUDA_VISIBLE_DEVICES
 	LogFile    string         `json:"logFile,omitempty"`    // the model server's output, rotated
-	StatusFile string         `json:"statusFile,omitempty"` // last Heartbeat, written on every phase change
+	StatusFile string         `json:"statusFile,omitempty"` // last Heartbeat, written on every phase change; with Attach in place, as a Pod's termination message is
 	Stream     string         `json:"stream"`               // the function's shard
 	NATS       NATSAccess     `json:"nats"`
 	Receipt    Receipt        `json:"receipt"` // Demand and Reserved, as known at the start
 }
+
+// Environment of an agent that attaches, for what a Pod alone knows.
+const (
+	ServerPortVar  = "STOKER_SERVER_PORT"  // overrides AgentConfig.Port
+	AgentListenVar = "STOKER_AGENT_LISTEN" // overrides AgentConfig.Listen, such as :9461
+)
+
+// What an agent that attaches serves over HTTP, to a kubelet.
+const (
+	AgentPort       = 9461       // where; beside a model server's own ports, and below those of outgoing connections
+	AgentDrainPath  = "/drain"   // GET begins to drain and answers 200 once that is done
+	AgentHealthPath = "/healthz" // GET answers 200
+)
 
 // NATSAccess is how an agent reaches the broker.
 type NATSAccess struct {

@@ -36,7 +36,8 @@ type agent struct {
 	puller *pull.Puller
 	beater *beater
 	gpus   *sampler
-	drains chan time.Duration // graces of orders to drain
+	drains chan order
+	seat   seat // of an agent that attaches
 
 	work     context.Context //nolint:containedctx // 2026-11-23: of the model server's work; its end cuts requests off
 	cutOff   context.CancelCauseFunc
@@ -46,7 +47,7 @@ type agent struct {
 }
 
 func newAgent(c events.AgentConfig, log *slog.Logger) (*agent, error) {
-	a := &agent{c: c, log: log, meter: meter.New(c.Receipt, time.Now()), drains: make(chan time.Duration, 8)}
+	a := &agent{c: c, log: log, meter: meter.New(c.Receipt, time.Now()), drains: make(chan order, 8), seat: newSeat()}
 	a.life, a.die = context.WithCancel(context.Background())
 	a.work, a.cutOff = context.WithCancelCause(a.life)
 	a.puller = pull.NewPuller(c.Spec.Scaling.Slots, a.handle, log)
@@ -85,6 +86,9 @@ func (a *agent) run(stop <-chan os.Signal) int {
 	go a.gpus.run(a.life)
 	go a.signals(stop)
 	a.beater.now()
+	if a.c.Attach {
+		return a.runAttached()
+	}
 	return a.exit(a.serve())
 }
 
@@ -105,7 +109,7 @@ func (a *agent) control(c events.Control) error {
 	if c.Op != events.OpDrain {
 		return fmt.Errorf("op %q is unknown, allowed: %s", c.Op, events.OpDrain)
 	}
-	a.drain(time.Duration(c.GraceSeconds * float64(time.Second)))
+	a.drain(order{grace: time.Duration(c.GraceSeconds * float64(time.Second))})
 	return nil
 }
 
@@ -114,17 +118,25 @@ func (a *agent) signals(stop <-chan os.Signal) {
 	for {
 		select {
 		case <-stop:
-			a.drain(a.c.Spec.Runtime.Drain.Grace.D())
+			a.seat.called()
+			a.drain(order{grace: a.c.Spec.Runtime.Drain.Grace.D(), signal: true})
 		case <-a.life.Done():
 			return
 		}
 	}
 }
 
+// order is one to drain.
+type order struct {
+	grace  time.Duration // for what is in flight
+	signal bool          // it came as a signal
+}
+
 // drain passes an order on; when many wait, one more changes nothing.
-func (a *agent) drain(grace time.Duration) {
+func (a *agent) drain(o order) {
+	o.grace = max(o.grace, 0)
 	select {
-	case a.drains <- max(grace, 0):
+	case a.drains <- o:
 	default:
 	}
 }
@@ -138,12 +150,12 @@ type end struct {
 }
 
 // crashed is the end of a server that ended by itself.
-func crashed(srv *server.Server, message string) end {
+func crashed(srv modelServer, message string) end {
 	return end{code: exitCrashed, cause: crashCause(srv), message: message}
 }
 
 // crashCause tells a server that the kernel killed for want of memory from the others.
-func crashCause(srv *server.Server) string {
+func crashCause(srv modelServer) string {
 	select {
 	case <-srv.Done():
 		if srv.Exit().OutOfMemory {
@@ -154,16 +166,10 @@ func crashCause(srv *server.Server) string {
 	return events.CauseCrashed
 }
 
-// serve starts the model server and returns when it is gone with all it started.
+// serve starts the model server, or attaches to it, and returns when it is gone with all it
+// started, or needed no more.
 func (a *agent) serve() end {
-	port, err := a.port()
-	if err != nil {
-		return end{code: exitSpawn, cause: events.CauseSpawnFailed, message: err.Error()}
-	}
-	srv, err := server.Start(server.Options{
-		Command: a.c.Command, Dir: a.c.WorkingDir, LogFile: a.c.LogFile,
-		Env: server.Env(a.c, os.Environ(), port), Secrets: server.Secrets(a.c),
-	})
+	srv, port, err := a.server()
 	if err != nil {
 		return end{code: exitSpawn, cause: events.CauseSpawnFailed, message: err.Error()}
 	}
@@ -175,6 +181,24 @@ func (a *agent) serve() end {
 	return a.pullUntilDone(srv, port)
 }
 
+func (a *agent) server() (modelServer, int, error) {
+	if a.c.Attach {
+		return server.Attach(a.c.Port), a.c.Port, nil
+	}
+	port, err := a.port()
+	if err != nil {
+		return nil, 0, err
+	}
+	srv, err := server.Start(server.Options{
+		Command: a.c.Command, Dir: a.c.WorkingDir, LogFile: a.c.LogFile,
+		Env: server.Env(a.c, os.Environ(), port), Secrets: server.Secrets(a.c),
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return srv, port, nil
+}
+
 func (a *agent) port() (int, error) {
 	if a.c.Port != 0 {
 		return a.c.Port, nil
@@ -183,7 +207,7 @@ func (a *agent) port() (int, error) {
 }
 
 // becomeReady waits for the probe. ok is false when the replica has to end instead.
-func (a *agent) becomeReady(srv *server.Server, port int) (e end, ok bool) {
+func (a *agent) becomeReady(srv modelServer, port int) (e end, ok bool) {
 	ctx, cancel := context.WithCancel(a.life)
 	defer cancel()
 	var err error // once probed is closed
@@ -193,10 +217,10 @@ func (a *agent) becomeReady(srv *server.Server, port int) (e end, ok bool) {
 		err = srv.WaitReady(ctx, a.probeURL(port), a.c.Spec.Runtime.Ready.Timeout.D())
 	}()
 	select {
-	case <-a.drains:
+	case o := <-a.drains:
 		cancel()
 		<-probed
-		return end{code: exitOK, cause: events.CauseDrained}, false
+		return end{code: exitOK, cause: a.loadingCause(o)}, false
 	case <-probed:
 		switch {
 		case err == nil:
@@ -215,11 +239,12 @@ func (a *agent) probeURL(port int) string {
 }
 
 // pullUntilDone serves requests until the replica drains or its server dies.
-func (a *agent) pullUntilDone(srv *server.Server, port int) end {
+func (a *agent) pullUntilDone(srv modelServer, port int) end {
 	h := request.New(request.Options{
 		Bus: a.bus, Meter: a.meter, Config: a.c, Log: a.log,
 		Proxy: proxy.New(port, a.c.Spec.Runtime, a.c.Spec.Scaling.Slots),
-		Gone:  srv.Done(), Cause: func() string { return crashCause(srv) }, OnGone: func() { a.puller.Stop() },
+		Gone:  srv.Done(), Look: srv.Look, Leaving: a.seat.leaving.Load,
+		Cause: func() string { return crashCause(srv) }, OnGone: func() { a.puller.Stop() },
 	})
 	a.handling.Store(h)
 	go h.KeepAlive(a.life)
@@ -231,29 +256,37 @@ func (a *agent) pullUntilDone(srv *server.Server, port int) end {
 	a.puller.Begin(intake)
 	var e end
 	select {
-	case grace := <-a.drains:
-		e = a.drained(srv, grace)
+	case o := <-a.drains:
+		e = a.drained(srv, o)
 	case <-srv.Done():
 		e = crashed(srv, srv.Exit().String())
 	}
 	return a.wind(srv, intake, e)
 }
 
-// drained lets what is in flight finish within grace; a later order can only shorten it.
-func (a *agent) drained(srv *server.Server, grace time.Duration) end {
+// drained lets what is in flight finish within the grace; a later order can only shorten it.
+func (a *agent) drained(srv modelServer, o order) end {
 	idle := a.puller.Stop()
 	a.phase(events.PhaseDraining)
-	deadline := time.Now().Add(grace)
+	gone := srv.Done()
+	if a.c.Attach {
+		if endedBefore(srv, o) {
+			return crashed(srv, srv.Exit().String())
+		}
+		a.seat.leaving.Store(true)
+		gone = nil // it is being taken away: what it does not finish is given back
+	}
+	deadline := time.Now().Add(o.grace)
 	for {
 		timer := time.NewTimer(time.Until(deadline))
 		select {
 		case <-idle:
 		case <-timer.C:
-		case <-srv.Done():
+		case <-gone:
 			return crashed(srv, srv.Exit().String())
 		case again := <-a.drains:
 			timer.Stop()
-			if sooner := time.Now().Add(again); sooner.Before(deadline) {
+			if sooner := time.Now().Add(again.grace); sooner.Before(deadline) {
 				deadline = sooner
 			}
 			continue
@@ -265,7 +298,7 @@ func (a *agent) drained(srv *server.Server, grace time.Duration) end {
 
 // wind ends the work in this order: nothing is pulled, what still runs is cut off and given
 // back, the server's tree goes, what was on its way is given back.
-func (a *agent) wind(srv *server.Server, intake *events.Intake, e end) end {
+func (a *agent) wind(srv modelServer, intake *events.Intake, e end) end {
 	idle, died := a.puller.Stop(), e.code == exitCrashed
 	if died {
 		e = a.stopServer(srv, e, 0) // its orphans may hold connections open
@@ -277,6 +310,9 @@ func (a *agent) wind(srv *server.Server, intake *events.Intake, e end) end {
 	select {
 	case <-idle:
 	case <-settled.Done():
+		if a.c.Attach {
+			a.cutOff(request.ErrCutOff) // we live on, and so would its work
+		}
 		a.log.Warn("requests were left unsettled; the broker delivers them again", "in flight", a.puller.Running())
 	}
 	if err := intake.Close(settled); err != nil {
@@ -289,7 +325,7 @@ func (a *agent) wind(srv *server.Server, intake *events.Intake, e end) end {
 }
 
 // stopServer makes the server's tree go, and adds its last words to a bad end.
-func (a *agent) stopServer(srv *server.Server, e end, grace time.Duration) end {
+func (a *agent) stopServer(srv modelServer, e end, grace time.Duration) end {
 	a.beater.because(e.cause, e.message)
 	a.phase(events.PhaseDraining)
 	if err := srv.Stop(a.life, grace); err != nil {

@@ -64,7 +64,11 @@ func (b *beater) now() {
 	hb.Pending = b.a.puller.Pending()
 	hb.GPUs = b.a.gpus.last()
 	if hb.Phase != b.written && b.a.c.StatusFile != "" {
-		if err := writeStatus(b.a.c.StatusFile, hb); err != nil {
+		write := writeStatus
+		if b.a.c.Attach {
+			write = overwriteStatus
+		}
+		if err := write(b.a.c.StatusFile, hb); err != nil {
 			b.a.log.Error("status file not written", "err", err)
 		} else {
 			b.written = hb.Phase
@@ -116,4 +120,14 @@ func writeStatus(path string, hb events.Heartbeat) error {
 		return err
 	}
 	return os.Rename(temp.Name(), path)
+}
+
+// overwriteStatus writes into the file that is there, as a Pod's termination message wants it: it
+// is mounted, so no other can take its place, and read once we are gone.
+func overwriteStatus(path string, hb events.Heartbeat) error {
+	data, err := json.Marshal(hb)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o600)
 }

@@ -174,6 +174,7 @@ func benchWhole(b *testing.B, w *world) {
 		if h == nil {
 			handler.CompareAndSwap(nil, request.New(request.Options{
 				Bus: bus, Meter: meter.New(events.Receipt{}, time.Now()), Config: c, Gone: make(chan struct{}), OnGone: func() {},
+				Look: func() bool { return false }, Leaving: func() bool { return false },
 				Proxy: proxy.New(model.Listener.Addr().(*net.TCPAddr).Port, c.Spec.Runtime, benchCallers), Log: slog.New(slog.DiscardHandler),
 			}))
 			h = handler.Load()

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"stoker.dev/stoker/events"
@@ -28,19 +30,40 @@ func takeConfig() (events.AgentConfig, error) {
 	if err != nil {
 		return events.AgentConfig{}, fmt.Errorf("%w: %w", errConfig, err)
 	}
-	c, err := parseConfig(data)
+	c, err := parseConfig(data, os.Getenv)
 	if err != nil {
 		return events.AgentConfig{}, fmt.Errorf("%w: %s: %w", errConfig, path, err)
 	}
 	return c, nil
 }
 
-// parseConfig reads a configuration and completes its spec with the manifest's defaults.
-func parseConfig(data []byte) (events.AgentConfig, error) {
+// parseConfig reads a configuration, completes its spec with the manifest's defaults, and takes
+// from the environment what may come from there.
+func parseConfig(data []byte, env func(string) string) (events.AgentConfig, error) {
 	var c events.AgentConfig
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, err
 	}
+	if c.Attach {
+		if err := attachEnv(&c, env); err != nil {
+			return c, err
+		}
+	}
+	if missing := missingIn(c); len(missing) > 0 {
+		return c, fmt.Errorf("missing: %s", strings.Join(missing, ", "))
+	}
+	if c.Port < 0 || c.Port > maxPort {
+		return c, fmt.Errorf("port is %d, allowed: 0 (a free one) to %d", c.Port, maxPort)
+	}
+	if c.Attach && len(c.Command) > 0 {
+		return c, errors.New("command is given, allowed: none with attach, which starts no model server; leave out one of them")
+	}
+	c.Spec = functions.Default(functions.Function{Spec: c.Spec}).Spec
+	return c, nil
+}
+
+// missingIn names what a configuration lacks.
+func missingIn(c events.AgentConfig) []string {
 	var missing []string
 	for _, f := range []struct {
 		name string
@@ -48,7 +71,8 @@ func parseConfig(data []byte) (events.AgentConfig, error) {
 	}{
 		{"key", c.Key.Namespace != "" && c.Key.Name != ""},
 		{"replica", c.Replica != ""},
-		{"command", len(c.Command) > 0},
+		{"command", len(c.Command) > 0 || c.Attach},
+		{"port (or " + events.ServerPortVar + ")", c.Port != 0 || !c.Attach},
 		{"stream", c.Stream != ""},
 		{"nats.url", c.NATS.URL != ""},
 	} {
@@ -56,12 +80,32 @@ func parseConfig(data []byte) (events.AgentConfig, error) {
 			missing = append(missing, f.name)
 		}
 	}
-	if len(missing) > 0 {
-		return c, fmt.Errorf("missing: %s", strings.Join(missing, ", "))
+	return missing
+}
+
+// maxPort is the highest there is.
+const maxPort = 65535
+
+// attachEnv overrides what only the Pod of an agent that attaches may know.
+func attachEnv(c *events.AgentConfig, env func(string) string) error {
+	if text := env(events.ServerPortVar); text != "" {
+		port, ok := portNumber(text)
+		if !ok {
+			return fmt.Errorf("%s is %q, allowed: 1 to %d, where the model server listens", events.ServerPortVar, text, maxPort)
+		}
+		c.Port = port
 	}
-	if c.Port < 0 || c.Port > 65535 {
-		return c, fmt.Errorf("port is %d, allowed: 0 (a free one) to 65535", c.Port)
+	if text := env(events.AgentListenVar); text != "" {
+		_, port, err := net.SplitHostPort(text)
+		if _, ok := portNumber(port); err != nil || !ok {
+			return fmt.Errorf("%s is %q, allowed: an address such as :%d", events.AgentListenVar, text, events.AgentPort)
+		}
+		c.Listen = text
 	}
-	c.Spec = functions.Default(functions.Function{Spec: c.Spec}).Spec
-	return c, nil
+	return nil
+}
+
+func portNumber(text string) (int, bool) {
+	port, err := strconv.Atoi(text)
+	return port, err == nil && port >= 1 && port <= maxPort
 }

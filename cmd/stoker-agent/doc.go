@@ -8,6 +8,28 @@
 // broker's control message does: no more requests, those in flight finish within the
 // manifest's grace, the server is asked to go and then killed with all it started.
 //
+// # As a sidecar
+//
+// With "attach" in its configuration the model server is another container's: the agent
+// neither starts nor stops it, and pulls for whoever listens on "port" once its probe
+// answers. STOKER_SERVER_PORT overrides the port. The agent serves HTTP on port 9461, or on
+// STOKER_AGENT_LISTEN:
+//
+//	GET /healthz  200 while the agent lives; a startup probe
+//	GET /drain    drains, and answers 200 when the model server may go: nothing is in flight,
+//	              or the grace is over and the rest was given back; a preStop hook
+//
+// A server whose port refuses connections, twice in a row, is gone. What was in flight has
+// failed, nothing more is pulled. An agent that has drained, lost its server or never saw it
+// ready says so in each heartbeat and stays until SIGTERM, then exits with 0: whoever runs
+// sidecars would start it again. When it was killed and is started again, the same replica
+// goes on with the same server.
+//
+// A SIGTERM that comes before the server was ready leaves the cause of the end empty: it may
+// be that the server has ended, and whoever ran it knows how.
+//
+// # Ends
+//
 // The agent outlives the platform that started it: a broker that is away is waited for,
 // without end.
 //

@@ -119,7 +119,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 		f, err := os.OpenFile(a.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil { // it happened already
 			a.Do = strings.TrimSuffix(a.Do, "-crash")
-			if a.Do == "crash" {
+			if a.Do == "crash" || a.Do == "hang" {
 				a.Do = ""
 			}
 		} else {

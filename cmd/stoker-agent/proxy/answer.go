@@ -29,6 +29,7 @@ type Answer struct {
 	Cause       string // of a refusal or failure, events.Cause… or [CauseTooLarge]
 	Message     string // in words
 	Broken      bool   // the connection failed: the server may be dead
+	Unsent      bool   // nobody listened: the request never got there
 }
 
 // verdictOf reads an HTTP status. 408, 425 and 429 say "not now", as does everything from

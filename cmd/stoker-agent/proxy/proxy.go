@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 
 	"stoker.dev/stoker/events"
@@ -190,7 +191,7 @@ func eventStream(resp *http.Response) bool {
 }
 
 func failed(status int, err error) Answer {
-	return Answer{Verdict: Failed, Status: status, Cause: events.CauseBackend, Message: err.Error(), Broken: true}
+	return Answer{Verdict: Failed, Status: status, Cause: events.CauseBackend, Message: err.Error(), Broken: true, Unsent: errors.Is(err, syscall.ECONNREFUSED)}
 }
 
 func tooLarge(status, limit int) Answer {

@@ -49,6 +49,10 @@ type Options struct {
 	Config events.AgentConfig
 	// Gone is closed when the model server's process ended.
 	Gone <-chan struct{}
+	// Look looks at once whether it did.
+	Look func() bool
+	// Leaving tells that the model server is being taken away: what breaks then is nobody's failure.
+	Leaving func() bool
 	// Cause is why it did, once Gone is closed.
 	Cause func() string
 	// OnGone is called before a request of a dead server is given back; it stops the
@@ -153,6 +157,9 @@ const crashWait = 200 * time.Millisecond
 
 // crashed tells whether the model server is dead.
 func (h *Handler) crashed() bool {
+	if h.Look() {
+		return true
+	}
 	select {
 	case <-h.Gone:
 		return true

@@ -105,8 +105,7 @@ func (j *job) judge(ctx context.Context, a proxy.Answer) meter.Outcome {
 		j.end(rec)
 		return meter.Other
 	default:
-		j.fail(a)
-		return meter.Failed
+		return j.fail(a)
 	}
 }
 

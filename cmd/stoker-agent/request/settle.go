@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"stoker.dev/stoker/cmd/stoker-agent/meter"
 	"stoker.dev/stoker/cmd/stoker-agent/proxy"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
@@ -115,11 +116,15 @@ func (j *job) forget() {
 
 // fail counts a failed attempt, and gives the request back or buries it. A request of a
 // dead server goes elsewhere at once; the others wait out the backoff.
-func (j *job) fail(a proxy.Answer) {
+func (j *job) fail(a proxy.Answer) meter.Outcome {
 	queue := j.h.Config.Spec.Queue
 	crashed := a.Broken && j.h.crashed()
 	if crashed {
 		j.h.OnGone()
+		if j.h.blameless(a) {
+			j.giveBack(0)
+			return meter.Other
+		}
 		a.Cause, a.Message = j.h.Cause(), "the model server died: "+a.Message
 	}
 	counted := events.Attempts{Cause: a.Cause, Message: a.Message, At: time.Now().UTC(), Replica: j.h.Config.Replica}
@@ -142,6 +147,14 @@ func (j *job) fail(a proxy.Answer) {
 	default:
 		j.giveBack(backoff(queue.Backoff, counted.Failures))
 	}
+	return meter.Failed
+}
+
+// blameless tells whether an attempt that a dead server broke counts for nothing: the server was
+// taken away, or was found dead by this request. That it is dead shows late where it is not our
+// child, and meanwhile requests are pulled.
+func (h *Handler) blameless(a proxy.Answer) bool {
+	return h.Leaving() || h.Config.Attach && a.Unsent
 }
 
 // backoff is the pause after so many failures: initial, doubled each time, at most max.

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"stoker.dev/stoker/cmd/stoker-agent/proxy"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 )
@@ -50,5 +51,20 @@ func TestStreamedAnswersAreKeptUpToTheLimit(t *testing.T) {
 func TestKeepsBody(t *testing.T) {
 	if !keepsBody(functions.RecordAuto, true, events.StatusError) || keepsBody(functions.RecordStatus, false, events.StatusError) {
 		t.Error("auto keeps what a model server said of an error; status keeps nothing")
+	}
+}
+
+func TestBlame(t *testing.T) {
+	for _, c := range []struct{ attach, leaving, unsent, want bool }{
+		{want: false},
+		{unsent: true, want: false}, // of a child it shows at once
+		{attach: true, want: false},
+		{attach: true, unsent: true, want: true},
+		{attach: true, leaving: true, want: true},
+	} {
+		h := New(Options{Config: events.AgentConfig{Attach: c.attach}, Leaving: func() bool { return c.leaving }})
+		if got := h.blameless(proxy.Answer{Unsent: c.unsent}); got != c.want {
+			t.Errorf("%+v: blameless %v", c, got)
+		}
 	}
 }

@@ -11,5 +11,8 @@
 // server started outside its own thread of death is then found by the provider, by the
 // STOKER_REPLICA_ID in its environment.
 //
+// A server that a Pod runs beside us ([Attach]) looks the same from here, but is only watched:
+// its port tells whether it answers and, by refusing twice, that it is gone.
+//
 // Linux only: process groups, subreapers and /proc are what it is made of.
 package server

@@ -24,6 +24,16 @@ const probeTimeout = 2 * time.Second
 // WaitReady asks url until it answers 200. It ends with [ErrNeverReady] when timeout is
 // over, with [ErrExited] when the server went, and with ctx's error.
 func (s *Server) WaitReady(ctx context.Context, url string, timeout time.Duration) error {
+	return waitReady(ctx, s, url, timeout)
+}
+
+// ended is what waiting needs to know of a server.
+type ended interface {
+	Done() <-chan struct{}
+	Exit() Exit
+}
+
+func waitReady(ctx context.Context, s ended, url string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrNeverReady)
 	defer cancel()
 	client := &http.Client{Timeout: probeTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -34,8 +44,8 @@ func (s *Server) WaitReady(ctx context.Context, url string, timeout time.Duratio
 		}
 		select {
 		case <-time.After(pause):
-		case <-s.done:
-			return fmt.Errorf("%w before it was ready: %s", ErrExited, s.exit)
+		case <-s.Done():
+			return fmt.Errorf("%w before it was ready: %s", ErrExited, s.Exit())
 		case <-ctx.Done():
 			return fmt.Errorf("%w: GET %s within %s, last: %w", context.Cause(ctx), url, timeout, last)
 		}

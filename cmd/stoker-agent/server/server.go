@@ -34,10 +34,15 @@ type Exit struct {
 	Signal string // "" when it ended by itself
 	// OutOfMemory: the kernel killed for want of memory meanwhile, so it most likely killed this.
 	OutOfMemory bool
+	// Unseen: nobody told us how; the server was not our child.
+	Unseen bool
 }
 
 // String is the exit in words.
 func (e Exit) String() string {
+	if e.Unseen {
+		return "nobody listens on its port any more; how it ended is its container's to say"
+	}
 	if e.OutOfMemory {
 		return "out of memory: the kernel killed it (signal " + e.Signal + "); give it more (spec.resources.memory, the machine), or a smaller batch or context"
 	}
@@ -191,6 +196,16 @@ func (s *Server) PID() int { return s.pid }
 
 // Done is closed when the main process ended. What it started may still run: call Stop.
 func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Look tells whether the main process ended, as far as the kernel has told.
+func (s *Server) Look() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
 
 // Exit is how the main process ended; call it after Done is closed.
 func (s *Server) Exit() Exit { return s.exit }
