@@ -98,7 +98,7 @@ func (w *world) attached(t *testing.T, replica, mode string) (*process, *beside,
 func (w *world) stays(p *process, cause string) events.Heartbeat {
 	w.t.Helper()
 	var hb events.Heartbeat
-	for range 3 {
+	for range 2 {
 		at := time.Now()
 		hb = w.awaitBeat(p.replica, "phase exited, and later", func(hb events.Heartbeat) bool {
 			return hb.Phase == events.PhaseExited && hb.At.After(at)

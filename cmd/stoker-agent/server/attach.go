@@ -87,7 +87,8 @@ func (s *Attached) look() bool {
 
 // refuses tells whether nobody listens. Whatever else a connection fails of may pass.
 func (s *Attached) refuses() bool {
-	conn, err := net.DialTimeout("tcp", s.address, lookWithin)
+	d := net.Dialer{Timeout: lookWithin}
+	conn, err := d.DialContext(context.Background(), "tcp", s.address)
 	if err != nil {
 		return errors.Is(err, syscall.ECONNREFUSED)
 	}
