@@ -55,6 +55,11 @@ func tooManyAttributes(size int) error {
 // which has no id yet (see [NewRequest]). Header names are read in any case. A
 // [*MalformedError] comes with as much of the event as could be read.
 func Decode(h Header, data []byte) (Event, error) {
+	return withoutReserved(decode(h, data))
+}
+
+// decode takes the platform's own ids, too: its dead letters have them.
+func decode(h Header, data []byte) (Event, error) {
 	var e Event
 	var err error
 	var content string
@@ -145,12 +150,16 @@ func decodeStructured(content string, data []byte) (Event, error) {
 	if err := json.Unmarshal(data, &ce); err != nil {
 		return Event{}, &MalformedError{What: "structured event: " + err.Error(), Allowed: "CloudEvents 1.0 JSON", Hint: "see the CloudEvents JSON event format"}
 	}
-	return FromCloudEvent(ce)
+	return fromCloudEvent(ce)
 }
 
 // FromCloudEvent reads an event of the CloudEvents SDK, as the HTTP binding makes them.
 // A [*MalformedError] comes with as much of the event as could be read.
 func FromCloudEvent(ce cloudevent.Event) (Event, error) {
+	return withoutReserved(fromCloudEvent(ce))
+}
+
+func fromCloudEvent(ce cloudevent.Event) (Event, error) {
 	var e Event
 	var err error
 	size := 0

@@ -96,6 +96,19 @@ func (b *Bus) QueueOpen(ctx context.Context, k functions.Key, shard int) (bool, 
 	return true, nil
 }
 
+// Delivered is the last request of a class that was given to an agent, by its number in the shard;
+// 0 is none, or a queue that is closed. Requests are given out in order, so what is behind it waits.
+func (b *Bus) Delivered(ctx context.Context, k functions.Key, shard int, c functions.Class) (uint64, error) {
+	q, err := b.js.Consumer(ctx, ShardStream(shard), Consumer(k, c))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || noStream(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, wrap("consumer "+Consumer(k, c), err)
+	}
+	return q.CachedInfo().Delivered.Stream, nil
+}
+
 // Pending counts the stored requests of a shard, waiting and in flight, with one call to the
 // broker whatever the number of functions (one more for each 100,000 queues). Functions
 // without requests are not in it. A shard without a stream has none.

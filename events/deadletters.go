@@ -116,7 +116,7 @@ func parseDead(m *jetstream.RawStreamMsg) (DeadLetter, error) {
 	if err != nil {
 		return DeadLetter{}, err
 	}
-	e, err := Decode(m.Header, m.Data)
+	e, err := decode(m.Header, m.Data)
 	if err != nil {
 		return DeadLetter{}, fmt.Errorf("dead letter %d: %w", m.Sequence, err)
 	}

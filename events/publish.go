@@ -24,12 +24,30 @@ type PubAck struct {
 // the defaults of a bare payload. Errors are [ErrQueueFull], [ErrNoRoom], [ErrNotDeployed], [ErrTooLarge],
 // [ErrNotConnected], a [*MalformedError], or the context's: then it may be stored or not,
 // and publishing the same event again is safe.
+//
+// A duplicate is one only if it is the same request: what the broker takes for one because
+// somebody else sent its Nats-Msg-Id is stored all the same.
 func (b *Bus) Publish(ctx context.Context, e Event, k functions.Key, c functions.Class) (PubAck, error) {
 	if e.ID == "" {
 		e.ID = nuid.Next()
 		return b.PublishFresh(ctx, e, k, c)
 	}
-	return b.publish(ctx, e, k, c, jetstream.WithMsgID(MsgID(k, cmp.Or(e.Source, SourceBare), e.ID, e.Redrive)))
+	if err := e.checkID(); err != nil {
+		return PubAck{}, err
+	}
+	e.Source = cmp.Or(e.Source, SourceBare)
+	ack, err := b.publish(ctx, e, k, c, jetstream.WithMsgID(MsgID(k, e.Source, e.ID, e.Redrive)))
+	if err != nil || !ack.Duplicate {
+		return ack, err
+	}
+	instead, err := b.takenInstead(ctx, Request{Event: e, Key: k, Class: c, Stream: ack.Stream, Seq: ack.Seq})
+	if err != nil {
+		return PubAck{}, err
+	}
+	if instead {
+		return b.publish(ctx, e, k, c)
+	}
+	return ack, nil
 }
 
 // PublishFresh is [Bus.Publish] of an event whose id was made for this call, so that nobody can

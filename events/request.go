@@ -29,6 +29,9 @@ func NewRequest(subject string, h Header, data []byte, stream string, seq uint64
 		return Request{}, err
 	}
 	e, err := Decode(h, data)
+	if e.comesBefore(stream, seq) {
+		e, err = refuseID(e, err)
+	}
 	return Request{
 		Event: e.complete(BareID(stream, seq), stored.UTC()),
 		Key:   k, Class: c, Stream: stream, Seq: seq, Stored: stored.UTC(),

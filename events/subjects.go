@@ -182,7 +182,10 @@ func ParseEvent(subject string) (k functions.Key, kind, what string, err error) 
 }
 
 // ShardStream names the WorkQueue stream of a shard, 0 ≤ shard < [Shards].
-func ShardStream(shard int) string { return fmt.Sprintf("STOKER_FN_%02d", shard) }
+func ShardStream(shard int) string { return fmt.Sprintf("%s%02d", ReservedID, shard) }
+
+// ReservedID begins the name of every shard's stream, and so the id of every bare payload.
+const ReservedID = "STOKER_FN_"
 
 // placeholder is what a shard's stream owns while it owns no function: a stream without
 // subjects would own its own name.
@@ -211,7 +214,8 @@ func AttemptKey(k functions.Key, stream string, seq uint64) string {
 	return fmt.Sprintf("%s.%s-%d", StateKey(k), stream, seq)
 }
 
-// BareID is the id of a request that came without one: where it is stored.
+// BareID is the id of a request that came without one: where it is stored. Nobody else may choose
+// an id that begins with [ReservedID].
 func BareID(stream string, seq uint64) string { return fmt.Sprintf("%s-%d", stream, seq) }
 
 // AgentInbox is the prefix under which an agent's own answers arrive.
