@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"stoker.dev/stoker/events"
@@ -88,6 +89,7 @@ type reapJob struct {
 	revision  string
 	counts    map[functions.Class]int
 	excess    map[functions.Class]int // how many of each class are over what may wait
+	room      map[functions.Class]int // how many of each class may wait
 	all       *verdict                // set: everything ends so
 	failing   bool                    // because replicas keep crashing
 	deadlines bool                    // nobody pulls, so deadlines are looked at here
@@ -105,7 +107,11 @@ func (f *function) reapJob() *reapJob {
 	case last.Phase == scale.PhaseFailing:
 		j.all, j.failing = f.failFast(), true
 	}
-	j.excess = scale.Excess(f.waiting(), spec)
+	waiting := f.waiting()
+	j.excess, j.room = scale.Excess(waiting, spec), map[functions.Class]int{}
+	for class, n := range waiting {
+		j.room[class] = n - j.excess[class]
+	}
 	return j
 }
 
@@ -144,6 +150,7 @@ func (j *reapJob) run(ctx context.Context, c *Controller) (int, error) {
 func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Class) (int, error) {
 	keep, last := j.counts[class]-j.excess[class], j.counts[class]
 	done, from := 0, uint64(1)
+	var kept []uint64 // numbers of the requests that were walked past
 	for i := 0; i < events.QueueCeiling && done < reapBatch; i++ {
 		r, err := c.Bus.Peek(ctx, j.shard, j.key, class, from)
 		if errors.Is(err, events.ErrNoRequest) {
@@ -162,8 +169,14 @@ func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Clas
 			done++
 			continue
 		}
-		v := j.verdict(r, i >= keep && i < last) // what came since the count is not over it
+		v := j.verdict(r)
+		if v == nil && i >= keep && i < last { // what came since the count is not over it
+			if v, err = j.shed(ctx, c, r, kept); err != nil {
+				return done, err
+			}
+		}
 		if v == nil {
+			kept = append(kept, r.Seq)
 			continue
 		}
 		if err := c.finish(ctx, j, r, *v); err != nil {
@@ -172,6 +185,20 @@ func (j *reapJob) class(ctx context.Context, c *Controller, class functions.Clas
 		done++
 	}
 	return done, nil
+}
+
+// shed looks again right before a request is shed, behind those that were kept: since it was counted, agents may have
+// taken it, or so many others that it may wait. Those that an agent gave back to be tried again do not count as waiting.
+func (j *reapJob) shed(ctx context.Context, c *Controller, r events.Request, kept []uint64) (*verdict, error) {
+	taken, err := c.Bus.Delivered(ctx, j.key, j.shard, r.Class)
+	first, _ := slices.BinarySearch(kept, taken+1)
+	if err != nil || r.Seq <= taken || len(kept)-first < j.room[r.Class] {
+		return nil, err
+	}
+	return &verdict{
+		status: events.StatusShed, cause: events.CauseQueueFull, retryAfter: time.Second,
+		message: "the queue of class " + string(r.Class) + " is full",
+	}, nil
 }
 
 // more tells whether a walk has anything to look for at a request or behind it; they are stored in order.
@@ -203,27 +230,19 @@ func (c *Controller) clean(ctx context.Context, j *reapJob, r events.Request) (b
 	if !r.Stored.Before(j.ended) || j.all != nil { // what ends anyway finds its record then
 		return false, nil
 	}
-	switch _, err := c.Bus.GetRecord(ctx, r.Key, r.RecordID(), r.Event.Source); {
-	case errors.Is(err, events.ErrNotFound):
-		return false, nil
-	case err != nil:
+	if ended, err := c.Bus.Ended(ctx, r); !ended || err != nil {
 		return false, err
 	}
 	c.Log.Info("a request that has ended was still in the queue", "function", r.Key.String(), "id", r.RecordID())
 	return true, c.Bus.Remove(ctx, j.shard, r.Seq)
 }
 
-func (j *reapJob) verdict(r events.Request, excess bool) *verdict {
+func (j *reapJob) verdict(r events.Request) *verdict {
 	switch {
 	case j.all != nil:
 		return j.all
 	case j.deadlines && j.passed(r.Deadline(j.spec.Queue)):
 		return &verdict{status: events.StatusExpired, cause: events.CauseDeadline, message: "the deadline passed before a replica took the request"}
-	case excess:
-		return &verdict{
-			status: events.StatusShed, cause: events.CauseQueueFull, retryAfter: time.Second,
-			message: "the queue of class " + string(r.Class) + " is full",
-		}
 	}
 	return nil
 }

@@ -66,3 +66,53 @@ func TestIdleAgentsBesideAQueueAreNoticed(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAgentsTookMeanwhileIsNotShed: a count is up to seconds old when its excess is shed, and does not know of which
+// class the requests in flight are.
+func TestWhatAgentsTookMeanwhileIsNotShed(t *testing.T) {
+	const stored, room = 10, 4
+	for _, c := range []struct{ taken, ended, want int }{
+		{0, 0, stored - room},
+		{3, 0, stored - room - 3}, // in flight, so that seven wait
+		{3, 3, stored - room - 3}, // ended and gone
+		{6, 0, 0},
+		{stored, 0, 0},
+	} {
+		r := newRig(t)
+		_, err := r.Apply(t.Context(), []functions.Function{r.manifest("f", "")}, false)
+		must(t, err)
+		must(t, r.Pause(t.Context(), named, true)) // nobody else takes or sheds them
+		r.publish(stored, functions.Batch)
+		job := &reapJob{
+			key: named, counts: map[functions.Class]int{functions.Batch: stored},
+			excess: map[functions.Class]int{functions.Batch: stored - room}, room: map[functions.Class]int{functions.Batch: room},
+		}
+		must(t, r.call(t.Context(), func() { job.shard = r.Controller.fns[named].rec.Shard }))
+		must(t, r.bus.OpenQueue(t.Context(), named, job.shard))
+		r.take(job.shard, c.taken, c.ended)
+		n, err := job.run(t.Context(), r.Controller)
+		must(t, err)
+		left, err := r.bus.PendingOf(t.Context(), named, job.shard)
+		must(t, err)
+		if got := int(left[functions.Batch]); n != c.want || got != stored-c.ended-c.want {
+			t.Errorf("%d taken, %d of them ended: %d shed, %d left; want %d shed", c.taken, c.ended, n, got, c.want)
+		}
+	}
+}
+
+// take pulls requests as agents do, and ends the first of them.
+func (r *rig) take(shard, n, ended int) {
+	r.t.Helper()
+	next := events.NextSubject(events.ShardStream(shard), events.Consumer(named, functions.Batch))
+	for i := range n {
+		m, err := r.bus.Conn().RequestWithContext(r.t.Context(), next, []byte(`{"batch":1}`))
+		must(r.t, err)
+		if m.Header.Get("Status") != "" {
+			r.t.Fatalf("no request: %v", m.Header)
+		}
+		if i < ended {
+			_, err = r.bus.Conn().RequestWithContext(r.t.Context(), m.Reply, []byte("+ACK"))
+			must(r.t, err)
+		}
+	}
+}

@@ -31,7 +31,8 @@ type Bus interface {
 	Pending(ctx context.Context, shard int) (map[functions.Key]map[functions.Class]uint64, error)
 	Peek(ctx context.Context, shard int, k functions.Key, c functions.Class, from uint64) (events.Request, error)
 	Remove(ctx context.Context, shard int, seq uint64) error
-	GetRecord(ctx context.Context, k functions.Key, id, source string) (events.Record, error)
+	Delivered(ctx context.Context, k functions.Key, shard int, c functions.Class) (uint64, error)
+	Ended(ctx context.Context, r events.Request) (bool, error)
 	WriteRecord(ctx context.Context, rec events.Record, retention time.Duration) (events.Record, error)
 	Reply(to string, rec events.Record) error
 	CountDead(ctx context.Context, k functions.Key) (int, error)
