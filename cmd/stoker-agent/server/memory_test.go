@@ -19,28 +19,41 @@ func TestOOMKillsIn(t *testing.T) {
 
 // Only a kill that nobody here asked for, while the kernel was killing, is put down to memory.
 func TestWhichKillsAreForMemory(t *testing.T) {
-	before := oomKills()
 	killed, exited := unix.WaitStatus(unix.SIGKILL), unix.WaitStatus(3<<8)
 	for _, c := range []struct {
 		name    string
 		status  unix.WaitStatus
-		before  uint64
+		looks   int // after the kernel killed something
 		killing bool
 		want    bool
 	}{
-		{"killed while the kernel killed", killed, before - 1, false, true},
-		{"killed by somebody", killed, before, false, false},
-		{"killed by us", killed, before - 1, true, false},
-		{"exited", exited, before - 1, false, false},
+		{"killed while the kernel killed", killed, 0, false, true},
+		{"gone seconds later", killed, oomLooks - 2, false, true},
+		{"killed by somebody, long after the kernel killed another", killed, oomLooks, false, false},
+		{"killed by us", killed, 0, true, false},
+		{"exited", exited, 0, false, false},
 	} {
-		if before == 0 && c.want {
-			continue // nothing was ever killed on this machine: there is no earlier count
+		var kills uint64 = 5 // before it started
+		s := &Server{oom: newOOMWatch(func() uint64 { return kills })}
+		for range 3 * oomLooks {
+			s.oom.look()
 		}
-		s := &Server{oomBefore: c.before}
+		kills++
+		for range c.looks {
+			s.oom.look()
+		}
 		s.killing.Store(c.killing)
 		e := s.exitOf(c.status)
 		if e.OutOfMemory != c.want || strings.Contains(e.String(), "out of memory") != c.want {
 			t.Errorf("%s: %+v %q, want out of memory: %v", c.name, e, e, c.want)
 		}
+	}
+}
+
+// TestKillsBeforeTheStartAreNoReason: the machine's count is of all times.
+func TestKillsBeforeTheStartAreNoReason(t *testing.T) {
+	s := &Server{oom: newOOMWatch(func() uint64 { return 7 })}
+	if e := s.exitOf(unix.WaitStatus(unix.SIGKILL)); e.OutOfMemory {
+		t.Errorf("%+v", e)
 	}
 }

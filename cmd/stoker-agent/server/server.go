@@ -32,7 +32,8 @@ type Options struct {
 type Exit struct {
 	Code   int    // 128 + signal when a signal ended it, as a shell says it
 	Signal string // "" when it ended by itself
-	// OutOfMemory: the kernel killed for want of memory meanwhile, so it most likely killed this.
+	// OutOfMemory: it was killed, not by us, within seconds of the kernel killing something for want
+	// of memory, so that was most likely this.
 	OutOfMemory bool
 	// Unseen: nobody told us how; the server was not our child.
 	Unseen bool
@@ -44,7 +45,8 @@ func (e Exit) String() string {
 		return "nobody listens on its port any more; how it ended is its container's to say"
 	}
 	if e.OutOfMemory {
-		return "out of memory: the kernel killed it (signal " + e.Signal + "); give it more (spec.resources.memory, the machine), or a smaller batch or context"
+		return "most likely out of memory: it was killed (signal " + e.Signal + ") while the kernel was killing for want of memory; " +
+			"give it more (spec.resources.memory, the machine), or a smaller batch or context"
 	}
 	if e.Signal != "" {
 		return "killed by signal: " + e.Signal
@@ -64,8 +66,8 @@ type Server struct {
 	quit   chan struct{} // the tree is gone, the reaper may go
 	once   sync.Once
 
-	oomBefore uint64      // see oomKills
-	killing   atomic.Bool // by us
+	oom     *oomWatch
+	killing atomic.Bool // by us
 }
 
 // Start runs the command in its own process group. Our process becomes the subreaper of
@@ -82,12 +84,13 @@ func Start(o Options) (*Server, error) {
 		return nil, fmt.Errorf("%w: %w; check runtime.local in the manifest", ErrSpawn, err)
 	}
 	s := &Server{last: &tail{}, copied: make(chan struct{}), done: make(chan struct{}),
-		signal: make(chan os.Signal, 1), quit: make(chan struct{}), oomBefore: oomKills()}
+		signal: make(chan os.Signal, 1), quit: make(chan struct{}), oom: newOOMWatch(oomKills)}
 	signal.Notify(s.signal, syscall.SIGCHLD)
 	if err := s.spawn(path, o); err != nil {
 		signal.Stop(s.signal)
 		return nil, fmt.Errorf("%w: %s: %w; check runtime.local.command", ErrSpawn, strings.Join(o.Command, " "), err)
 	}
+	go s.oom.run(s.done)
 	go s.reap()
 	return s, nil
 }
@@ -187,7 +190,7 @@ func (s *Server) exitOf(status unix.WaitStatus) Exit {
 		return Exit{Code: status.ExitStatus()}
 	}
 	e := Exit{Code: 128 + int(status.Signal()), Signal: status.Signal().String()}
-	e.OutOfMemory = status.Signal() == unix.SIGKILL && !s.killing.Load() && oomKills() > s.oomBefore
+	e.OutOfMemory = status.Signal() == unix.SIGKILL && !s.killing.Load() && s.oom.killed()
 	return e
 }
 
