@@ -2,24 +2,18 @@ package e2e
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/certtest"
 	"stoker.dev/stoker/e2e/harness"
 	"stoker.dev/stoker/events"
 )
@@ -27,37 +21,12 @@ import (
 // doorName is what the certificates of these tests are for.
 const doorName = "stoker.test"
 
-// certificate makes one that is its own authority.
-func certificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{doorName}}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, data []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private)
-}
-
 // TestOffLoopback: other machines reach the platform by TLS and with a token, or not at all. The test itself stays
 // on loopback.
 func TestOffLoopback(t *testing.T) {
 	t.Parallel()
-	cert, key := certificate(t)
+	pair := certtest.New(t, doorName)
+	cert, key := pair.CertFile, pair.KeyFile
 	p := harness.New(t, harness.Options{Args: []string{"--listen", "0.0.0.0:0", "--nats-listen", "0.0.0.0", "--tls-cert", cert, "--tls-key", key}})
 	refused(t, p, []string{"--listen", "0.0.0.0:0"}, "wants TLS")
 	refused(t, p, []string{"--nats-listen", "0.0.0.0"}, "wants TLS")

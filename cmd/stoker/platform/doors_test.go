@@ -1,13 +1,7 @@
 package platform
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,41 +10,16 @@ import (
 	"time"
 
 	"stoker.dev/stoker/cmd/stoker/access"
+	"stoker.dev/stoker/cmd/stoker/certtest"
 	"stoker.dev/stoker/cmd/stoker/config"
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/doorkeeper"
 )
 
-// pair writes a certificate for names and its key.
-func pair(t *testing.T, certFile, keyFile string, names ...string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: names, IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)}}
-	if len(names) == 0 {
-		cert.IPAddresses = nil
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func TestACertificateIsRenewedInPlace(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	pair(t, certFile, keyFile, "old.example.com")
+	certtest.Write(t, certFile, keyFile, "old.example.com", "192.0.2.1")
 	c, err := openCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -73,11 +42,11 @@ func TestACertificateIsRenewedInPlace(t *testing.T) {
 	if c.name() != "old.example.com" {
 		t.Error("a broken file is used")
 	}
-	change(func() { pair(t, certFile, keyFile, "new.example.com") })
+	change(func() { certtest.Write(t, certFile, keyFile, "new.example.com", "192.0.2.1") })
 	if got, err := c.get(nil); err != nil || got.Leaf.DNSNames[0] != "new.example.com" || c.names("old.example.com") {
 		t.Errorf("the new one is not used: %v", err)
 	}
-	pair(t, certFile, keyFile)
+	certtest.Write(t, certFile, keyFile)
 	if _, err := openCertificate(certFile, keyFile, c.log); err == nil || !strings.Contains(err.Error(), "alternative names") {
 		t.Errorf("a certificate for nobody: %v", err)
 	}
@@ -91,7 +60,7 @@ func TestDoorsOpenOnlyWithUsersAndACertificate(t *testing.T) {
 	}
 	defer dir.Close()
 	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
-	pair(t, certFile, keyFile, "gpu.example.com")
+	certtest.Write(t, certFile, keyFile, "gpu.example.com", "192.0.2.1")
 	open := func(c config.Config) (*Platform, error) {
 		c.DataDir = dir.Path()
 		p := &Platform{Options: Options{Config: c, Log: slog.New(slog.DiscardHandler)}, dir: dir}

@@ -1,52 +1,27 @@
 package natsd
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"stoker.dev/stoker/cmd/stoker/certtest"
 	"stoker.dev/stoker/cmd/stoker/embedded/token"
 	"stoker.dev/stoker/events"
 )
 
-// certificate makes one for a name, which is its own authority, and writes it to a file.
-func certificate(t *testing.T, name string) (pair tls.Certificate, file string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = filepath.Join(t.TempDir(), "cert.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
-
 // TestOffLoopbackEverybodySpeaksTLS: clients, agents, and nobody in the clear.
 func TestOffLoopbackEverybodySpeaksTLS(t *testing.T) {
 	const name = "gpu.example.com"
-	pair, file := certificate(t, name)
+	pair := certtest.New(t, name)
+	file := pair.CertFile
 	o := testOptions(t, t.TempDir())
-	o.Host, o.TLS = "0.0.0.0", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	o.Host, o.TLS = "0.0.0.0", &tls.Config{Certificates: []tls.Certificate{pair.Certificate}, MinVersion: tls.VersionTLS12}
 	s, err := Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +41,7 @@ func TestOffLoopbackEverybodySpeaksTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	agent.Close()
-	_, stranger := certificate(t, name)
+	stranger := certtest.New(t, name).CertFile
 	for what, access := range map[string]events.NATSAccess{
 		"an agent that trusts another certificate": {URL: s.URL(), Token: tok, CA: stranger, ServerName: name},
 		"an agent that wants another name":         {URL: s.URL(), Token: tok, CA: file, ServerName: "other.example.com"},
