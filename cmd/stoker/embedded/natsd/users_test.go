@@ -1,19 +1,15 @@
 package natsd
 
 import (
-	"context"
 	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
 	"stoker.dev/stoker/cmd/stoker/access"
-	"stoker.dev/stoker/cmd/stoker/embedded/token"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 )
@@ -321,96 +317,6 @@ func TestOwnersHearNoGuests(t *testing.T) {
 		}
 		if !p.mayPublish(t, events.CancelSubject(keyA)) {
 			t.Errorf("%s may not cancel", name)
-		}
-	}
-}
-
-// TestRevokedAgentsAreOut at once, and stay out of the next broker.
-func TestRevokedAgentsAreOut(t *testing.T) {
-	w := newWorld(t)
-	closed := make(chan struct{}, 1)
-	tok := token.Mint(testKey, token.Claims{Key: keyA, Replica: "a-1", Stream: events.ShardStream(0)}, time.Now())
-	gone, err := nats.Connect(w.s.URL(), nats.Token(tok), nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { closed <- struct{}{} }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer gone.Close()
-	other := w.agent(t, keyA, "a-2")
-	all := w.s.Revoke([]string{"a-1"}, time.Now().Add(token.Life))
-	select {
-	case <-closed:
-	case <-time.After(patience):
-		t.Fatal("the connection of a replica that is gone stays open")
-	}
-	if _, err := nats.Connect(w.s.URL(), nats.Token(tok)); !errors.Is(err, nats.ErrAuthorization) {
-		t.Errorf("its token: got %v", err)
-	}
-	if !other.mayPublish(t, events.HeartbeatSubject(keyA, "a-2")) {
-		t.Error("its sibling is out too")
-	}
-	o := testOptions(t, t.TempDir())
-	o.Revoked = all
-	next, err := Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop(t, next)
-	if _, err := nats.Connect(next.URL(), nats.Token(tok)); !errors.Is(err, nats.ErrAuthorization) {
-		t.Errorf("its token at the next broker: got %v", err)
-	}
-	if left := next.Revoke(nil, time.Time{}); len(left) != 1 {
-		t.Errorf("revoked: %v", left)
-	}
-}
-
-// TestAgentsAreLetGoWhenTheirTokenExpires, and let in again with a renewed one.
-func TestAgentsAreLetGoWhenTheirTokenExpires(t *testing.T) {
-	s := start(t, t.TempDir())
-	claims := token.Claims{Key: keyA, Replica: "a-1", Stream: events.ShardStream(0)}
-	expired := token.Mint(testKey, claims, time.Now().Add(time.Second-token.Life))
-	var current atomic.Value
-	current.Store(expired)
-	lost, back := make(chan struct{}, 1), make(chan struct{}, 1)
-	nc, err := nats.Connect(s.URL(), nats.TokenHandler(func() string { return current.Load().(string) }), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond),
-		nats.IgnoreAuthErrorAbort(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) {
-			current.Store(token.Mint(testKey, claims, time.Now()))
-			lost <- struct{}{}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	for what, ch := range map[string]chan struct{}{"let go": lost, "back": back} {
-		select {
-		case <-ch:
-		case <-time.After(patience):
-			t.Fatalf("not %s", what)
-		}
-	}
-	if _, err := nats.Connect(s.URL(), nats.Token(expired)); !errors.Is(err, nats.ErrAuthorization) {
-		t.Errorf("an expired token: got %v", err)
-	}
-}
-
-// TestUsersThatChangedAreLetGo, by token and by nkey.
-func TestUsersThatChangedAreLetGo(t *testing.T) {
-	w := newWorld(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for name, opt := range map[string]nats.Option{"alice": nats.Token(aliceToken), "bob": signedBy(bobSeed), "": nats.Name("public")} {
-		closed := make(chan struct{}, 1)
-		nc, err := nats.Connect(w.s.URL(), opt, nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { closed <- struct{}{} }))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		w.s.DisconnectUsers([]string{name})
-		select {
-		case <-closed:
-		case <-ctx.Done():
-			t.Fatalf("%q stays connected", name)
 		}
 	}
 }
