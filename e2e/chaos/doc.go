@@ -4,10 +4,12 @@
 //
 //	client   publishes requests of three classes in four ways at a steady pace and notes every outcome, doubt included
 //	witness  reads /proc and the ledger, and notes which processes live and who holds what
+//	follower reads every terminal record as it is written: the stream keeps one for each request, and would hide a second
 //	driver   follows a plan: SIGKILL, SIGSTOP for a while, restarts in a row, a deleted Temporal database
 //
 // At the end everything is put together: what the client saw, the model servers' own books, the provider's files, the
-// terminal records as the broker stores them, and what is left when all functions are gone.
+// terminal records as the broker stores them, what is left when all functions have come to zero by themselves, and what
+// is left when they are deleted.
 //
 // # What a seed decides
 //

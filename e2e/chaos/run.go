@@ -66,6 +66,8 @@ func perform(t *testing.T, o Options, b *book, plan []Step) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.abort)
+	f := startFollower(p.JetStream(), b)
+	t.Cleanup(f.stop)
 	w := startWitness(p, b)
 	t.Cleanup(w.stop)
 	a := startAuditor(p.Dir, b, func(s datadir.Server) { c.reach(s.HTTP) })
@@ -76,14 +78,15 @@ func perform(t *testing.T, o Options, b *book, plan []Step) {
 	c.stop()
 	t.Logf("all requests have an outcome; %d ticks were let go", c.missed)
 	settle(t, p, b, o)
-	if err := storedRecords(t.Context(), p, b); err != nil {
+	atRest(t, p, b)
+	if err := f.finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b.note(history.Record{Kind: history.Closing})
 	empty(t, p)
 	a.stop()
 	w.stop()
-	leftovers(t, p, b)
+	gone(t, p, b)
 	serverBooks(p, b)
 	providerBooks(t, p, b)
 	b.note(history.Record{Kind: history.Complete})

@@ -34,6 +34,7 @@ type Broken string
 const (
 	Lost          Broken = "lost"            // accepted, or answered, and no terminal record
 	Twice         Broken = "twice"           // more than one terminal record
+	RecordGone    Broken = "record-gone"     // a terminal record was removed or replaced
 	Late          Broken = "late"            // the record came later than the deadline and [Bounds.Late]
 	Unsent        Broken = "unsent"          // an answer, a record or a run of what nobody sent
 	Contradicted  Broken = "contradicted"    // the answer is not the record's, or belongs to another request
@@ -60,6 +61,7 @@ func Check(records []Record, b Bounds) []Violation {
 	var found []Violation
 	found = append(found, h.requests(b)...)
 	found = append(found, h.unsent()...)
+	found = append(found, h.recordsGone()...)
 	found = append(found, h.gpus()...)
 	found = append(found, h.leases()...)
 	found = append(found, h.books()...)
@@ -69,6 +71,15 @@ func Check(records []Record, b Bounds) []Violation {
 		return strings.Compare(string(a.Kind)+" "+strings.Join(a.Subjects, " "), string(b.Kind)+" "+strings.Join(b.Subjects, " "))
 	})
 	return found
+}
+
+// recordsGone is beside [Twice], which takes somebody who saw both records.
+func (h *history) recordsGone() []Violation {
+	var out []Violation
+	for _, r := range h.gone {
+		out = append(out, Violation{RecordGone, []string{r.ID}, r.What + " was written, and removed or replaced", []Record{r}})
+	}
+	return out
 }
 
 func (h *history) leftovers() []Violation {

@@ -64,6 +64,10 @@ var planted = []plant{
 	{"a repeated request, acknowledged once, without a record", Lost, "again", func(h []Record) []Record { return without(h, is(Stored, "again")) }},
 	{"a second record", Twice, "acked", func(h []Record) []Record { return append(h, stored("acked", "f", statusOK, "r1", 1, 1_500)) }},
 	{"a record of an unknown request, twice", Twice, "taken", func(h []Record) []Record { return append(h, stored("taken", "f", statusOK, "r1", 1, 1_500)) }},
+	{"a record that was seen and is gone", RecordGone, "acked", func(h []Record) []Record {
+		return append(h, Record{Kind: Vanished, ID: "acked", What: "record 7"})
+	}},
+	{"a record that nobody saw", RecordGone, "", func(h []Record) []Record { return append(h, Record{Kind: Vanished, What: "record 7"}) }},
 	{"a record past the bound", Late, "acked", func(h []Record) []Record {
 		return changed(h, is(Stored, "acked"), func(r *Record) { r.At = at(1_000 + 10_000 + 10_001) })
 	}},
@@ -173,7 +177,7 @@ func TestPlantedViolationsAreFound(t *testing.T) {
 // TestEveryKindIsPlanted holds the table above and the list of kinds together.
 func TestEveryKindIsPlanted(t *testing.T) {
 	for _, kind := range []Broken{
-		Lost, Twice, Late, Unsent, Contradicted, Unrun, RefusedButRun, GPUShared, LeaseEarly, BooksDiffer, Restarted, Leftover, Incomplete,
+		Lost, Twice, RecordGone, Late, Unsent, Contradicted, Unrun, RefusedButRun, GPUShared, LeaseEarly, BooksDiffer, Restarted, Leftover, Incomplete,
 	} {
 		if !slices.ContainsFunc(planted, func(p plant) bool { return p.want == kind }) {
 			t.Errorf("no violation of kind %s is planted", kind)

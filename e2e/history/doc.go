@@ -3,7 +3,7 @@
 // every contradiction to what the platform promises. It is pure: records in, violations out, no clock and no I/O.
 //
 //	client    sent → acked | refused | unknown, and answered           one request's way, as its publisher saw it
-//	broker    stored                                                   every terminal record there is in the end
+//	broker    stored, vanished                                         every terminal record that was ever written
 //	server    holds → began → ended, quit, conflict                    a model server's own books
 //	witness   process                                                  from when to when a process was seen alive
 //	provider  replica                                                  the provider's own times, devices and cause
@@ -19,7 +19,7 @@
 //
 // # What is checked
 //
-// Promise 1, nothing accepted is lost: [Lost], [Twice], [Late], [Unsent], [Contradicted], [Unrun], [RefusedButRun].
+// Promise 1, nothing accepted is lost: [Lost], [Twice], [RecordGone], [Late], [Unsent], [Contradicted], [Unrun], [RefusedButRun].
 // Promise 4, a GPU has one holder: [GPUShared], [LeaseEarly], [BooksDiffer].
 // Promise 5, unreachable is not failed: [Restarted].
 // At the end nothing is left: [Leftover]. A history that stops in the middle proves nothing: [Incomplete].

@@ -14,6 +14,7 @@ type history struct {
 	replica  map[string]*replica // replica ID
 	looks    []Record            // by At
 	conflict []Record
+	gone     []Record
 	left     []Record
 	away     map[string][]span // function → when nobody could be expected to work; "" for all
 	closing  time.Time
@@ -76,6 +77,8 @@ func (h *history) add(r Record) {
 		h.conflict = append(h.conflict, r)
 	case Look:
 		h.looks = append(h.looks, r)
+	case Vanished:
+		h.gone = append(h.gone, r)
 	case Left:
 		h.left = append(h.left, r)
 	case Closing:

@@ -21,7 +21,8 @@ const (
 	Unknown  Kind = "unknown"  // ID, Cause: no clear word; it may be stored or not
 	Answered Kind = "answered" // ID, Status, Attempt, and Nonce where the answer holds it: a copy of the record came
 
-	Stored Kind = "stored" // ID, Function, Class, Status, Cause, Attempt, Replica; At: when the broker stored it
+	Stored   Kind = "stored"   // ID, Function, Class, Status, Cause, Attempt, Replica; At: when the broker stored it
+	Vanished Kind = "vanished" // What, and ID if it was seen: a stored record is not there any more, long before its time
 
 	Holds    Kind = "holds"    // Replica, Function, PID, Devices: a model server has its GPUs from At on
 	Conflict Kind = "conflict" // Replica, Devices: the kernel says that somebody else has the GPU
