@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"math"
 	"testing"
 
 	"stoker.dev/stoker/cmd/stoker/bench"
@@ -21,17 +22,27 @@ func TestBenchScaleCountsEveryChange(t *testing.T) {
 		if s.Changes != c.want {
 			t.Errorf("%s: %d changes, want %d", name, s.Changes, c.want)
 		}
-		if s.Replicas.Max <= 0 || s.Replicas.P50 > s.Replicas.Max || s.Replicas.Max > s.DoneMS || s.AllMS > s.DoneMS {
+		if s.Replicas.Max <= 0 || s.Replicas.P50 > s.Replicas.Max || s.Replicas.Max > s.AllMS || s.AllMS > s.DoneMS {
 			t.Errorf("%s: times that contradict each other: %+v", name, s)
 		}
 		if s.Decisions == 0 || s.Evaluations < s.Decisions || s.Syncs == 0 || s.LedgerWrites == 0 || s.TemporalEvents == 0 {
 			t.Errorf("%s: capacity changed without decisions, syncs, leases or history: %+v", name, s)
 		}
+		for what, per := range map[string][2]float64{
+			"decisions": {s.DecisionsPerSec, float64(s.Decisions)}, "evaluations": {s.EvaluationsPerSec, float64(s.Evaluations)},
+		} {
+			if over := per[1] / s.DoneMS * 1000; math.Abs(per[0]-over) > over/1000 {
+				t.Errorf("%s: %v %s per second, and %v over the step", name, per[0], what, over)
+			}
+		}
 		if s.LedgerConflicts != 0 {
 			t.Errorf("%s: %d conflicts with one writer", name, s.LedgerConflicts)
 		}
 	}
-	if r.One.Replicas != replicas || r.Many.Functions != functions || r.Many.Lost != 0 || r.DecidePerSec <= 0 || r.LoadAverage == "" {
+	if asked := 2 * functions * each; r.Many.Requests != asked || r.Many.Answered != asked || r.Many.Lost != 0 {
+		t.Errorf("of %d requests %d were acknowledged, %d answered, %d lost", asked, r.Many.Requests, r.Many.Answered, r.Many.Lost)
+	}
+	if r.One.Replicas != replicas || r.Many.Functions != functions || r.DecidePerSec <= 0 || r.LoadAverage == "" {
 		t.Errorf("got %+v", r)
 	}
 	if r.Load == nil {

@@ -21,7 +21,8 @@ func (a *app) benchScaleCommand(b *benchFlags) *cobra.Command {
 --replicas and back, by order; at its full size it takes two rounds of requests, of which one
 has ten times as many: nothing may grow with them. Then --functions functions go from zero to
 --each replicas by demand, and back once their requests are answered. Times run from the order,
-or from a function's first request, to the entry of the provider's start or stop call.`,
+or from a function's first request, to the entry of the provider's start or stop call; ALL-MS is
+until the last of these calls had done its work, DONE-MS until nothing is left to do.`,
 		Example: "  stoker bench scale\n  stoker bench scale --replicas 8 --functions 10 --each 2 --requests 100 --json",
 		Args:    exactly(0, "none"),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -47,7 +48,7 @@ func tellScale(w io.Writer, r bench.ScaleReport) error {
 	row := func(name string, s bench.StepReport) []string {
 		return []string{
 			name, strconv.Itoa(s.Changes), millis(s.Replicas.P50), millis(s.Replicas.P99), millis(s.AllMS), millis(s.DoneMS),
-			fmt.Sprintf("%.0f", s.DecisionsPerSec), strconv.Itoa(s.Decisions), strconv.Itoa(s.LedgerWrites), strconv.Itoa(s.LedgerConflicts),
+			strconv.Itoa(s.Decisions), fmt.Sprintf("%.0f", s.DecisionsPerSec), fmt.Sprintf("%.0f", s.EvaluationsPerSec), strconv.Itoa(s.LedgerWrites), strconv.Itoa(s.LedgerConflicts),
 			fmt.Sprintf("%.1f", s.EventsPerChange),
 		}
 	}
@@ -58,7 +59,10 @@ func tellScale(w io.Writer, r bench.ScaleReport) error {
 		each := strconv.Itoa(r.Many.Each)
 		rows = append(rows, row(many+"0 -> "+each, r.Many.Out), row(many+each+" -> 0", r.Many.In))
 	}
-	err := table(w, "STEP CHANGES P50-MS P99-MS ALL-MS DONE-MS EVALUATIONS/S DECISIONS LEDGER-WRITES CONFLICTS EVENTS/CHANGE", rows)
+	err := table(w, "STEP CHANGES P50-MS P99-MS ALL-MS DONE-MS DECISIONS DECISIONS/S EVALUATIONS/S LEDGER-WRITES CONFLICTS EVENTS/CHANGE", rows)
+	if err == nil && r.Many.Functions > 0 {
+		fmt.Fprintf(w, "of %d requests %d were answered and %d have no record\n", r.Many.Requests, r.Many.Answered, r.Many.Lost)
+	}
 	if err != nil || r.Load == nil {
 		return err
 	}

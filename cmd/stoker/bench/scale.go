@@ -48,24 +48,28 @@ type ManyReport struct {
 	Functions int        `json:"functions"`
 	Each      int        `json:"each"`
 	Out       StepReport `json:"out"`
-	In        StepReport `json:"in"` // begins when the scale-in window allows it
-	Lost      int        `json:"lost"`
+	In        StepReport `json:"in"`       // begins when the scale-in window allows it
+	Requests  int        `json:"requests"` // that were acknowledged
+	Answered  int        `json:"answered"` // of them, those whose record is a result
+	Lost      int        `json:"lost"`     // of them, those without a record
 }
 
 // StepReport is one change of capacity.
 type StepReport struct {
-	Changes         int       `json:"changes"` // replicas started and stopped
-	Replicas        Quantiles `json:"replica_ms"`
-	AllMS           float64   `json:"all_ms"`  // until the last one was started or gone
-	DoneMS          float64   `json:"done_ms"` // until workflows and controller have nothing left to do
-	Evaluations     int       `json:"evaluations"`
-	Decisions       int       `json:"decisions"`
-	DecisionsPerSec float64   `json:"decisions_per_sec"` // evaluations over the whole step
-	Syncs           int       `json:"syncs"`
-	LedgerWrites    int       `json:"ledger_writes"`
-	LedgerConflicts int       `json:"ledger_conflicts"`
-	TemporalEvents  int       `json:"temporal_events"`
-	EventsPerChange float64   `json:"temporal_events_per_change"`
+	Changes     int       `json:"changes"`     // replicas started and stopped
+	Replicas    Quantiles `json:"replica_ms"`  // from what asked for it to the entry of the provider's start or stop call
+	AllMS       float64   `json:"all_ms"`      // until the provider had started the last one, or it was gone
+	DoneMS      float64   `json:"done_ms"`     // until workflows and controller have nothing left to do
+	Evaluations int       `json:"evaluations"` // of the decider
+	Decisions   int       `json:"decisions"`   // those that changed something
+	// DecisionsPerSec and EvaluationsPerSec are over the whole step.
+	DecisionsPerSec   float64 `json:"decisions_per_sec"`
+	EvaluationsPerSec float64 `json:"evaluations_per_sec"`
+	Syncs             int     `json:"syncs"`
+	LedgerWrites      int     `json:"ledger_writes"`
+	LedgerConflicts   int     `json:"ledger_conflicts"`
+	TemporalEvents    int     `json:"temporal_events"`
+	EventsPerChange   float64 `json:"temporal_events_per_change"`
 }
 
 // Scale measures changes of capacity on simulated GPUs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,9 +35,11 @@ func (w *scaleWorld) many(ctx context.Context) (rep ManyReport, err error) {
 	defer hold.release()
 	want := w.o.Functions * w.o.Each
 	fmt.Fprintf(w.o.Progress, "%d functions: 0 -> %d -> 0 replicas each\n", w.o.Functions, w.o.Each)
-	rep.Out, err = w.step(ctx, func(time.Time) error { return w.ask(ctx, keys) }, func() (bool, error) {
-		return w.ready(ctx, want)
-	})
+	var asked []events.Request
+	rep.Out, err = w.step(ctx, func(time.Time) (err error) {
+		asked, err = w.ask(ctx, keys)
+		return err
+	}, func() (bool, error) { return w.ready(ctx, want) })
 	if err != nil {
 		return rep, err
 	}
@@ -48,7 +51,8 @@ func (w *scaleWorld) many(ctx context.Context) (rep ManyReport, err error) {
 	if err != nil {
 		return rep, err
 	}
-	rep.Lost, err = w.unanswered(ctx)
+	rep.Requests = len(asked)
+	rep.Answered, rep.Lost, err = outcomes(ctx, w.plat.Bus(), asked)
 	return rep, err
 }
 
@@ -69,25 +73,28 @@ func (w *scaleWorld) deployMany(ctx context.Context) ([]functions.Key, error) {
 	return keys, w.await(ctx, "at rest", func() (bool, error) { return w.atRest(ctx) })
 }
 
-// ask publishes the requests of all functions at once. What a replica's start is measured from
-// is the first request of its function.
-func (w *scaleWorld) ask(ctx context.Context, keys []functions.Key) error {
+// ask publishes the requests of all functions at once, and returns what was acknowledged. What a
+// replica's start is measured from is the first request of its function.
+func (w *scaleWorld) ask(ctx context.Context, keys []functions.Key) ([]events.Request, error) {
 	var wg sync.WaitGroup
-	errs := make([]error, len(keys))
+	errs, asked := make([]error, len(keys)), make([][]events.Request, len(keys))
 	for i, k := range keys {
 		wg.Go(func() {
 			w.record.demand(k, time.Now())
 			for range requestsEach * w.o.Each {
 				e := events.Event{Source: "stoker-bench", Type: "bench", Data: []byte("{}")}
-				if _, err := w.caller.Publish(ctx, e, k, functions.Standard); err != nil {
+				ack, err := w.caller.Publish(ctx, e, k, functions.Standard)
+				if err != nil {
 					errs[i] = err
 					return
 				}
+				e.ID = ack.ID
+				asked[i] = append(asked[i], events.Request{Event: e, Key: k})
 			}
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return slices.Concat(asked...), errors.Join(errs...)
 }
 
 // ready tells whether n replicas run and all functions know it.
@@ -116,18 +123,18 @@ func (w *scaleWorld) atRest(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// unanswered counts the requests that are still stored.
-func (w *scaleWorld) unanswered(ctx context.Context) (n int, err error) {
-	for shard := range events.Shards {
-		counts, err := w.plat.Bus().Pending(ctx, shard)
-		if err != nil {
-			return n, err
-		}
-		for _, classes := range counts {
-			for _, c := range classes {
-				n += int(c)
-			}
+// outcomes counts the requests that ended with a result, and those that have no record.
+func outcomes(ctx context.Context, bus *events.Bus, asked []events.Request) (answered, lost int, err error) {
+	for _, r := range asked {
+		rec, err := bus.GetRecord(ctx, r.Key, r.RecordID(), r.Event.Source)
+		switch {
+		case errors.Is(err, events.ErrNotFound):
+			lost++
+		case err != nil:
+			return answered, lost, err
+		case rec.Status == events.StatusOK:
+			answered++
 		}
 	}
-	return n, nil
+	return answered, lost, nil
 }

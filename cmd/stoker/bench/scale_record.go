@@ -19,8 +19,9 @@ type record struct {
 	asked   time.Time                   // by an order for all
 	demands map[functions.Key]time.Time // by the first request of a function
 	live    map[string]*answerer
+	going   int             // replicas that are being stopped
 	delays  []time.Duration // of the starts and stops of this step
-	last    time.Time       // of them
+	last    time.Time       // when the last of them was done
 	hold    chan struct{}   // of new answerers; nil: they answer at once
 }
 
@@ -49,8 +50,8 @@ func (r *record) demand(k functions.Key, at time.Time) {
 	r.demands[k] = at
 }
 
-// changed notes one start or stop.
-func (r *record) changed(k functions.Key, now time.Time) {
+// changed notes one start or stop: when it was called for, and when it was done.
+func (r *record) changed(k functions.Key, called, done time.Time) {
 	since, ok := r.demands[k]
 	if !ok {
 		since = r.asked
@@ -58,13 +59,17 @@ func (r *record) changed(k functions.Key, now time.Time) {
 	if since.IsZero() {
 		return // nobody asked: what a step before left
 	}
-	r.delays, r.last = append(r.delays, now.Sub(since)), now
+	r.delays = append(r.delays, called.Sub(since))
+	if done.After(r.last) {
+		r.last = done
+	}
 }
 
+// running counts replicas from their start until they are gone.
 func (r *record) running() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.live)
+	return len(r.live) + r.going
 }
 
 // held keeps answers back until it is released.
@@ -110,7 +115,7 @@ func (r *record) report(began time.Time, took time.Duration, before, after count
 		LedgerWrites: after.ledgerWrites - before.ledgerWrites, LedgerConflicts: after.conflicts - before.conflicts,
 		TemporalEvents: after.events - before.events,
 	}
-	s.DecisionsPerSec = float64(s.Evaluations) / took.Seconds()
+	s.DecisionsPerSec, s.EvaluationsPerSec = float64(s.Decisions)/took.Seconds(), float64(s.Evaluations)/took.Seconds()
 	s.EventsPerChange = float64(s.TemporalEvents) / float64(max(s.Changes, 1))
 	return s
 }
@@ -125,10 +130,11 @@ type recorded struct {
 
 // Start notes the time first of all.
 func (p *recorded) Start(ctx context.Context, s activities.ReplicaSpec) error {
-	now := time.Now()
+	called := time.Now()
 	if err := p.Provider.Start(ctx, s); err != nil {
 		return err
 	}
+	done := time.Now()
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
 	if p.r.live[s.ID] != nil {
@@ -139,22 +145,39 @@ func (p *recorded) Start(ctx context.Context, s activities.ReplicaSpec) error {
 		return err
 	}
 	p.r.live[s.ID] = a
-	p.r.changed(s.Key, now)
+	p.r.changed(s.Key, called, done)
 	return nil
 }
 
 // Stop ends the answerer, then the replica.
 func (p *recorded) Stop(ctx context.Context, id string, grace time.Duration) error {
-	now := time.Now()
-	p.r.mu.Lock()
-	a := p.r.live[id]
-	delete(p.r.live, id)
-	if a != nil {
-		p.r.changed(a.key, now)
+	called := time.Now()
+	a := p.r.leave(id)
+	if a == nil {
+		return p.Provider.Stop(ctx, id, grace)
 	}
-	p.r.mu.Unlock()
+	a.close()
+	err := p.Provider.Stop(ctx, id, grace)
+	p.r.left(a.key, called, time.Now())
+	return err
+}
+
+// leave takes the answerer of a replica that is to stop; nil where that was done before.
+func (r *record) leave(id string) *answerer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.live[id]
 	if a != nil {
-		a.close()
+		delete(r.live, id)
+		r.going++
 	}
-	return p.Provider.Stop(ctx, id, grace)
+	return a
+}
+
+// left notes that a replica is gone.
+func (r *record) left(k functions.Key, called, done time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.going--
+	r.changed(k, called, done)
 }
