@@ -217,7 +217,7 @@ func (c *Cluster) healthy(ctx context.Context, role Role) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	client := c.prober()
+	client := unverified()
 	defer client.CloseIdleConnections()
 	return until(ctx, string(role)+" is ready", func(ctx context.Context) (bool, any) {
 		c.mu.Lock()
@@ -232,9 +232,9 @@ func (c *Cluster) healthy(ctx context.Context, role Role) error {
 	})
 }
 
-// prober is a client for health checks, which everybody may do. It does not look at certificates: the scheduler and
-// the controller manager sign their own.
-func (c *Cluster) prober() *http.Client {
+// unverified is a client for health checks and probes. It does not look at certificates, and neither does a kubelet:
+// the scheduler, the controller manager and most servers in Pods sign their own.
+func unverified() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}}

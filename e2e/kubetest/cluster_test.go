@@ -2,9 +2,7 @@ package kubetest_test
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -97,7 +95,7 @@ func waitGone(t *testing.T, c *kubetest.Cluster, name string) {
 	})
 }
 
-// processes lists what runs on this machine and has text among its arguments, by process ID.
+// processes lists what runs on this machine and has text among its arguments or variables, by process ID.
 func processes(t *testing.T, text string) map[int]string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -107,8 +105,9 @@ func processes(t *testing.T, text string) map[int]string {
 	found := map[int]string{}
 	for _, path := range paths {
 		line, err := os.ReadFile(path)
+		env, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "environ"))
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err == nil && strings.Contains(string(line), text) {
+		if err == nil && strings.Contains(string(line)+string(env), text) {
 			found[pid] = strings.ReplaceAll(string(line), "\x00", " ")
 		}
 	}
@@ -146,56 +145,6 @@ func TestAClusterStartsAndLeavesNothing(t *testing.T) {
 	if left := processes(t, dir); len(left) != 0 {
 		t.Errorf("left after the test: %v", left)
 	}
-}
-
-// bystander, in the environment, makes this program one that starts a cluster below that directory and is killed.
-const bystander = "KUBETEST_BYSTANDER"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(bystander); dir != "" {
-		os.Exit(standBy(dir))
-	}
-	os.Exit(m.Run())
-}
-
-func standBy(dir string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*kubetest.Patience) // were it not killed
-	defer cancel()
-	if _, err := kubetest.Launch(ctx, dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if err := os.WriteFile(filepath.Join(dir, "ready"), nil, 0o600); err != nil {
-		return 1
-	}
-	<-ctx.Done()
-	return 1
-}
-
-func TestKillingTheTestLeavesNothing(t *testing.T) {
-	kubetest.Binary(t)
-	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), bystander+"="+dir)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	kubetest.Eventually(t, "the other process has a cluster", func(context.Context) (bool, any) {
-		_, err := os.Stat(filepath.Join(dir, "ready"))
-		return err == nil, err
-	})
-	if len(processes(t, dir)) == 0 {
-		t.Fatalf("no process names %s", dir)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // killed
-	kubetest.Eventually(t, "its processes are gone", func(context.Context) (bool, any) {
-		left := processes(t, dir)
-		return len(left) == 0, left
-	})
 }
 
 func TestAProgramThatEndsByItselfIsToldOf(t *testing.T) {

@@ -29,17 +29,19 @@ func (c *Cluster) showLogs(t testing.TB) {
 func (c *Cluster) logTails() string {
 	var b strings.Builder
 	for _, role := range startOrder {
-		text, err := os.ReadFile(c.log(role))
-		if err != nil {
-			continue // it was not started
-		}
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		fmt.Fprintf(&b, "--- %s, the last of %d lines\n", role, len(lines))
-		for _, line := range lines[max(0, len(lines)-shownLines):] {
-			fmt.Fprintln(&b, line)
-		}
+		fmt.Fprintf(&b, "--- %s\n%s\n", role, lastLines(c.log(role), shownLines))
 	}
 	return b.String()
+}
+
+// lastLines is the end of a log, or why there is none.
+func lastLines(path string, n int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 func (c *Cluster) keepLogs(name string) (string, error) {
