@@ -49,12 +49,10 @@ func Start(t testing.TB, opts Options) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.LogsOnFailure(t)
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)
-		}
-		if t.Failed() {
-			c.showLogs(t)
 		}
 	})
 	if opts.Nodes > 0 {
@@ -66,7 +64,7 @@ func Start(t testing.TB, opts Options) *Cluster {
 
 // Launch starts a cluster without nodes that several tests share, from a TestMain, with its files in dir. [Cluster.Close]
 // ends it; so does the end of this process, however that comes. It is an error wrapping [ErrMissing] if the binary
-// is not built.
+// is not built. Tests call [Cluster.LogsOnFailure].
 func Launch(ctx context.Context, dir string) (*Cluster, error) {
 	binary, err := find()
 	if err != nil {

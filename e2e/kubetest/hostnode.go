@@ -57,7 +57,8 @@ type HostNode struct {
 	running sync.WaitGroup
 }
 
-// AddHostNode adds a node whose Pods run as processes of this host, and waits until it is Ready. images says what an
+// AddHostNode adds a node whose Pods run as processes of this host, and waits until it is Ready. The spec's Name is its
+// whole name, and its Count is not looked at. images says what an
 // image stands for; a Pod with another one waits with ErrImagePull. All processes end with the test.
 func (c *Cluster) AddHostNode(t testing.TB, spec NodeSpec, images map[string]Image) *HostNode {
 	t.Helper()
@@ -123,6 +124,9 @@ func (n *HostNode) connect() error {
 	close(n.online)
 	n.running.Go(func() { n.beat(ctx) })
 	n.running.Go(func() { n.watch(ctx) })
+	for _, p := range n.pods {
+		p.touch() // the controller manager marks the Pods of a silent node
+	}
 	return nil
 }
 

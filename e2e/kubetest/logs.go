@@ -14,6 +14,16 @@ const shownLines = 25
 // keptLogs is where the logs of failed tests are kept, below the repository.
 const keptLogs = "build/kubetest"
 
+// LogsOnFailure shows the ends of all logs if the test fails, and keeps the whole logs. [Start] has called it.
+func (c *Cluster) LogsOnFailure(t testing.TB) {
+	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			c.showLogs(t)
+		}
+	})
+}
+
 func (c *Cluster) showLogs(t testing.TB) {
 	t.Helper()
 	t.Log(c.logTails())
