@@ -127,6 +127,7 @@ func pids(t *testing.T, c *kubetest.Cluster, role kubetest.Role) []int {
 }
 
 func TestAClusterStartsAndLeavesNothing(t *testing.T) {
+	kubetest.Binary(t)
 	var dir string
 	t.Run("runs", func(t *testing.T) {
 		c := kubetest.Start(t, kubetest.Options{Nodes: 3, Spec: kubetest.NodeSpec{GPUs: 4, Product: "NVIDIA-L40S", MemoryMiB: 46068}})
