@@ -250,15 +250,20 @@ func (a *Activities) replicaSpec(r order, id string, l scale.Lease, reserved tim
 	}, nil
 }
 
-// startFailed tells what can never work from what may work later. The first gives its lease
-// back at once; the second leaves it, and the retry finds it again by the replica's ID.
+// startFailed tells what can never work, and what has no room now, from what may work in a moment.
+// The first two give their lease back at once; the last leaves it, and the retry finds it again by
+// the replica's ID.
 func (a *Activities) startFailed(ctx context.Context, id string, cause error) (outcome, error) {
-	if !permanent(cause) {
+	full := errors.Is(cause, ErrNoRoom)
+	if !full && !permanent(cause) {
 		return outcome{}, fmt.Errorf("start replica %s: %w", id, cause)
 	}
 	if err := a.Ledger.Release(ctx, id, events.CauseSpawnFailed); err != nil {
 		// The cause is told, not wrapped: it is permanent, while the release may well work next time.
 		return outcome{}, fmt.Errorf("release the lease of replica %s after %q: %w", id, cause.Error(), err)
+	}
+	if full {
+		return outcome{blocked: cause}, nil
 	}
 	return spawnFailed(id, cause), nil
 }

@@ -27,6 +27,12 @@ const (
 	CauseSpawnFailed   = "spawn-failed"  // the command could not be started
 	CauseAgentLost     = "agent-lost"    // the agent was killed
 	CauseKilled        = "killed"        // the platform killed the tree
+	CauseUnschedulable = "unschedulable" // no node took it: what was free when it was placed was gone
+	CauseImagePull     = "image-pull"    // its image cannot be had
+	CauseEvicted       = "evicted"       // the cluster made it go: a drained node, a taint, no memory or disk left there
+	CausePreempted     = "preempted"     // the cluster gave its place to something more important
+	CausePodDeleted    = "pod-deleted"   // somebody deleted its Pod
+	CauseNodeLost      = "node-lost"     // its node was deleted or shut down
 	CauseCancelled     = "cancelled"     // the caller went away
 	CauseBackend       = "backend-error" // the model server answered an error or nothing
 	CauseDeadline      = "deadline"      // the deadline passed

@@ -91,10 +91,22 @@ func health(f api.Function) string {
 		how = "waits: " + f.Blocked
 	case f.Trouble != "":
 		how = "trouble, tried again: " + f.Trouble
+	case waits(f) != "":
+		how = waits(f)
 	case f.Silent > 0:
 		how = fmt.Sprintf("%d of its replicas silent", f.Silent)
 	}
 	return string(f.Phase) + ", " + how
+}
+
+// waits is what keeps a replica from running, where no other one is ready.
+func waits(f api.Function) string {
+	for _, r := range f.Replicas {
+		if r.Waits != "" && f.Ready == 0 {
+			return "replica " + r.ID + " waits: " + r.Waits
+		}
+	}
+	return ""
 }
 
 // heldBy names who has the GPUs a function waits for.

@@ -45,6 +45,11 @@ func (a *app) explain(w io.Writer, e api.Explanation) error {
 	for _, l := range e.Lines {
 		fmt.Fprintf(w, "%s: %s\n", l.Topic, l.Text)
 	}
+	for _, r := range e.Function.Replicas {
+		if r.Waits != "" {
+			fmt.Fprintf(w, "%s: replica %s waits: %s\n", r.Phase, r.ID, r.Waits)
+		}
+	}
 	fmt.Fprintf(w, "GPUs: %d of %d free for it\n", e.FreeGPUs, e.Capacity)
 	sayHolders(w, e.Holders)
 	if x := e.Function.Failure; x != nil {

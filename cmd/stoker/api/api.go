@@ -74,6 +74,7 @@ type Replica struct {
 	Phase     string             `json:"phase"`
 	Since     time.Time          `json:"since"`
 	Node      string             `json:"node,omitempty"`
+	Waits     string             `json:"waits,omitempty"` // what keeps it from running, or from going
 	PID       int                `json:"pid,omitempty"`
 	ServerPID int                `json:"serverPid,omitempty"`
 	InFlight  int                `json:"inFlight"`

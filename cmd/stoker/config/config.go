@@ -39,9 +39,15 @@ type Config struct {
 	RandomPorts bool `envconfig:"STOKER_RANDOM_PORTS" flag:"random-ports" desc:"choose free ports for a new data directory instead of the well-known ones"`
 
 	GPUs     int    `envconfig:"STOKER_GPUS" flag:"gpus" default:"0" desc:"simulated GPU slots, where there is no NVIDIA driver; 0: the driver's GPUs, or one simulated slot without a driver"`
-	Provider string `envconfig:"STOKER_PROVIDER" flag:"provider" default:"local" desc:"where replicas run: local, or simulated (instant, serves nothing)"`
+	Provider string `envconfig:"STOKER_PROVIDER" flag:"provider" default:"local" desc:"where replicas run: local, kubernetes, or simulated (instant, serves nothing)"`
 	Pool     string `envconfig:"STOKER_POOL" flag:"pool" default:"default" desc:"name of this platform's GPU pool"`
 	Agent    string `envconfig:"STOKER_AGENT" flag:"agent" desc:"path of stoker-agent (default: beside the executable, on PATH, or built once)"`
+
+	Kubeconfig    string `envconfig:"STOKER_KUBECONFIG" flag:"kubeconfig" desc:"with --provider kubernetes, the file that says which cluster (default: $KUBECONFIG, ~/.kube/config, or the cluster stoker runs in)"`
+	KubeNamespace string `envconfig:"STOKER_KUBE_NAMESPACE" flag:"kube-namespace" desc:"with --provider kubernetes, the namespace for what is the platform's own (default: the kubeconfig's)"`
+	KubePriority  string `envconfig:"STOKER_KUBE_PRIORITY_CLASS" flag:"kube-priority-class" desc:"with --provider kubernetes, the priority class of the Pods (default: the cluster's)"`
+	AgentImage    string `envconfig:"STOKER_AGENT_IMAGE" flag:"agent-image" desc:"with --provider kubernetes, the image with stoker-agent as its entrypoint (default: stoker.dev/stoker-agent)"`
+	AgentNATSURL  string `envconfig:"STOKER_AGENT_NATS_URL" flag:"agent-nats-url" hide:"user" desc:"with --provider kubernetes, the NATS server's address as Pods reach it (default: the platform's own)"`
 
 	NATSListen string `envconfig:"STOKER_NATS_LISTEN" flag:"nats-listen" default:"127.0.0.1" desc:"IP address on which the embedded NATS server listens; another one than loopback wants --tls-cert, --tls-key and users"`
 

@@ -18,7 +18,8 @@ func (c Config) Validate() error {
 	return errors.Join(
 		c.doors(),
 		c.pprof(),
-		oneOf("provider", c.Provider, "local", "simulated"),
+		oneOf("provider", c.Provider, "local", "kubernetes", "simulated"),
+		c.kubernetes(),
 		oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error"),
 		oneOf("log-format", c.LogFormat, "text", "json"),
 		atLeast("gpus", c.GPUs, 0),
@@ -28,6 +29,23 @@ func (c Config) Validate() error {
 		c.diskWatermark(),
 		c.external(),
 	)
+}
+
+// kubernetes refuses settings of a cluster that is not used.
+func (c Config) kubernetes() error {
+	if c.Provider == "kubernetes" {
+		return nil
+	}
+	var errs []error
+	for _, s := range []struct{ flag, value string }{
+		{"kubeconfig", c.Kubeconfig}, {"kube-namespace", c.KubeNamespace}, {"kube-priority-class", c.KubePriority},
+		{"agent-image", c.AgentImage}, {"agent-nats-url", c.AgentNATSURL},
+	} {
+		if s.value != "" {
+			errs = append(errs, wrong(s.flag, s.value, "nothing with --provider "+c.Provider+"; it is for --provider kubernetes"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // pprof may be off; it may not be where others reach it.

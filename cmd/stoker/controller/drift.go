@@ -54,6 +54,7 @@ func (c *Controller) repair(running []activities.ReplicaStatus, drift capacity.D
 			known[r.id] = true
 			if alive[r.id] {
 				r.runAt = now
+				c.endLingering(r, now)
 			} else if r.phase != workflows.PhaseExited && now.Sub(r.runAt) > unknownFor {
 				c.vanish(f, r)
 			}
@@ -74,6 +75,17 @@ func (c *Controller) lookAgain() {
 		if !f.atRest() {
 			c.evaluate(f)
 		}
+	}
+}
+
+// lingers is how long what is left of a replica may run on after its agent has said its last word.
+const lingers = 5 * time.Second
+
+// endLingering stops what is left of a replica whose agent gave it up: one that does not own the
+// model server, as in a Pod, can only say so.
+func (c *Controller) endLingering(r *replica, now time.Time) {
+	if r.beat.Phase == events.PhaseExited && r.run != activities.RunGone && r.run != activities.RunUnknown && now.Sub(r.beatAt) > lingers {
+		c.stopUnleased(r.id)
 	}
 }
 

@@ -60,6 +60,7 @@ type replica struct {
 	run                activities.RunState
 	runAt              time.Time // when the provider was last heard of it
 	started            time.Time
+	waits              string // what keeps it from running
 	cause, message     string
 	exitCode           int
 	cold               bool // its cold start was told to scale

@@ -131,6 +131,7 @@ func (c *Controller) gone(f *function, r *replica, s activities.ReplicaStatus) {
 		r.beat = *s.Last
 		ready = ready || !s.Last.Receipt.Ready.IsZero()
 	}
+	r.overrule(s)
 	r.explain(s.Cause, s.Message, s.ExitCode)
 	r.beat.InFlight = 0
 	at := s.Ended
@@ -178,6 +179,14 @@ func (r *replica) explain(cause, message string, code int) {
 	}
 	if r.exitCode == 0 {
 		r.exitCode = code
+	}
+}
+
+// overrule puts a provider's cause in the place of an agent's that only says that it was asked to go:
+// why it was (evicted, deleted by somebody) an agent cannot know.
+func (r *replica) overrule(s activities.ReplicaStatus) {
+	if r.cause == events.CauseDrained && s.Cause != "" && s.Cause != events.CauseKilled {
+		r.cause, r.message = s.Cause, s.Message
 	}
 }
 

@@ -90,10 +90,21 @@ func (c *Controller) adopt(running []activities.ReplicaStatus) {
 
 // observeQuietly is observe without a decision, for the restore.
 func (c *Controller) observeQuietly(f *function, r *replica, s activities.ReplicaStatus) {
-	r.run, r.runAt, r.node, r.started = s.State, c.Now(), s.Node, s.Started
+	r.run, r.runAt, r.node, r.started, r.waits = s.State, c.Now(), s.Node, s.Started, waits(s)
 	if s.State == activities.RunGone {
 		c.gone(f, r, s)
 	}
+}
+
+// waits says what keeps a replica from running, or from going, in its provider's eyes.
+func waits(s activities.ReplicaStatus) string {
+	switch {
+	case s.State != activities.RunStarting && s.State != activities.RunStopping || s.Cause == "":
+		return ""
+	case s.Message == "":
+		return s.Cause
+	}
+	return s.Cause + ": " + s.Message
 }
 
 // reconcile counts what is stored on each shard in use, and ends what no agent will.

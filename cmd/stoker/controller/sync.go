@@ -269,6 +269,9 @@ func (c *Controller) synced(f *function, d scale.Decision, rev uint64, st workfl
 	if st.Trouble != "" {
 		c.backOff(f, errors.New(st.Trouble))
 	}
+	if st.Blocked != "" && !st.Superseded && f.free(c.Ledger.Snapshot()) != 0 { // something else than GPUs is short
+		c.backOff(f, errors.New(st.Blocked))
+	}
 	if st.Superseded { // the record that this decision rests on is not the stored one
 		c.backOff(f, errors.New(st.Blocked))
 		c.outside(func(ctx context.Context) { c.refresh(ctx, f.key) })

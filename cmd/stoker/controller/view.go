@@ -105,7 +105,7 @@ func (c *Controller) count(out *api.Function, r *replica) {
 
 func (r *replica) view() api.Replica {
 	return api.Replica{
-		ID: r.id, Revision: r.revision, Phase: r.phase, Since: r.since, Node: r.node, PID: r.beat.PID, ServerPID: r.beat.ServerPID,
+		ID: r.id, Revision: r.revision, Phase: r.phase, Since: r.since, Node: r.node, Waits: r.waits, PID: r.beat.PID, ServerPID: r.beat.ServerPID,
 		InFlight: r.beat.InFlight, Slots: r.beat.Slots, Served: r.beat.Totals.Served, LastBeat: r.beat.At, GPUs: r.beat.GPUs, Receipt: r.beat.Receipt,
 	}
 }

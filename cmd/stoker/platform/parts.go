@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"sync"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/kubernetes"
 	"stoker.dev/stoker/activities/local"
 	"stoker.dev/stoker/activities/nvml"
 	"stoker.dev/stoker/activities/simulated"
@@ -26,9 +28,12 @@ const defaultSlots = 1
 
 // startProvider makes the world replicas run in.
 func (p *Platform) startProvider(ctx context.Context) error {
-	if p.Config.Provider == "simulated" {
+	switch p.Config.Provider {
+	case "simulated":
 		p.provider = simulated.New(p.world())
 		return nil
+	case "kubernetes":
+		return p.startKubernetes(ctx)
 	}
 	agent := p.Config.Agent
 	if agent == "" {
@@ -51,6 +56,24 @@ func (p *Platform) startProvider(ctx context.Context) error {
 	}
 	p.provider = l
 	p.onClose(func(context.Context) error { return l.Close() })
+	return nil
+}
+
+// startKubernetes finds the cluster.
+func (p *Platform) startKubernetes(ctx context.Context) error {
+	client, namespace, err := kubernetes.Connect(p.Config.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	k, err := kubernetes.New(ctx, kubernetes.Options{
+		Client: client, Namespace: cmp.Or(p.Config.KubeNamespace, namespace), Pool: p.Config.Pool, PriorityClass: p.Config.KubePriority,
+		AgentImage: p.Config.AgentImage, AgentNATS: p.Config.AgentNATSURL, Logger: p.Log.With("part", "kubernetes"),
+	})
+	if err != nil {
+		return err
+	}
+	p.provider = k
+	p.onClose(func(context.Context) error { return k.Close() })
 	return nil
 }
 

@@ -1,0 +1,237 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/board"
+)
+
+// Provider runs replicas as Pods. Whoever makes one closes it.
+type Provider struct {
+	o       Options
+	board   board.Board
+	factory informers.SharedInformerFactory
+	pods    corelisters.PodLister
+	nodes   corelisters.NodeLister
+	stopped *stoppedIDs
+
+	ctx    context.Context //nolint:containedctx // 2026-11-27: of what the informers set off, which has no caller
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	replicas map[string]*replica
+}
+
+var (
+	_ activities.Provider = (*Provider)(nil)
+	_ activities.Renewer  = (*Provider)(nil)
+)
+
+// replica is one ID.
+type replica struct {
+	op sync.Mutex // held while one of Start, Stop and Forget works on it
+
+	// Guarded by the provider's mutex.
+	users  int         // who has taken it and not left it
+	pod    *corev1.Pod // the newest known; nil while there is none
+	absent bool        // the API server has it no more
+	endAt  time.Time   // when its end was seen
+	giveUp *time.Timer // while it does not run yet
+}
+
+// New makes a provider once it knows the cluster: what runs there is adopted by that.
+func New(ctx context.Context, o Options) (*Provider, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	p := &Provider{o: o, replicas: map[string]*replica{}, stopped: newStoppedIDs(o)}
+	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ready, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	if err := p.begin(ready); err != nil {
+		return nil, fmt.Errorf("look at the cluster: %w", errors.Join(err, p.Close()))
+	}
+	return p, nil
+}
+
+func (p *Provider) begin(ctx context.Context) error {
+	if err := p.stopped.load(ctx); err != nil {
+		return err
+	}
+	p.factory = informers.NewSharedInformerFactory(p.o.Client, 0)
+	pods, nodes := p.factory.Core().V1().Pods(), p.factory.Core().V1().Nodes()
+	p.pods, p.nodes = pods.Lister(), nodes.Lister()
+	told, err := p.listen(pods.Informer(), nodes.Informer())
+	if err != nil {
+		return err
+	}
+	p.factory.StartWithContext(p.ctx)
+	if !cache.WaitForCacheSync(ctx.Done(), told...) {
+		return fmt.Errorf("the API server has not listed nodes and Pods within %v: %w", syncTimeout, ctx.Err())
+	}
+	p.wg.Go(func() { p.stopped.run(p.ctx) })
+	return nil
+}
+
+// listen registers what is done with news; the results tell whether everything that was there at
+// first has been handled.
+func (p *Provider) listen(pods, nodes cache.SharedIndexInformer) ([]cache.InformerSynced, error) {
+	if err := pods.SetTransform(slim(p.o.Pool)); err != nil {
+		return nil, err
+	}
+	if err := nodes.SetTransform(slimNode); err != nil {
+		return nil, err
+	}
+	ofPods, err := pods.AddEventHandler(cache.FilteringResourceEventHandler{
+		FilterFunc: p.isOurs,
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(obj any) { p.seen(obj.(*corev1.Pod)) },
+			UpdateFunc: func(_, obj any) { p.seen(obj.(*corev1.Pod)) },
+			DeleteFunc: p.vanished,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	ofNodes, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { p.nodeChanged(nil, obj.(*corev1.Node)) },
+		UpdateFunc: func(old, obj any) { p.nodeChanged(old.(*corev1.Node), obj.(*corev1.Node)) },
+		DeleteFunc: func(obj any) {
+			if n, ok := last(obj).(*corev1.Node); ok {
+				p.nodeChanged(n, nil)
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []cache.InformerSynced{ofNodes.HasSynced, ofPods.HasSynced}, nil
+}
+
+// last is the object of a deletion, also of one that was missed and found out later.
+func last(obj any) any {
+	if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return d.Obj
+	}
+	return obj
+}
+
+func (p *Provider) isOurs(obj any) bool {
+	pod, ok := last(obj).(*corev1.Pod)
+	return ok && pod.Labels[LabelPool] == p.o.Pool
+}
+
+// Close stops looking; what runs goes on.
+func (p *Provider) Close() error {
+	p.cancel()
+	if p.factory != nil {
+		p.factory.Shutdown()
+	}
+	p.mu.Lock()
+	for _, r := range p.replicas {
+		r.rest()
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+	return nil
+}
+
+// Name implements [activities.Provider].
+func (p *Provider) Name() string { return "kubernetes" }
+
+// Inventory implements [activities.Provider]. It asks nobody: the informers know.
+func (p *Provider) Inventory(context.Context) (activities.Inventory, error) {
+	nodes, err := p.nodes.List(labels.Everything())
+	if err != nil {
+		return activities.Inventory{}, err
+	}
+	all, err := p.pods.List(labels.Everything())
+	if err != nil {
+		return activities.Inventory{}, err
+	}
+	f := fleet{nodes: nodes, ours: p.living()}
+	f.other = slices.DeleteFunc(all, func(pod *corev1.Pod) bool { return p.isOurs(pod) })
+	return f.inventory(p.o.tolerations()), nil
+}
+
+// living are our Pods that have not ended.
+func (p *Provider) living() []*corev1.Pod {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []*corev1.Pod
+	for _, r := range p.replicas {
+		if r.pod != nil && !r.absent && !ended(r.pod) {
+			out = append(out, r.pod)
+		}
+	}
+	return out
+}
+
+// List implements [activities.Provider].
+func (p *Provider) List(context.Context) ([]activities.ReplicaStatus, error) {
+	return p.board.List(), nil
+}
+
+// Watch implements [activities.Provider].
+func (p *Provider) Watch(ctx context.Context) (<-chan activities.ReplicaStatus, error) {
+	return p.board.Watch(ctx), nil
+}
+
+// take begins an operation on an ID, the only one at a time; [Provider.leave] ends it.
+func (p *Provider) take(id string) *replica {
+	p.mu.Lock()
+	r := p.replicas[id]
+	if r == nil {
+		r = &replica{}
+		p.replicas[id] = r
+	}
+	r.users++
+	p.mu.Unlock()
+	r.op.Lock()
+	return r
+}
+
+// leave ends it. An entry that stands for nothing and that nobody waits for is dropped.
+func (p *Provider) leave(id string, r *replica) {
+	r.op.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.users--; r.users == 0 && r.pod == nil {
+		delete(p.replicas, id)
+	}
+}
+
+// known is the newest Pod of an entry.
+func (p *Provider) known(r *replica) *corev1.Pod {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.absent {
+		return nil
+	}
+	return r.pod
+}
+
+// newer tells whether a Pod is news. What the platform wrote itself is known before the watch
+// tells it, and the watch may still tell what was before.
+func newer(p, than *corev1.Pod) bool {
+	if than == nil || p.UID != than.UID {
+		return true
+	}
+	order, err := resourceversion.CompareResourceVersion(p.ResourceVersion, than.ResourceVersion)
+	return err != nil || order > 0
+}

@@ -1,0 +1,127 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"stoker.dev/stoker/activities"
+)
+
+// Start implements [activities.Provider]: the Pod, then the Secret its agent waits for.
+func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error {
+	if err := checkSpec(spec); err != nil {
+		return err
+	}
+	if p.ctx.Err() != nil {
+		return ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r := p.take(spec.ID)
+	defer p.leave(spec.ID, r)
+	if p.stopped.has(spec.ID) {
+		return fmt.Errorf("%w: replica %s", activities.ErrStopped, spec.ID)
+	}
+	pod := p.known(r)
+	if pod == nil {
+		made, err := p.create(ctx, spec)
+		if err != nil || made == nil {
+			return err
+		}
+		pod = made
+	}
+	return p.startAgain(ctx, r, pod, spec)
+}
+
+// create makes Pod and Secret. A Pod that is there already, though nobody here has seen it, is
+// returned instead: a call that was thought lost made it, or another platform.
+func (p *Provider) create(ctx context.Context, spec activities.ReplicaSpec) (*corev1.Pod, error) {
+	pods := p.o.Client.CoreV1().Pods(spec.Key.Namespace)
+	pod, err := pods.Create(ctx, p.o.pod(spec, p.o.Now()), metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		pod, err = pods.Get(ctx, spec.ID, metav1.GetOptions{})
+		if err == nil && pod.Labels[LabelPool] != p.o.Pool {
+			return nil, fmt.Errorf("%w: Pod %s/%s is somebody else's", activities.ErrBadSpec, spec.Key.Namespace, spec.ID)
+		}
+		if err == nil {
+			p.seen(pod)
+			return pod, nil
+		}
+	}
+	if err != nil {
+		return nil, refused(spec, err)
+	}
+	p.seen(pod)
+	if err := p.createSecret(ctx, spec, pod); err != nil {
+		return nil, errors.Join(err, p.undo(ctx, pod))
+	}
+	return nil, nil //nolint:nilnil // 2026-11-27: made, and nothing is there to compare with
+}
+
+func (p *Provider) createSecret(ctx context.Context, spec activities.ReplicaSpec, pod *corev1.Pod) error {
+	secret, err := p.o.secret(spec, pod)
+	if err != nil {
+		return err
+	}
+	_, err = p.o.Client.CoreV1().Secrets(pod.Namespace).Create(ctx, secret, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create Secret %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return nil
+}
+
+// undo removes a Pod whose start failed half way. Its containers wait for the Secret, so nothing
+// runs that would have to be waited for.
+func (p *Provider) undo(ctx context.Context, pod *corev1.Pod) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if err := p.remove(ctx, pod); err != nil {
+		return err
+	}
+	p.drop(pod.Name)
+	return nil
+}
+
+// startAgain is a start of what is there.
+func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, spec activities.ReplicaSpec) error {
+	seen := epochOf(pod)
+	switch {
+	case pod.Annotations[AnnotationAsked] == AskedStop || pod.DeletionTimestamp != nil:
+		return fmt.Errorf("%w: replica %s", activities.ErrStopped, spec.ID)
+	case spec.Lease.Epoch < seen:
+		return fmt.Errorf("%w: replica %s: epoch %d, already seen %d", activities.ErrFenced, spec.ID, spec.Lease.Epoch, seen)
+	case ended(pod):
+		return nil
+	}
+	if spec.Lease.Epoch > seen {
+		epoch := map[string]string{AnnotationEpoch: strconv.FormatUint(spec.Lease.Epoch, 10)}
+		if _, err := p.annotate(ctx, pod, epoch); err != nil {
+			return fmt.Errorf("note the epoch of replica %s: %w", spec.ID, err)
+		}
+	}
+	if stateOf(pod, false) == activities.RunStarting { // the call that made it may have ended before its Secret
+		return p.createSecret(ctx, spec, pod)
+	}
+	return nil
+}
+
+// annotate writes annotations on a Pod and takes in what came of it.
+func (p *Provider) annotate(ctx context.Context, pod *corev1.Pod, values map[string]string) (*corev1.Pod, error) {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID, "annotations": values}})
+	if err != nil {
+		return nil, err
+	}
+	now, err := p.o.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err == nil {
+		p.seen(now)
+	}
+	return now, err
+}

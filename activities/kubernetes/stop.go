@@ -1,0 +1,132 @@
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+
+	"stoker.dev/stoker/activities"
+)
+
+// Stop implements [activities.Provider].
+func (p *Provider) Stop(ctx context.Context, id string, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r := p.take(id)
+	defer p.leave(id, r)
+	pod := p.known(r)
+	if pod == nil || ended(pod) {
+		return p.stopped.add(ctx, id)
+	}
+	err := p.end(ctx, r, pod, AskedStop, "", grace)
+	if apierrors.IsNotFound(err) { // the watch will tell; until then it may be nobody's
+		return p.stopped.add(ctx, id)
+	}
+	return err
+}
+
+// end notes on a Pod why it is to go, and asks it to. A note that is there already stays: the first
+// cause is the cause.
+func (p *Provider) end(ctx context.Context, r *replica, pod *corev1.Pod, cause, message string, grace time.Duration) error {
+	if pod.Annotations[AnnotationAsked] == "" {
+		note := map[string]string{AnnotationAsked: cause}
+		if message != "" {
+			note[AnnotationWhy] = message
+		}
+		if _, err := p.annotate(ctx, pod, note); err != nil {
+			return fmt.Errorf("note that replica %s is to go: %w", pod.Name, err)
+		}
+	}
+	if now := p.known(r); now != nil && ended(now) {
+		return nil
+	}
+	// With several graces the API server lets the shortest one win.
+	err := p.o.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
+		GracePeriodSeconds: new(seconds(grace)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID)),
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return nil
+}
+
+// Forget implements [activities.Provider]: the ID is forbidden, then the Pod may go.
+func (p *Provider) Forget(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r := p.take(id)
+	defer p.leave(id, r)
+	p.mu.Lock()
+	pod, absent := r.pod, r.absent
+	state := activities.RunGone
+	if pod != nil {
+		state = p.status(r).State
+	}
+	p.mu.Unlock()
+	switch {
+	case pod == nil:
+		return nil
+	case state != activities.RunGone:
+		return fmt.Errorf("forget replica %s, which is %s: %w", id, state, activities.ErrStillRunning)
+	}
+	if err := p.stopped.add(ctx, id); err != nil {
+		return err
+	}
+	if !absent {
+		if err := p.remove(ctx, pod); err != nil {
+			return fmt.Errorf("forget replica %s: %w", id, err)
+		}
+	}
+	p.drop(id)
+	return nil
+}
+
+// drop takes a replica out of sight.
+func (p *Provider) drop(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.replicas[id]; r != nil {
+		r.rest()
+		r.pod, r.absent = nil, false
+	}
+	p.board.Drop(id)
+}
+
+// remove takes a Pod of which nothing runs from the API server: asked to go first, so that it goes
+// with its last finalizer.
+func (p *Provider) remove(ctx context.Context, pod *corev1.Pod) error {
+	pods := p.o.Client.CoreV1().Pods(pod.Namespace)
+	if pod.DeletionTimestamp == nil {
+		err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{
+			GracePeriodSeconds: new(int64(0)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID)),
+		})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		now, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if now.UID != pod.UID || !slices.Contains(now.Finalizers, Finalizer) {
+			return nil
+		}
+		now.Finalizers = slices.DeleteFunc(now.Finalizers, func(f string) bool { return f == Finalizer })
+		_, err = pods.Update(ctx, now, metav1.UpdateOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
