@@ -61,7 +61,7 @@ func (c *Controller) repair(running []activities.ReplicaStatus, drift capacity.D
 		}
 	}
 	for _, id := range drift.Unleased {
-		c.stopUnleased(id)
+		c.kill(id, "it has no lease")
 	}
 	for _, holder := range drift.Missing {
 		c.releaseStray(holder, known[holder], now)
@@ -85,7 +85,7 @@ const lingers = 5 * time.Second
 // model server, as in a Pod, can only say so.
 func (c *Controller) endLingering(r *replica, now time.Time) {
 	if r.beat.Phase == events.PhaseExited && r.run != activities.RunGone && r.run != activities.RunUnknown && now.Sub(r.beatAt) > lingers {
-		c.stopUnleased(r.id)
+		c.kill(r.id, "its agent has said its last word, and it still runs")
 	}
 }
 
@@ -96,12 +96,12 @@ func (c *Controller) vanish(f *function, r *replica) {
 	c.evaluate(f)
 }
 
-// stopUnleased ends what runs on GPUs the ledger has given to nobody, or to somebody else.
-func (c *Controller) stopUnleased(id string) {
-	c.Log.Warn("stopping a replica without a lease", "replica", id)
+// kill ends what runs on GPUs the ledger has given to nobody, or to somebody else.
+func (c *Controller) kill(id, why string) {
+	c.Log.Warn("stopping a replica", "replica", id, "why", why)
 	c.outside(func(ctx context.Context) {
 		if err := c.Provider.Stop(ctx, id, 0); err != nil && ctx.Err() == nil {
-			c.Log.Warn("replica without a lease not stopped", "replica", id, "error", err)
+			c.Log.Warn("replica not stopped", "replica", id, "error", err)
 		}
 	})
 }
