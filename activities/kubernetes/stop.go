@@ -3,13 +3,12 @@ package kubernetes
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
+	"k8s.io/apimachinery/pkg/types"
 
 	"stoker.dev/stoker/activities"
 )
@@ -113,18 +112,9 @@ func (p *Provider) remove(ctx context.Context, pod *corev1.Pod) error {
 			return err
 		}
 	}
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		now, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		if now.UID != pod.UID || !slices.Contains(now.Finalizers, Finalizer) {
-			return nil
-		}
-		now.Finalizers = slices.DeleteFunc(now.Finalizers, func(f string) bool { return f == Finalizer })
-		_, err = pods.Update(ctx, now, metav1.UpdateOptions{})
-		return err
-	})
+	// A strategic merge names the one finalizer, so that nothing conflicts with those of others.
+	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"$deleteFromPrimitiveList/finalizers":[%q]}}`, pod.UID, Finalizer)
+	_, err := pods.Patch(ctx, pod.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

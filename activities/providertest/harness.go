@@ -41,8 +41,12 @@ type Harness struct {
 	Processes func(t *testing.T, id string) []int
 	// SetLost puts the only node out of reach, or back; nil: the provider runs on its own node.
 	SetLost func(lost bool)
-	// Hold gives a device to somebody who is not ours.
+	// Hold gives a device to somebody who is not ours, and returns once the provider knows.
 	Hold func(device, who string)
+	// Counted: devices have no identity, so Hold takes any one.
+	Counted bool
+	// LogsGo: a replica's logs go when it is forgotten.
+	LogsGo bool
 	// Settled is called at the end, when every replica is gone and forgotten: it fails the test
 	// if something is left behind that should not be. May be nil.
 	Settled func(t *testing.T)
