@@ -329,6 +329,8 @@ func conflictStorm(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 	}
 	done := make(chan struct{})
 	var storm sync.WaitGroup
+	defer storm.Wait()
+	defer close(done)
 	for _, id := range ids {
 		storm.Go(func() {
 			for i := 0; ; i++ {
@@ -351,8 +353,6 @@ func conflictStorm(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 	for _, id := range ids {
 		gone(t, p, id)
 	}
-	close(done)
-	storm.Wait()
 }
 
 // lateStart is a Pod that a dead platform's last call creates after its replica was stopped.
@@ -459,7 +459,7 @@ func watchCut(t *testing.T, c *kubetest.Cluster, _ *provider.Provider) {
 	}
 	eventually(t, "the Pod ends", func() bool {
 		pod, err := c.Client().CoreV1().Pods("default").Get(t.Context(), r.ID, metav1.GetOptions{})
-		return err == nil && pod.Status.Phase == corev1.PodFailed
+		return err == nil && (pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded)
 	})
 	if s := status(t, p, r.ID); s.State != activities.RunRunning {
 		t.Errorf("with its watch cut the provider knows that it is %s", s.State)
