@@ -12,11 +12,13 @@ const (
 	AnnotationDevices = "stoker.dev/devices"       // of the lease, separated by commas
 	AnnotationStarted = "stoker.dev/started"       // when the platform created it, RFC 3339 with nanoseconds
 	AnnotationTimeout = "stoker.dev/ready-timeout" // within which its containers must run
-	AnnotationAsked   = "stoker.dev/asked"         // the platform asked it to go: AskedStop, or the cause it was given up for
+	AnnotationAsked   = "stoker.dev/asked"         // the platform asked it to go: AskedDrain, AskedKill, or the cause it was given up for
 	AnnotationWhy     = "stoker.dev/why"           // the message of that cause
 
-	// AskedStop is the value of AnnotationAsked where a decision or an operator wanted the end.
-	AskedStop = "stop"
+	// AskedDrain and AskedKill are the values of AnnotationAsked where a decision or an operator
+	// wanted the end, the latter at once.
+	AskedDrain = "drain"
+	AskedKill  = "kill"
 
 	// Finalizer keeps a Pod that ended until its end is noted ([Provider.Forget]).
 	Finalizer = "stoker.dev/replica"

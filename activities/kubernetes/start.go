@@ -94,7 +94,7 @@ func (p *Provider) undo(ctx context.Context, pod *corev1.Pod) error {
 func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, spec activities.ReplicaSpec) error {
 	seen := epochOf(pod)
 	switch {
-	case pod.Annotations[AnnotationAsked] == AskedStop || pod.DeletionTimestamp != nil:
+	case stop(pod.Annotations[AnnotationAsked]) || pod.DeletionTimestamp != nil:
 		return fmt.Errorf("%w: replica %s", activities.ErrStopped, spec.ID)
 	case spec.Lease.Epoch < seen:
 		return fmt.Errorf("%w: replica %s: epoch %d, already seen %d", activities.ErrFenced, spec.ID, spec.Lease.Epoch, seen)

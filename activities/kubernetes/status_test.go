@@ -85,7 +85,10 @@ func deleted(p *corev1.Pod, grace int64) {
 }
 
 func stopped(p *corev1.Pod, grace int64) {
-	p.Annotations[AnnotationAsked] = AskedStop
+	p.Annotations[AnnotationAsked] = AskedDrain
+	if grace <= leastGrace && p.Spec.NodeName != "" {
+		p.Annotations[AnnotationAsked] = AskedKill
+	}
 	deleted(p, grace)
 }
 
@@ -126,13 +129,18 @@ func TestWhatAPodIs(t *testing.T) {
 		{name: "running, node lost", change: func(*corev1.Pod) {}, lost: true, state: activities.RunUnknown},
 		{name: "asked to go, node lost", change: func(p *corev1.Pod) { stopped(p, 30) }, lost: true, state: activities.RunUnknown},
 		{name: "asked to go", change: func(p *corev1.Pod) { stopped(p, 30) }, state: activities.RunStopping},
-		{name: "noted, not yet asked", change: func(p *corev1.Pod) { p.Annotations[AnnotationAsked] = AskedStop }, state: activities.RunStopping},
+		{name: "noted, not yet asked", change: func(p *corev1.Pod) { p.Annotations[AnnotationAsked] = AskedDrain }, state: activities.RunStopping},
 		{name: "forced away while it runs", change: func(p *corev1.Pod) { deleted(p, 0) }, state: activities.RunStopping},
 		{name: "model ended, agent not", change: func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State = exited(1, "Error", "") }, state: activities.RunStopping},
 		{name: "never scheduled, and deleted", change: func(p *corev1.Pod) { pending(p); p.Spec.NodeName = ""; stopped(p, 0) },
 			state: activities.RunGone, cause: events.CauseDrained},
 		{name: "drained", change: func(p *corev1.Pod) { stopped(p, 30); failed(p, exited(143, "Error", "")) },
 			state: activities.RunGone, cause: events.CauseDrained, code: 143},
+		{name: "drained, and the kubelet's last word", change: func(p *corev1.Pod) {
+			stopped(p, 30)
+			failed(p, exited(143, "Error", ""))
+			p.DeletionGracePeriodSeconds = new(int64(0))
+		}, state: activities.RunGone, cause: events.CauseDrained, code: 143},
 		{name: "killed at the end of its grace", change: func(p *corev1.Pod) { stopped(p, 30); failed(p, exited(137, "Error", "")) },
 			state: activities.RunGone, cause: events.CauseKilled, code: 137},
 		{name: "stopped at once", change: func(p *corev1.Pod) { stopped(p, 1); failed(p, exited(143, "Error", "")) },

@@ -23,17 +23,21 @@ func (p *Provider) Stop(ctx context.Context, id string, grace time.Duration) err
 	if pod == nil || ended(pod) {
 		return p.stopped.add(ctx, id)
 	}
-	err := p.end(ctx, r, pod, AskedStop, "", grace)
+	how := AskedDrain
+	if grace <= 0 {
+		how = AskedKill
+	}
+	err := p.end(ctx, r, pod, how, "", grace)
 	if apierrors.IsNotFound(err) { // the watch will tell; until then it may be nobody's
 		return p.stopped.add(ctx, id)
 	}
 	return err
 }
 
-// end notes on a Pod why it is to go, and asks it to. A note that is there already stays: the first
-// cause is the cause.
+// end notes on a Pod why it is to go, and asks it to. A note that is there already stays, since the
+// first cause is the cause, but for one that becomes more urgent.
 func (p *Provider) end(ctx context.Context, r *replica, pod *corev1.Pod, cause, message string, grace time.Duration) error {
-	if pod.Annotations[AnnotationAsked] == "" {
+	if was := pod.Annotations[AnnotationAsked]; was == "" || was == AskedDrain && cause == AskedKill {
 		note := map[string]string{AnnotationAsked: cause}
 		if message != "" {
 			note[AnnotationWhy] = message

@@ -35,7 +35,7 @@ func endOf(p *corev1.Pod) ending {
 	}
 	asked := p.Annotations[AnnotationAsked]
 	switch {
-	case asked != "" && asked != AskedStop: // given up
+	case asked != "" && !stop(asked): // given up
 		e.cause, e.message = asked, p.Annotations[AnnotationWhy]
 	case rejected(p) != "":
 		e.cause, e.message = rejected(p), sentence(p.Status.Reason, p.Status.Message)
@@ -44,8 +44,8 @@ func endOf(p *corev1.Pod) ending {
 		e.cause, e.message = disruptions[c.Reason], sentence(c.Reason, c.Message)
 	case model != nil && model.Reason == "OOMKilled":
 		e.cause, e.message = events.CauseOutOfMemory, outOfMemory(model)
-	case asked == AskedStop:
-		e.cause = stopCause(p, model)
+	case asked != "":
+		e.cause = stopCause(asked, model)
 	case p.DeletionTimestamp != nil:
 		e.cause, e.message = events.CausePodDeleted, "the Pod was deleted by somebody else"
 	default:
@@ -53,6 +53,9 @@ func endOf(p *corev1.Pod) ending {
 	}
 	return e
 }
+
+// stop tells whether a Pod was asked to go by whoever may, and not given up.
+func stop(asked string) bool { return asked == AskedDrain || asked == AskedKill }
 
 // rejected are the ends a node gives a Pod of its own accord.
 func rejected(p *corev1.Pod) string {
@@ -95,12 +98,9 @@ func condition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition
 }
 
 // stopCause tells a server that went when asked from one that was killed: at once, or at the end
-// of its grace.
-func stopCause(p *corev1.Pod, model *corev1.ContainerStateTerminated) string {
-	if g := p.DeletionGracePeriodSeconds; g != nil && *g <= leastGrace && p.Spec.NodeName != "" {
-		return events.CauseKilled
-	}
-	if model != nil && model.ExitCode == killedCode {
+// of its grace. The grace that the Pod itself names says nothing: the kubelet's last word sets it to 0.
+func stopCause(asked string, model *corev1.ContainerStateTerminated) string {
+	if asked == AskedKill || model != nil && model.ExitCode == killedCode {
 		return events.CauseKilled
 	}
 	return events.CauseDrained
@@ -146,7 +146,7 @@ func endTime(p *corev1.Pod) time.Time {
 
 // waitingFor says why a Pod does not run yet, or has not gone yet; nothing to say is "".
 func waitingFor(p *corev1.Pod) (cause, message string) {
-	if asked := p.Annotations[AnnotationAsked]; asked != "" && asked != AskedStop {
+	if asked := p.Annotations[AnnotationAsked]; asked != "" && !stop(asked) {
 		return asked, p.Annotations[AnnotationWhy]
 	}
 	if c := condition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {

@@ -224,7 +224,7 @@ func fifty(t *testing.T, h *Harness) {
 	for _, spec := range specs {
 		pids[awaitState(t, h.Provider, spec.ID, activities.RunRunning).PID] = true
 	}
-	if h.Processes != nil && len(pids) != n {
+	if h.Processes != nil && !pids[0] && len(pids) != n { // a process ID of another node tells nobody anything: 0
 		t.Errorf("%d replicas have %d agents", n, len(pids))
 	}
 	for _, spec := range specs {

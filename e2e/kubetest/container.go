@@ -165,7 +165,7 @@ func (c *container) terminated(i *instance) *corev1.ContainerStateTerminated {
 	c.oom = false
 	return &corev1.ContainerStateTerminated{
 		ExitCode: int32(code), Reason: reason, StartedAt: metav1.NewTime(i.started), FinishedAt: metav1.NewTime(i.stopped),
-		ContainerID: c.id(),
+		ContainerID: c.id(), Message: c.message(code),
 	}
 }
 
@@ -240,7 +240,7 @@ func (c *container) prepare(ctx context.Context) (*setting, *corev1.ContainerSta
 		return nil, &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: fmt.Sprintf("image %q is none of node %s", c.spec.Image, c.pod.node.Name)}
 	}
 	v := volumes{c.pod.node.cluster.client, pod, c.spec, c.pod.dir}
-	r := newRewriter(c.pod.mapped(), c.spec, v.dirs())
+	r := newRewriter(c.pod.mapped(), c.spec, v.dirs(), c.messageFile())
 	dir := filepath.Join(c.pod.dir, c.spec.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: err.Error()}

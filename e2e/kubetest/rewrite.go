@@ -31,23 +31,26 @@ var (
 	number      = regexp.MustCompile(`^()([0-9]{2,5})$`)
 )
 
-// newRewriter serves one container: its mounts lie in dirs, by volume.
-func newRewriter(ports map[int32]int, container *corev1.Container, dirs map[string]string) rewriter {
+// newRewriter serves one container: its mounts lie in dirs, by volume, and its last message in a file.
+func newRewriter(ports map[int32]int, container *corev1.Container, dirs map[string]string, message string) rewriter {
 	mounts := slices.Clone(container.VolumeMounts)
 	slices.SortFunc(mounts, func(a, b corev1.VolumeMount) int { // a mount below another comes first
 		return cmp.Compare(len(b.MountPath), len(a.MountPath))
 	})
-	r := rewriter{ports: ports}
+	r := rewriter{ports: ports, paths: []pathRule{newPathRule(messagePath(container), message)}}
 	for _, m := range mounts {
-		at := regexp.QuoteMeta(strings.TrimSuffix(m.MountPath, "/"))
 		to := dirs[m.Name]
 		if m.SubPath != "" {
 			to += "/" + m.SubPath
 		}
-		// A path begins after something that is no part of one, and the mount's part of it ends at a slash or so.
-		r.paths = append(r.paths, pathRule{regexp.MustCompile(`(^|[^A-Za-z0-9_./-])` + at + `($|[^A-Za-z0-9_.-])`), to})
+		r.paths = append(r.paths, newPathRule(strings.TrimSuffix(m.MountPath, "/"), to))
 	}
 	return r
+}
+
+// newPathRule finds a path where it begins after something that is no part of one and ends at a slash or so.
+func newPathRule(path, to string) pathRule {
+	return pathRule{regexp.MustCompile(`(^|[^A-Za-z0-9_./-])` + regexp.QuoteMeta(path) + `($|[^A-Za-z0-9_.-])`), to}
 }
 
 // value rewrites an argument or the value of a variable.
