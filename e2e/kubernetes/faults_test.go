@@ -204,12 +204,12 @@ func podStuck(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 func imagePull(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 	r := replica("default", "gpu-0", "gpu-00")
 	r.Spec.Runtime.Ready.Timeout = functions.Duration(10 * time.Second)
-	c.Suspend(t, kubetest.KWOK)
+	c.Suspend(t, kubetest.Scheduler) // until the node is told that it cannot pull
 	if err := p.Start(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	note(t, c.Client(), r.ID, kubetest.ImagePullError, "no such image")
-	c.Resume(t, kubetest.KWOK)
+	c.Resume(t, kubetest.Scheduler)
 	eventually(t, "the cause is told while it waits", func() bool {
 		s := status(t, p, r.ID)
 		return s.State == activities.RunStarting && s.Cause == events.CauseImagePull && strings.Contains(s.Message, "no such image")

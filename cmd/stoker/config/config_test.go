@@ -151,7 +151,8 @@ func TestValidateNamesFlagVariableValueAndWhatIsAllowed(t *testing.T) {
 		edit func(*config.Config)
 		want []string
 	}{
-		{"another provider", func(c *config.Config) { c.Provider = "slurm" }, []string{`--provider (STOKER_PROVIDER) "slurm": allowed: local, simulated`}},
+		{"another provider", func(c *config.Config) { c.Provider = "slurm" }, []string{`--provider (STOKER_PROVIDER) "slurm": allowed: local, kubernetes, simulated`}},
+		{"a cluster for nobody", func(c *config.Config) { c.Kubeconfig = "/k" }, []string{`--kubeconfig (STOKER_KUBECONFIG) "/k": allowed: nothing with --provider local`}},
 		{"negative", func(c *config.Config) { c.GPUs, c.DrainGrace = -1, -time.Second }, []string{`"-1": allowed: 0 or more`, `"-1s": allowed: 0s or more`}},
 		{"log", func(c *config.Config) { c.LogLevel, c.LogFormat = "loud", "xml" }, []string{"debug, info, warn, error", "text, json"}},
 		{"pool", func(c *config.Config) { c.Pool = "My Pool" }, []string{"STOKER_POOL", "My Pool"}},
