@@ -20,12 +20,12 @@ import (
 // server forgets the Pod while its containers still run.
 const leastGrace = 1
 
-// What the agent needs: it holds requests in memory, one for each slot, and little else.
+// What the agent needs: it holds requests in memory, one for each slot, and little else. It has no
+// limit: how large requests are is the function's matter, and a killed agent loses what they cost.
 const (
-	agentCPU       = "50m"
-	agentMemory    = "64Mi"
-	agentMaxMemory = "512Mi"
-	agentUser      = 65532 // "nonroot" of distroless images
+	agentCPU    = "50m"
+	agentMemory = "64Mi"
+	agentUser   = 65532 // "nonroot" of distroless images
 )
 
 // checkSpec says what no retry would mend.
@@ -112,7 +112,6 @@ func (o Options) agent(run functions.Runtime) corev1.Container {
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(agentCPU), corev1.ResourceMemory: resource.MustParse(agentMemory)},
-			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(agentMaxMemory)},
 		},
 		SecurityContext: &corev1.SecurityContext{
 			RunAsUser: new(int64(agentUser)), RunAsNonRoot: new(true), AllowPrivilegeEscalation: new(false),
