@@ -22,10 +22,22 @@ const (
 	restWorth = 48 << 20
 )
 
-// gcPercent is how much a platform may allocate between two collections, in percent of what it
-// uses. With Go's default of 100 a seventh of the time of a burst goes into collecting; what it
-// takes instead is given back when the platform is idle. GOGC overrides it.
-const gcPercent = 200
+// How much a platform may allocate between two collections: twice what it uses, but not beyond
+// headroom, and never less than Go's default. With that default a seventh of the time of a burst
+// goes into collecting. More headroom than this is not given back in full when the platform is
+// idle again: what lives on from the burst lies scattered among what was collected. GOGC overrides
+// all of it.
+const (
+	leastGCPercent = 100
+	mostGCPercent  = 200
+	headroom       = 96 << 20 // bytes
+	tuneEvery      = time.Second
+)
+
+// gcPercent is the percentage for what lives on.
+func gcPercent(live uint64) int {
+	return int(min(max(100*headroom/max(live, 1), leastGCPercent), mostGCPercent))
+}
 
 // keeper decides when memory goes back.
 type keeper struct {
@@ -48,9 +60,6 @@ func (k *keeper) look(now time.Time, cpu time.Duration, allocated uint64) bool {
 
 // keepMemory gives memory back whenever the platform is idle and it is worth it.
 func (p *Platform) keepMemory(ctx context.Context) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
@@ -62,11 +71,16 @@ func (p *Platform) keepMemory(ctx context.Context) error {
 }
 
 func keep(ctx context.Context) {
-	tick := time.NewTicker(restEvery)
+	tick, tune := time.NewTicker(restEvery), time.NewTicker(tuneEvery)
 	defer tick.Stop()
+	defer tune.Stop()
 	var k keeper
+	var t tuner
+	t.tune()
 	for {
 		select {
+		case <-tune.C:
+			t.tune()
 		case now := <-tick.C:
 			if k.look(now, processorTime(), allocatedBytes()) {
 				debug.FreeOSMemory()
@@ -74,6 +88,17 @@ func keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// tuner keeps the collector's percentage right for what lives on.
+type tuner struct{ percent int }
+
+func (t *tuner) tune() {
+	want := gcPercent(measure("/gc/heap/live:bytes"))
+	if os.Getenv("GOGC") == "" && want != t.percent {
+		debug.SetGCPercent(want)
+		t.percent = want
 	}
 }
 
@@ -85,8 +110,11 @@ func processorTime() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-func allocatedBytes() uint64 {
-	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+func allocatedBytes() uint64 { return measure("/gc/heap/allocs:bytes") }
+
+// measure reads one of the runtime's metrics, a number of bytes.
+func measure(name string) uint64 {
+	s := []metrics.Sample{{Name: name}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }

@@ -31,6 +31,17 @@ func TestMemoryGoesBackWhenIdleAndWorthIt(t *testing.T) {
 	}
 }
 
+func TestHeadroomIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		live uint64
+		want int
+	}{{0, 200}, {1 << 20, 200}, {48 << 20, 200}, {64 << 20, 150}, {96 << 20, 100}, {1 << 30, 100}} {
+		if got := gcPercent(c.live); got != c.want {
+			t.Errorf("%d MiB live: %d %%, want %d", c.live>>20, got, c.want)
+		}
+	}
+}
+
 func TestProcessIsMeasured(t *testing.T) {
 	var sink [][]byte
 	before, bytes, deadline := processorTime(), allocatedBytes(), time.Now().Add(time.Minute)

@@ -45,7 +45,7 @@ const idleTimeout = 2 * time.Minute
 
 // workflowCache is how many sleeping workflows a worker keeps in memory. One costs some 100 kB;
 // one that is not kept is replayed from its short history when it is needed.
-const workflowCache = 512
+const workflowCache = 256
 
 // Pollers of the worker, exported for the benchmark's floor. The SDK's default of two workflow pollers, one of them for sticky tasks,
 // lets a hundred functions that wake at once queue for seconds behind one another; more than
