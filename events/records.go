@@ -98,7 +98,7 @@ func (b *Bus) withoutBody(rec Record) Record {
 func recordError(rec Record, err error) error {
 	what := fmt.Sprintf("terminal record %s of %s", rec.ID, rec.Function)
 	if fullStream(err) {
-		return fmt.Errorf("%w: %s: %w; shorten results.retention or give %s more room", ErrResultsFull, what, err, StreamResults)
+		return fmt.Errorf("%w: %s: %w; shorten results.retention, or give %s more room (--records, --record-room)", ErrResultsFull, what, err, StreamResults)
 	}
 	return wrap(what, err)
 }

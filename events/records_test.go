@@ -203,6 +203,16 @@ func TestFullRecordsHoldTheWriterBack(t *testing.T) {
 	if _, err := b.WriteRecord(t.Context(), record("1", "s"), 0); !errors.Is(err, ErrRecordExists) {
 		t.Errorf("got %v", err)
 	}
+	// A smaller limit takes nothing away that was promised.
+	if err := b.Ensure(t.Context(), StreamOptions{Records: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if room, err := b.RecordRoom(t.Context()); err != nil || room.Records != 2 || room.MostRecords != 1 || room.Share() != 2 {
+		t.Errorf("%+v, share %v, %v", room, room.Share(), err)
+	}
+	if _, err := b.GetRecord(t.Context(), tiny, "0", ""); err != nil {
+		t.Errorf("the first record: %v", err)
+	}
 }
 
 func TestRecordEndsWithItsRetention(t *testing.T) {

@@ -36,6 +36,9 @@ type Config struct {
 
 	DiskWatermark string `envconfig:"STOKER_DISK_WATERMARK" flag:"disk-watermark" default:"256Mi" desc:"below this much free room on the data directory's disk no new work is taken and a new platform does not start; a quarter more opens it again"`
 
+	Records    int    `envconfig:"STOKER_RECORDS" flag:"records" default:"500000" desc:"how many terminal records are kept at most, some 0.35 kB of memory each; where there is no room, requests wait: at a retention of an hour 500000 are 138 requests a second"`
+	RecordRoom string `envconfig:"STOKER_RECORD_ROOM" flag:"record-room" default:"1Gi" desc:"how much disk they take at most, answers included"`
+
 	RandomPorts bool `envconfig:"STOKER_RANDOM_PORTS" flag:"random-ports" desc:"choose free ports for a new data directory instead of the well-known ones"`
 
 	GPUs     int    `envconfig:"STOKER_GPUS" flag:"gpus" default:"0" desc:"simulated GPU slots, where there is no NVIDIA driver; 0: the driver's GPUs, or one simulated slot without a driver"`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -27,6 +28,8 @@ func (c Config) Validate() error {
 		c.syncInterval(),
 		c.pool(),
 		c.diskWatermark(),
+		atLeast("records", c.Records, 1),
+		c.recordRoom(),
 		c.external(),
 	)
 }
@@ -90,6 +93,19 @@ func (c Config) diskWatermark() error {
 
 // Watermark is how many bytes must be free on the data directory's disk.
 func (c Config) Watermark() uint64 { return functions.Quantity(c.DiskWatermark).Bytes() }
+
+// leastRecordRoom has room for the largest answers that fit into a message of the broker.
+const leastRecordRoom = 16 << 20
+
+func (c Config) recordRoom() error {
+	if n := c.RecordBytes(); n >= leastRecordRoom && n <= math.MaxInt64 {
+		return nil
+	}
+	return wrong("record-room", c.RecordRoom, "bytes from 16Mi, such as 1Gi")
+}
+
+// RecordBytes is how many bytes the terminal records may take.
+func (c Config) RecordBytes() uint64 { return functions.Quantity(c.RecordRoom).Bytes() }
 
 // external refuses settings of a NATS server that is not used: the embedded one has none of
 // them, and somebody who set one expects it to count.

@@ -15,7 +15,7 @@ var (
 
 // collectors are the metrics of what the platform stands on.
 func (p *Platform) collectors() []prometheus.Collector {
-	return []prometheus.Collector{brokerCollector{p}, writerCollector{p}}
+	return []prometheus.Collector{brokerCollector{p}, writerCollector{p}, p.records}
 }
 
 var (

@@ -87,6 +87,7 @@ type Platform struct {
 	failed   chan error
 	probe    probe
 	storage  *storage
+	records  *records
 	steady   *steady // of what is measured; deadlines that others set go by Clock.Wall
 	closers  []func(context.Context) error
 	handler  atomic.Pointer[http.Handler]
@@ -100,7 +101,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	}
 	p := &Platform{Options: o, failed: make(chan error, 8), steady: newSteady(o.Clock)}
 	for _, step := range []func(context.Context) error{
-		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.keepMemory, p.publish,
+		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.watchRecords, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.keepMemory, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -253,7 +254,7 @@ func (p *Platform) connect(ctx context.Context) (err error) {
 		return err
 	}
 	p.onClose(func(context.Context) error { p.bus.Close(); return nil })
-	return p.bus.Ensure(ctx, events.StreamOptions{})
+	return p.bus.Ensure(ctx, events.StreamOptions{Records: int64(p.Config.Records), Bytes: int64(p.Config.RecordBytes())})
 }
 
 func (p *Platform) startLedger(ctx context.Context) error {
