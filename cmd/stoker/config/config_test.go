@@ -157,6 +157,8 @@ func TestValidateNamesFlagVariableValueAndWhatIsAllowed(t *testing.T) {
 		{"log", func(c *config.Config) { c.LogLevel, c.LogFormat = "loud", "xml" }, []string{"debug, info, warn, error", "text, json"}},
 		{"pool", func(c *config.Config) { c.Pool = "My Pool" }, []string{"STOKER_POOL", "My Pool"}},
 		{"sync", func(c *config.Config) { c.SyncInterval = time.Millisecond }, []string{`--sync-interval (STOKER_SYNC_INTERVAL) "1ms"`, "100ms to 2m0s, or 0"}},
+		{"no records", func(c *config.Config) { c.Records = 0 }, []string{`--records (STOKER_RECORDS) "0": allowed: 1 or more`}},
+		{"little room for records", func(c *config.Config) { c.RecordRoom = "1Mi" }, []string{`--record-room (STOKER_RECORD_ROOM) "1Mi"`, "16Mi"}},
 		{"half a certificate", func(c *config.Config) { c.NATSURL, c.NATSCert = "nats://x", "c.pem" }, []string{"--nats-cert and --nats-key"}},
 		{"credentials for nobody", func(c *config.Config) { c.NATSCreds = "x.creds" }, []string{"STOKER_NATS_CREDS", "--nats-url"}},
 	} {
