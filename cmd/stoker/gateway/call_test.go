@@ -109,6 +109,8 @@ func TestRefusals(t *testing.T) {
 		{"past", fnPath, "x", []string{"Stoker-Deadline", "2020-01-01T00:00:00Z"}, 504, "deadline", "passed already", ""},
 		{"async", fnPath + "?async=maybe", "x", nil, 400, "bad-request", "?async", ""},
 		{"event", fnPath, "x", []string{"Ce-Id", "1"}, 400, "bad-request", "specversion", ""},
+		{"id of a bare payload", fnPath, "x", []string{"Stoker-Id", "STOKER_FN_00-7"}, 400, "bad-request", "choose another id", ""},
+		{"event with the id of a bare payload", fnPath, "x", []string{"Ce-Specversion", "1.0", "Ce-Id", "STOKER_FN_00-7", "Ce-Source", "s", "Ce-Type", "t"}, 400, "bad-request", "choose another id", ""},
 		{"structured", fnPath, "{", []string{"Content-Type", "application/cloudevents+json"}, 400, "bad-request", "JSON", ""},
 		{"batch", fnPath, "[]", []string{"Content-Type", "application/cloudevents-batch+json"}, 400, "bad-request", "application/cloudevents+json", ""},
 		{"large", fnPath, strings.Repeat("x", 2<<20), nil, 413, "too-large", "larger than", ""},
