@@ -272,6 +272,8 @@ func TestAcknowledgementsReachTheirSenderAlone(t *testing.T) {
 			return
 		case m.Subject == events.RequestSubject(keyA, class) && string(m.Data) == "sent":
 			stored++
+		case strings.HasPrefix(m.Subject, "$JS.EVENT.ADVISORY.") && strings.Contains(string(m.Data), `"action":"create"`):
+			// The broker tells, when it finds the time, what the test set up; none of the targets makes anything.
 		case strings.HasPrefix(m.Subject, "_R_."):
 			// The broker's own name for a guest's acknowledgement, on its way across the border.
 		case m.Subject == events.InvokeSubject(keyC) && m.Reply == "":
