@@ -19,7 +19,7 @@ const (
 	restBelow = 0.04
 	// restWorth is how many bytes must have been allocated since the last time: a collection
 	// costs some 100 ms of one core, and must not become what an idle platform costs.
-	restWorth = 48 << 20
+	restWorth = 24 << 20
 )
 
 // How much a platform may allocate between two collections: twice what it uses, but not beyond
