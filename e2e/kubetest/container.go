@@ -2,6 +2,7 @@ package kubetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -242,7 +243,7 @@ func (c *container) prepare(ctx context.Context) (*setting, *corev1.ContainerSta
 	v := volumes{c.pod.node.cluster.client, pod, c.spec, c.pod.dir}
 	r := newRewriter(c.pod.mapped(), c.spec, v.dirs(), c.messageFile())
 	dir := filepath.Join(c.pod.dir, c.spec.Name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(c.messageFile(), nil, 0o600)); err != nil {
 		return nil, &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: err.Error()}
 	}
 	if err := v.fill(ctx, r); err != nil {
@@ -327,6 +328,16 @@ func (c *container) exitCode() int {
 		return killedCode
 	}
 	return int(c.state.Terminated.ExitCode)
+}
+
+// waiting is why the container waits, or "".
+func (c *container) waiting() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.Waiting == nil {
+		return ""
+	}
+	return c.state.Waiting.Reason
 }
 
 // running is the instance that runs now, or nil.

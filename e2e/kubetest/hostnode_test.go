@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -106,7 +107,8 @@ func TestAHostPodLivesAndEndsInOrder(t *testing.T) {
 	dir := t.TempDir()
 	pod := hostPod("orderly", dir)
 	pod.Finalizers = []string{"example.com/kept"}
-	pod.Spec.Containers[0].Env = append(pod.Spec.Containers[0].Env, corev1.EnvVar{Name: "TERM_CODE", Value: "3"})
+	pod.Spec.Containers[0].Env = append(pod.Spec.Containers[0].Env, corev1.EnvVar{Name: "TERM_CODE", Value: "3"},
+		corev1.EnvVar{Name: "LAST_WORDS", Value: corev1.TerminationMessagePathDefault})
 	create(t, c, pod)
 	got := waitPod(t, c, "orderly", "is ready", ready)
 	if s := got.Status; s.Phase != corev1.PodRunning || s.PodIP != "127.0.0.1" || !s.InitContainerStatuses[0].Ready {
@@ -122,6 +124,9 @@ func TestAHostPodLivesAndEndsInOrder(t *testing.T) {
 	end := got.Status.ContainerStatuses[0].State.Terminated
 	if got.Status.Phase != corev1.PodFailed || end == nil || end.ExitCode != 3 || end.Reason != "Error" || end.FinishedAt.IsZero() {
 		t.Errorf("status of a Pod that ended: %+v", got.Status)
+	}
+	if end != nil && end.Message != "main says goodbye" {
+		t.Errorf("its last words are %q", end.Message)
 	}
 	if end := got.Status.InitContainerStatuses[0].State.Terminated; end == nil || end.ExitCode != 0 || end.Reason != "Completed" {
 		t.Errorf("status of its sidecar: %+v", got.Status.InitContainerStatuses[0])
@@ -199,7 +204,9 @@ func TestAHostPodSeesItsVolumesAndVariables(t *testing.T) {
 
 func TestHostPodsThatEndByThemselves(t *testing.T) {
 	c, node := hostCluster(t)
-	create(t, c, hostPod("crashes", t.TempDir()))
+	crashes := hostPod("crashes", t.TempDir())
+	crashes.Spec.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+	create(t, c, crashes)
 	waitPod(t, c, "crashes", "is ready", ready)
 	if err := unix.Kill(node.PID(t, "default", "crashes", "side"), unix.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -211,8 +218,8 @@ func TestHostPodsThatEndByThemselves(t *testing.T) {
 	logs := followed(t, c, "crashes")
 	ask(t, node, "crashes", "/exit/7")
 	got := waitPod(t, c, "crashes", "has failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
-	if end := got.Status.ContainerStatuses[0].State.Terminated; end.ExitCode != 7 || end.Reason != "Error" {
-		t.Errorf("it ended as %+v, want with code 7", end)
+	if end := got.Status.ContainerStatuses[0].State.Terminated; end.ExitCode != 7 || end.Reason != "Error" || end.Message != "main serves\n" {
+		t.Errorf("it ended as %+v, want with code 7 and its log", end)
 	}
 	if text := <-logs; text != "main serves\n" {
 		t.Errorf("its log, followed to the end, is %q", text)
@@ -233,6 +240,10 @@ func TestHostPodsThatEndByThemselves(t *testing.T) {
 		s := p.Status.ContainerStatuses
 		return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == "ErrImagePull"
 	})
+	_, err := c.Client().CoreV1().Pods("default").GetLogs("stranger", &corev1.PodLogOptions{Container: "main"}).DoRaw(t.Context())
+	if !apierrors.IsBadRequest(err) {
+		t.Errorf("the log of a container that never ran: %v, want a bad request, as from a kubelet", err)
+	}
 	remove(t, c, "stranger")
 	waitGone(t, c, "stranger")
 }

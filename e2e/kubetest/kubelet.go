@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -73,8 +74,12 @@ func (k *kubeletServer) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	file, err := os.Open(c.logPath())
+	if errors.Is(err, fs.ErrNotExist) { // in the kubelet's words
+		http.Error(w, fmt.Sprintf("container %q in pod %q is waiting to start: %s", c.spec.Name, r.PathValue("pod"), c.waiting()), http.StatusBadRequest)
+		return
+	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusNotFound)
+		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	defer file.Close()

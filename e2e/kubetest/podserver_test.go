@@ -67,6 +67,11 @@ func serveInPod() (int, error) {
 		select {
 		case <-terms:
 			note("was asked to end")
+			if path := os.Getenv("LAST_WORDS"); path != "" {
+				if err := os.WriteFile(path, []byte(name+" says goodbye"), 0); err != nil {
+					return 1, err
+				}
+			}
 			fmt.Println(name, "ends")
 			if os.Getenv("TERM_CODE") == "never" {
 				continue

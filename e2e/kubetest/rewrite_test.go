@@ -10,7 +10,7 @@ func TestRewriting(t *testing.T) {
 	container := &corev1.Container{VolumeMounts: []corev1.VolumeMount{
 		{Name: "config", MountPath: "/etc/agent"}, {Name: "sub", MountPath: "/etc/agent/keys", SubPath: "k"},
 	}}
-	r := newRewriter(map[int32]int{8080: 21000, 80: 21001}, container, map[string]string{"config": "/host/c", "sub": "/host/s"})
+	r := newRewriter(map[int32]int{8080: 21000, 80: 21001}, container, map[string]string{"config": "/host/c", "sub": "/host/s"}, "/host/last")
 	for _, test := range []struct{ name, in, value, text string }{
 		{"a number is a port in a value alone", "8080", "21000", "8080"},
 		{"of two ports the whole number counts", "80", "21001", "80"},
@@ -23,6 +23,7 @@ func TestRewriting(t *testing.T) {
 		{"a file of a mount", "/etc/agent/config.yaml", "/host/c/config.yaml", "/host/c/config.yaml"},
 		{"the deepest mount", "--key=/etc/agent/keys/id", "--key=/host/s/k/id", "--key=/host/s/k/id"},
 		{"a mount itself", "/etc/agent", "/host/c", "/host/c"},
+		{"the file of the last message", `"statusFile": "/dev/termination-log"`, `"statusFile": "/host/last"`, `"statusFile": "/host/last"`},
 		{"a path that only begins like one", "/etc/agents/x", "/etc/agents/x", "/etc/agents/x"},
 		{"a path that only ends like one", "/opt/etc/agent/x", "/opt/etc/agent/x", "/opt/etc/agent/x"},
 	} {
