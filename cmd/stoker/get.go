@@ -112,7 +112,7 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			return out.print(a.out, p, func(w io.Writer) error {
 				fmt.Fprintf(w, "stoker %s, up %s, pid %d\nHTTP %s  NATS %s  Temporal %s\n", p.Version, age(p.Started, a.now()), s.PID, p.HTTP, p.NATS, p.Temporal)
-				fmt.Fprintf(w, "%d functions, provider %s, %d of %d GPUs free\n", p.Functions, p.Provider, p.Free, p.Capacity)
+				fmt.Fprintf(w, "%s, provider %s, %d of %d GPUs free\n", count(p.Functions, "function"), p.Provider, p.Free, p.Capacity)
 				sayHolders(w, p.Holders)
 				return nil
 			})
