@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -119,20 +118,11 @@ func kill(t testing.TB, l *Local) {
 
 // behave makes a real process of each behaviour.
 func behave(b providertest.Behaviour) functions.Runtime {
-	script := fmt.Sprintf("for i in $(seq %d); do echo line $i; done; ", providertest.OutputLines)
 	var env []functions.EnvVar
-	switch b {
-	case providertest.Serves:
-		script += "exec sleep 1000"
-	case providertest.Crashes:
-		script += fmt.Sprintf("exit %d", providertest.CrashCode)
-	case providertest.Deaf:
-		script += "trap '' TERM; sleep 1000"
+	if b == providertest.Deaf {
 		env = []functions.EnvVar{{Name: deafAgent, Value: "1"}}
-	case providertest.Daemonizes: // one leaves the session, one its parent too
-		script = "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & wait' &) ; " + script + "exec sleep 1000"
 	}
-	return functions.Runtime{Local: &functions.Local{Command: []string{"sh"}, Args: []string{"-c", script}}, Env: env}
+	return functions.Runtime{Local: &functions.Local{Command: []string{"sh"}, Args: []string{"-c", providertest.Script(b)}}, Env: env}
 }
 
 // living lists the processes that carry a replica's marker.

@@ -1,6 +1,7 @@
 package providertest
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
@@ -27,6 +28,21 @@ const (
 	OutputLines = 100
 	CrashCode   = 7
 )
+
+// Script is a behaviour for /bin/sh, for providers that run real processes.
+func Script(b Behaviour) string {
+	script := fmt.Sprintf("for i in $(seq %d); do echo line $i; done; ", OutputLines)
+	switch b {
+	case Crashes:
+		return script + fmt.Sprintf("exit %d", CrashCode)
+	case Deaf:
+		return script + "trap '' TERM; sleep 1000"
+	case Daemonizes: // one leaves the session, one its parent too
+		script = "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & wait' &) ; " + script
+	case Serves:
+	}
+	return script + "exec sleep 1000"
+}
 
 // Harness is one provider under test, alone in its world.
 type Harness struct {

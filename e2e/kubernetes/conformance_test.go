@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,20 +67,7 @@ func images(t testing.TB) map[string]kubetest.Image {
 }
 
 // behave makes a real process of each behaviour.
-func behave(b providertest.Behaviour) functions.Runtime {
-	script := fmt.Sprintf("for i in $(seq %d); do echo line $i; done; ", providertest.OutputLines)
-	switch b {
-	case providertest.Serves:
-		script += "exec sleep 1000"
-	case providertest.Crashes:
-		script += fmt.Sprintf("exit %d", providertest.CrashCode)
-	case providertest.Deaf:
-		script += "trap '' TERM; sleep 1000"
-	case providertest.Daemonizes: // one leaves the session, one its parent too
-		script = "setsid sleep 1000 & (setsid sh -c 'sleep 1000 & wait' &) ; " + script + "exec sleep 1000"
-	}
-	return shell(script)
-}
+func behave(b providertest.Behaviour) functions.Runtime { return shell(providertest.Script(b)) }
 
 // living lists the processes that name a replica in their environment or their arguments, as a Pod's do.
 func living(t *testing.T, id string) []int {
