@@ -1,13 +1,17 @@
 package local
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -79,5 +83,43 @@ func TestAProcessIsAliveUntilItsLastThreadEnded(t *testing.T) {
 	within(t, "dead once it was killed", func() bool { return !procs.alive(x) })
 	if got := procs.remaining(map[process]member{x: {process: x}}, nil); len(got) != 0 {
 		t.Errorf("it is dead, and waited for: %v", got)
+	}
+}
+
+// TestAProcessThatEndsIsWaitedForByItsSession is about a model server that ends with its agent, killed by the kernel
+// before anybody looked: its environment went with its memory, and its files, locks and GPUs are still held. There is no
+// way to hold a real process in that state, so it is written down as /proc shows it.
+func TestAProcessThatEndsIsWaitedForByItsSession(t *testing.T) {
+	const agent, ending, other, living = 100, 101, 102, 103
+	dir := t.TempDir()
+	write := func(pid, session int, flags uint) {
+		t.Helper()
+		base := filepath.Join(dir, strconv.Itoa(pid))
+		if err := os.MkdirAll(base, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		stat := fmt.Sprintf("%d (server) D 1 %d %d 0 -1 %d 0 0 0 0 0 0 0 0 20 0 4 0 5000 0 0 "+
+			"18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n", pid, pid, session, flags)
+		for name, text := range map[string]string{"stat": stat, "environ": ""} {
+			if err := os.WriteFile(filepath.Join(base, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(ending, agent, exitingFlag)
+	write(other, other, exitingFlag) // ends, and is nobody's we know
+	write(living, agent, 0)          // lives, in a session whose number may mean another one by now
+	fs, err := procfs.NewFS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	procs, leader := processes{fs: fs}, process{pid: agent, ticks: 4000}
+	left, err := procs.tree("some-replica", leader)
+	if err != nil || len(left) != 1 || left[0].pid != ending {
+		t.Errorf("found %v, %v; want process %d alone", left, err, ending)
+	}
+	left, err = procs.ending(leader) // beside those of a cgroup
+	if err != nil || len(left) != 1 || left[0].pid != ending {
+		t.Errorf("found %v, %v; want process %d alone", left, err, ending)
 	}
 }

@@ -84,6 +84,8 @@ func (l *Local) strike(rec record) []member {
 		if found, err = l.procs.cgroupMembers(rec.Cgroup); err == nil && len(found) > 0 {
 			err = killCgroup(rec.Cgroup)
 		}
+		ending, unseen := l.procs.ending(rec.agent())
+		found, err = append(found, ending...), errors.Join(err, unseen)
 	} else if found, err = l.procs.tree(rec.ID, rec.agent()); err == nil {
 		for _, m := range found {
 			err = errors.Join(err, l.procs.kill(m.process))

@@ -74,9 +74,16 @@ func dead(s procfs.ProcStat) bool {
 	return (s.State == "Z" || s.State == "X" || s.State == "x") && s.NumThreads <= 1
 }
 
+// exitingFlag is PF_EXITING of the kernel's include/linux/sched.h.
+const exitingFlag = 0x4
+
+// exiting tells a process that has begun to end, and will by itself.
+func exiting(s procfs.ProcStat) bool { return s.Flags&exitingFlag != 0 }
+
 // tree finds the living processes of a replica by marker, by session and by parent. The
 // session counts only while the agent has its number: after that the number may come to mean
-// somebody else's session.
+// somebody else's session. It still counts for processes that are ending: those have no marker
+// any more, since memory goes first, and it does no harm to wait for somebody else's.
 func (p processes) tree(id string, agent process) ([]member, error) {
 	all, err := p.fs.AllProcs()
 	if err != nil {
@@ -92,12 +99,27 @@ func (p processes) tree(id string, agent process) ([]member, error) {
 			continue // gone meanwhile, or older than the replica
 		}
 		stats = append(stats, s)
-		in[s.PID] = session && s.Session == agent.pid || p.marked(proc, s, marker)
+		in[s.PID] = s.Session == agent.pid && (session || exiting(s)) || p.marked(proc, s, marker)
 	}
 	adoptChildren(stats, in)
 	var out []member
 	for _, s := range stats {
 		if in[s.PID] && !dead(s) {
+			out = append(out, member{process{s.PID, s.Starttime}, s.Comm, s.State})
+		}
+	}
+	return out, nil
+}
+
+// ending finds the processes of an agent's session that have begun to end. A cgroup does not list them any more.
+func (p processes) ending(agent process) ([]member, error) {
+	all, err := p.fs.AllProcs()
+	if err != nil {
+		return nil, fmt.Errorf("list the processes: %w", err)
+	}
+	var out []member
+	for _, proc := range all {
+		if s, err := proc.Stat(); err == nil && s.Session == agent.pid && s.Starttime >= agent.ticks && exiting(s) && !dead(s) {
 			out = append(out, member{process{s.PID, s.Starttime}, s.Comm, s.State})
 		}
 	}
