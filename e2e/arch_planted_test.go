@@ -47,7 +47,7 @@ var plantedTrees = []planted{
 	{"what serves tests stays in tests", map[string]string{"cmd/stoker/x.go": "package main\n\nimport _ \"stoker.dev/stoker/events/eventstest\"\n"}, "serves tests"},
 	{"pure packages import no outside world", map[string]string{"scale/x.go": body(`_ "os/exec"`, "")}, "no os/exec"},
 	{"pure packages import no outside world", map[string]string{"functions/x.go": "package functions\n\nimport _ \"math/rand/v2\"\n"}, "no math/rand/v2"},
-	{"pure packages import no outside world", map[string]string{"scale/x.go": body(`_ "github.com/google/uuid"`, "")}, "not among the text libraries"},
+	{"pure packages import no outside world", map[string]string{"scale/x.go": body(`_ "github.com/google/uuid"`, "")}, "not among the libraries"},
 	{"pure packages import no outside world", map[string]string{"scale/x.go": body(`. "time"`, "")}, "dot import"},
 	{"pure packages use no clock, goroutine, channel or output", map[string]string{"scale/x.go": body(`clock "time"`, "_ = clock.Now()")}, "time.Now"},
 	{"pure packages use no clock, goroutine, channel or output", map[string]string{"scale/x.go": body(`"time"`, "f := time.Since; _ = f")}, "time.Since"},

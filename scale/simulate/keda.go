@@ -1,0 +1,108 @@
+package simulate
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// KEDA's constants are documented defaults: pollingInterval and cooldownPeriod of a
+// ScaledObject, sync period, tolerance and scaling behaviour of the HorizontalPodAutoscaler.
+const (
+	kedaPoll     = 30 * time.Second
+	kedaCooldown = 300 * time.Second
+	hpaSync      = 15 * time.Second
+	hpaTolerance = 0.1
+	hpaUpFactor  = 2 // per sync, or
+	hpaUpPods    = 4
+)
+
+// KEDA polls a queue as KEDA with a HorizontalPodAutoscaler does: every 30 s it looks
+// whether anything waits or runs, which takes a function from zero to one, and from one to
+// zero after 300 s without. Above one, the autoscaler's sync every 15 s wants one replica
+// for each slots' worth of waiting and running requests (the one constant that is not a
+// default, which would be 10 messages), doubles at most, and scales in to the most it wanted
+// within 300 s.
+func KEDA() Family { return KEDACooldown(kedaCooldown) }
+
+// KEDACooldown is KEDA with another cooldown and stabilisation window.
+func KEDACooldown(cooldown time.Duration) Family {
+	name := "keda"
+	if cooldown != kedaCooldown {
+		name = fmt.Sprintf("keda-%gs", cooldown.Seconds())
+	}
+	return Family{
+		Name: name, Beat: hpaSync,
+		New: func(_ string, s Settings) Policy {
+			return &keda{Settings: s, cooldown: cooldown}
+		},
+	}
+}
+
+type keda struct {
+	Settings
+	cooldown time.Duration
+	target   int
+	activeAt time.Duration
+	wanted   []recommendation
+}
+
+type recommendation struct {
+	at time.Duration
+	n  int
+}
+
+// Decide acts on the ticks of both loops, and on nothing in between.
+func (p *keda) Decide(v *View) Order {
+	if v.Now%hpaSync != 0 {
+		return p.order(v)
+	}
+	if v.Now%kedaPoll == 0 {
+		p.poll(v)
+	}
+	if p.target > 0 {
+		p.sync(v)
+	}
+	return p.order(v)
+}
+
+func (p *keda) order(v *View) Order {
+	o := Order{Target: p.target}
+	if p.target > p.Min || v.Load() > 0 {
+		o.Next = nextTick(v.Now, hpaSync)
+	}
+	return o
+}
+
+// poll is KEDA's own loop.
+func (p *keda) poll(v *View) {
+	switch {
+	case v.Load() > 0:
+		p.activeAt = v.Now
+		p.target = max(p.target, 1, p.Min)
+	case v.Now-p.activeAt >= p.cooldown:
+		p.target, p.wanted = p.Min, p.wanted[:0]
+	}
+}
+
+// sync is the autoscaler's.
+func (p *keda) sync(v *View) {
+	want := p.target
+	if ratio := float64(v.Load()) / float64(p.target*p.Slots); math.Abs(ratio-1) > hpaTolerance {
+		want = slotsFor(v.Load(), p.Slots)
+	}
+	want = max(1, p.Min, min(want, p.Max, max(p.target*hpaUpFactor, p.target+hpaUpPods)))
+	for len(p.wanted) > 0 && p.wanted[0].at <= v.Now-p.cooldown {
+		p.wanted = p.wanted[1:]
+	}
+	p.wanted = append(p.wanted, recommendation{v.Now, want})
+	if want >= p.target {
+		p.target = want
+		return
+	}
+	most := want
+	for _, r := range p.wanted {
+		most = max(most, r.n)
+	}
+	p.target = min(p.target, most)
+}
