@@ -1,0 +1,159 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"stoker.dev/stoker/cmd/stoker/simulate"
+	"stoker.dev/stoker/cmd/stoker/terminal"
+	policies "stoker.dev/stoker/scale/simulate"
+)
+
+// simulateFlags are those of `stoker simulate`.
+type simulateFlags struct {
+	trace, manifest, profile string
+	policies                 []string
+	baselines, asJSON        bool
+	timeline                 string
+	seed                     uint64
+}
+
+func (a *app) simulateCommand() *cobra.Command {
+	var o simulateFlags
+	c := &cobra.Command{
+		Use:   "simulate",
+		Short: "Replay a trace through the scaling policy and others, and say what each would have cost",
+		Long: `Replay a trace of requests through the very decisions of production, beside the policies others
+ship, and tell for each: GPU-seconds (useful, cold, idle), cost, cold starts, waits, and how far
+it is from always-on peak provisioning and from a bound that nobody can be below. It needs no
+platform. The same trace, profile and seed give the same figures.
+
+A trace is CSV, gzipped or not: arrival_s,input_tokens,output_tokens[,model,exec_s,…], or one of
+Azure's public LLM traces. The profile says what the trace does not: slots per replica, service
+and cold-start times, price and objective; deploy/profiles has examples.`,
+		Example: "  stoker simulate --trace trace.csv.gz --profile profile.yaml --baselines\n" +
+			"  stoker simulate --trace trace.csv --policy stoker --policy timer-45s --json\n" +
+			"  stoker simulate --trace trace.csv --manifest function.yaml --timeline out.csv",
+		Args: exactly(0, "none"),
+		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.trace, "trace", "", "CSV file of requests, gzipped or not")
+	f.StringVar(&o.profile, "profile", "", "YAML file with slots, service and cold-start times, price and objective")
+	f.StringVarP(&o.manifest, "manifest", "f", "", "manifests with slots, bounds and objectives instead")
+	f.StringArrayVar(&o.policies, "policy", nil, "policy to run, can be repeated: "+strings.Join(policies.Names(), ", ")+" (default stoker)")
+	f.BoolVar(&o.baselines, "baselines", false, "stoker and every policy to compare with")
+	f.BoolVar(&o.asJSON, "json", false, "print one JSON array with an object per policy")
+	f.StringVar(&o.timeline, "timeline", "", "write what runs and waits to this CSV file; for further policies NAME.POLICY.csv beside it")
+	f.Uint64Var(&o.seed, "seed", 1, "seed of the cold starts")
+	c.MarkFlagsMutuallyExclusive("profile", "manifest")
+	c.MarkFlagsMutuallyExclusive("policy", "baselines")
+	return c
+}
+
+func (a *app) simulate(c *cobra.Command, o simulateFlags) error {
+	names, err := o.names()
+	if err != nil {
+		return usageError{err}
+	}
+	opts := simulate.Options{Trace: o.trace, Policies: names, Seed: o.seed, Profile: simulate.DefaultProfile()}
+	switch {
+	case o.manifest != "":
+		opts.Profile, opts.Settings, err = simulate.ReadManifest(o.manifest)
+	case o.profile != "":
+		opts.Profile, err = simulate.ReadProfile(o.profile, o.trace)
+	default:
+		opts.Profile, err = simulate.ParseProfile("default", nil)
+	}
+	if err != nil {
+		return err
+	}
+	done := a.showPasses(&opts)
+	files := simulate.NewTimelines(o.timeline, names)
+	opts.Timeline = files.Of
+	report, err := simulate.Run(c.Context(), opts)
+	done()
+	if err := errors.Join(err, files.Close()); err != nil {
+		return err
+	}
+	for _, line := range report.Advice {
+		fmt.Fprintln(terminal.Safe(a.err), "stoker:", line)
+	}
+	if err := a.tellSimulation(report, o.asJSON); err != nil {
+		return err
+	}
+	if report.Cut {
+		fmt.Fprintln(a.err, "stoker: interrupted; the figures are those of the trace until then")
+		return c.Context().Err()
+	}
+	return nil
+}
+
+// names are the policies asked for, each once.
+func (o simulateFlags) names() ([]string, error) {
+	if o.trace == "" {
+		return nil, errors.New("--trace: name a CSV file of requests")
+	}
+	names := o.policies
+	switch {
+	case o.baselines:
+		names = []string{"stoker"}
+		for _, f := range policies.Baselines() {
+			names = append(names, f.Name)
+		}
+		names = append(names, policies.NamePeak, policies.NameOracle)
+	case len(names) == 0:
+		names = []string{"stoker"}
+	}
+	for i, n := range names {
+		if slices.Contains(names[:i], n) {
+			return nil, fmt.Errorf("--policy %s: given twice", n)
+		}
+		if n == policies.NamePeak || n == policies.NameOracle {
+			continue
+		}
+		if _, err := policies.Named(n); err != nil {
+			return nil, fmt.Errorf("--policy: %w", err)
+		}
+	}
+	return names, nil
+}
+
+// showPasses draws a bar while the trace is read, where somebody watches.
+func (a *app) showPasses(o *simulate.Options) (done func()) {
+	if !terminal.Is(a.err) {
+		return func() {}
+	}
+	bar := progressbar.NewOptions64(1, progressbar.OptionSetWriter(a.err), progressbar.OptionSetWidth(30),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription(filepath.Base(o.Trace)))
+	o.Progress = func(pass string, read, of int64) {
+		bar.Describe(pass)
+		if of > 0 {
+			bar.ChangeMax64(of + 1) // never full, or it would vanish between two passes
+			_ = bar.Set64(min(read, of))
+		}
+	}
+	return func() { _ = bar.Clear() }
+}
+
+func (a *app) tellSimulation(r simulate.Report, asJSON bool) error {
+	if asJSON {
+		if r.Results == nil {
+			r.Results = []policies.Result{} // an array, not null
+		}
+		enc := json.NewEncoder(a.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r.Results)
+	}
+	if len(r.Results) == 0 {
+		return nil
+	}
+	return simulate.Table(terminal.Safe(a.out), r.Results)
+}

@@ -1,0 +1,257 @@
+package simulate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"stoker.dev/stoker/scale/simulate"
+)
+
+// Options are what is simulated.
+type Options struct {
+	Trace    string // a file
+	Profile  Profile
+	Settings func(function string) simulate.Settings // nil: the profile's, for all
+	Policies []string                                // names, in the order of the results
+	Seed     uint64
+	// Timeline is told every change of a policy; nil, or nil for a policy: nobody.
+	Timeline func(policy string) func(simulate.Row)
+	// Progress is told which pass over the trace is at how many of its bytes; nil: nobody.
+	Progress func(pass string, read, of int64)
+}
+
+// Report is what a run came to.
+type Report struct {
+	Results []simulate.Result
+	// Cut is whether the run was interrupted: the results are those until then, and only if
+	// the simulation itself had begun.
+	Cut bool
+	// Advice is what is wrong with the profile, in words.
+	Advice []string
+}
+
+// batch is how many arrivals are handed to one policy after another: long enough that the
+// clock between them costs nothing, short enough for the processor's cache.
+const batch = 4096
+
+// Run simulates. The trace is read at least three times: for what hindsight needs, for the
+// size of peak provisioning, and for all policies side by side. When ctx ends, the report
+// is what is done so far; other errors match ErrTrace or are about the file.
+func Run(ctx context.Context, o Options) (Report, error) {
+	if o.Settings == nil {
+		o.Settings = o.Profile.Settings
+	}
+	r := &run{Options: o}
+	err := r.all(ctx)
+	if errors.Is(err, errCut) {
+		r.report.Cut, err = true, nil
+		r.collect((*simulate.World).SoFar)
+	}
+	return r.report, err
+}
+
+// errCut ends a pass when ctx has ended.
+var errCut = errors.New("interrupted")
+
+type run struct {
+	Options
+	survey *simulate.Survey
+	sizing *simulate.Sizing
+	worlds []*world
+	peak   *world // one of them, or run for comparison alone
+	report Report
+}
+
+// world is one policy's, with the time this machine took for it.
+type world struct {
+	name string
+	*simulate.World
+	took time.Duration
+}
+
+func (r *run) all(ctx context.Context) error {
+	r.survey = simulate.NewSurvey(r.Settings)
+	err := r.pass(ctx, "look at the trace", func(as []simulate.Arrival) error {
+		for _, a := range as {
+			if err := r.survey.Arrive(a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.size(ctx); err != nil {
+		return err
+	}
+	if err := r.worldsOf(); err != nil {
+		return err
+	}
+	if err := r.pass(ctx, "simulate", r.arrive); err != nil {
+		return err
+	}
+	r.collect((*simulate.World).Result)
+	return nil
+}
+
+// size finds what peak provisioning takes.
+func (r *run) size(ctx context.Context) error {
+	r.sizing = r.survey.Sizing()
+	for !r.sizing.Done() {
+		err := r.pass(ctx, "size the peak", func(as []simulate.Arrival) error {
+			for _, a := range as {
+				r.sizing.Arrive(a)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		r.sizing.Narrow()
+	}
+	for _, name := range r.survey.Names {
+		s := r.Settings(name)
+		if n := r.sizing.Replicas(name); n > s.Max {
+			r.report.Advice = append(r.report.Advice, fmt.Sprintf(
+				"%s needs %d replicas at its peak for the objective (%g%% of requests within %v), and max is %d: raise max, or the objective's wait",
+				name, n, s.WaitAt*100, s.Wait, s.Max))
+		}
+	}
+	return nil
+}
+
+// worldsOf makes a world for each policy; the bound needs none.
+func (r *run) worldsOf() error {
+	for _, name := range append(slices.Clone(r.Policies), simulate.NamePeak) {
+		if name == simulate.NameOracle || name == simulate.NamePeak && r.peak != nil {
+			continue
+		}
+		c := simulate.Config{
+			Settings: r.Settings, Seed: r.Seed, Pool: r.Profile.Pool, Price: r.Profile.Price, Begin: r.survey.Begin,
+		}
+		var err error
+		if name == simulate.NamePeak {
+			c.Family, c.Always = r.sizing.Peak(), r.survey.Names
+		} else if c.Family, err = simulate.Named(name); err != nil {
+			return err
+		}
+		if r.Timeline != nil && slices.Contains(r.Policies, name) {
+			c.Timeline = r.Timeline(name)
+		}
+		w := &world{name: name, World: simulate.New(c)}
+		r.worlds = append(r.worlds, w)
+		if name == simulate.NamePeak {
+			r.peak = w
+		}
+	}
+	return nil
+}
+
+func (r *run) arrive(as []simulate.Arrival) error {
+	for _, w := range r.worlds {
+		began := time.Now()
+		for _, a := range as {
+			if err := w.Arrive(a); err != nil {
+				return err
+			}
+		}
+		w.took += time.Since(began)
+	}
+	return nil
+}
+
+// collect makes the results, in the order of the policies.
+func (r *run) collect(result func(*simulate.World) simulate.Result) {
+	if r.peak == nil { // the simulation has not begun
+		return
+	}
+	bound := r.survey.Oracle()
+	bound.CostUSD = bound.GPUSeconds / 3600 * r.Profile.Price
+	results := map[string]simulate.Result{simulate.NameOracle: bound}
+	for _, w := range r.worlds {
+		began := time.Now()
+		x := result(w.World)
+		w.took += time.Since(began)
+		x.PerSecond = float64(x.Requests) / max(w.took.Seconds(), 1e-9)
+		results[w.name] = x
+	}
+	peak := results[simulate.NamePeak].GPUSeconds
+	for _, name := range r.Policies {
+		x := results[name]
+		x.VsPeak, x.VsOracle = ratio(x.GPUSeconds, peak), ratio(x.GPUSeconds, bound.GPUSeconds)
+		if r.report.Cut { // the bound is of the whole trace
+			x.VsOracle = 0
+		}
+		r.report.Results = append(r.report.Results, x)
+	}
+}
+
+func ratio(a, b float64) float64 {
+	if b <= 0 {
+		return 0
+	}
+	return a / b
+}
+
+// pass reads the trace once, in batches.
+func (r *run) pass(ctx context.Context, name string, take func([]simulate.Arrival) error) error {
+	f, err := os.Open(r.Trace)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTrace, err)
+	}
+	defer func() { _ = f.Close() }()
+	size := int64(0)
+	if info, err := f.Stat(); err == nil {
+		size = info.Size()
+	}
+	in := &counted{r: f}
+	t, err := NewTrace(r.Trace, in)
+	if err != nil {
+		return err
+	}
+	model := r.Profile.Model()
+	buf := make([]simulate.Arrival, 0, batch)
+	for more := true; more; {
+		if ctx.Err() != nil {
+			return errCut
+		}
+		buf = buf[:0]
+		for len(buf) < batch && more {
+			req, err := t.Next()
+			switch {
+			case errors.Is(err, io.EOF):
+				more = false
+			case err != nil:
+				return err
+			default:
+				buf = append(buf, model.Arrival(req))
+			}
+		}
+		if err := take(buf); err != nil {
+			return err
+		}
+		if r.Progress != nil {
+			r.Progress(name, in.n, size)
+		}
+	}
+	return nil
+}
+
+// counted counts what was read.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+// Read implements [io.Reader].
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}

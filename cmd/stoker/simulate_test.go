@@ -1,0 +1,63 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// trace is three bursts on one model.
+const traceText = "arrival_s,input_tokens,output_tokens\n0,1000,50\n0.5,1000,50\n1,1000,50\n400,1000,50\n400.1,1000,50\n900,1000,50\n"
+
+func TestSimulate(t *testing.T) {
+	trace, profile := manifest(t, "trace.csv", traceText), manifest(t, "profile.yaml", "slots: 2\nwaitSLO: {p99: 30s}\n")
+	got := stoker(t, "", "simulate", "--trace", trace, "--profile", profile, "--baselines")
+	for _, want := range []string{"POLICY", "stoker", "timer-0s", "timer-1200s", "knative", "keda", "hybrid-histogram", "peak", "oracle", "a second on one core"} {
+		if got.code != 0 || !strings.Contains(got.out, want) {
+			t.Errorf("%s is missing: %+v", want, got)
+		}
+	}
+	timeline := filepath.Join(t.TempDir(), "out.csv")
+	got = stoker(t, "", "simulate", "--trace", trace, "--manifest", manifest(t, "f.yaml", manifestText), "--policy", "stoker", "--policy", "timer-45s", "--json", "--timeline", timeline)
+	var results []map[string]any
+	if err := json.Unmarshal([]byte(got.out), &results); err != nil || got.code != 0 || len(results) != 2 || results[1]["policy"] != "timer-45s" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for _, field := range strings.Fields("policy gpu_seconds useful cold idle cost_usd cold_start_rate cold_start_rate_p75 wait_ms slo_attainment vs_peak vs_oracle decisions") {
+		if _, there := results[0][field]; !there {
+			t.Errorf("field %s is missing in %v", field, results[0])
+		}
+	}
+	if data, err := os.ReadFile(timeline); err != nil || !strings.HasPrefix(string(data), "t,function,hot,asleep,starting,queued") {
+		t.Errorf("timeline: %q, %v", data, err)
+	}
+}
+
+func TestSimulateRefuses(t *testing.T) {
+	trace := manifest(t, "trace.csv", traceText)
+	for _, c := range []struct {
+		args string
+		code int
+		err  string
+	}{
+		{"", exitUsage, "--trace: name a CSV file"},
+		{"--trace " + trace + " --policy best", exitUsage, `no such policy: "best"; allowed: stoker, peak, oracle, timer-0s`},
+		{"--trace " + trace + " --policy keda --policy keda", exitUsage, "--policy keda: given twice"},
+		{"--trace " + trace + " --profile a --manifest b", exitFailed, "if any flags in the group"},
+		{"--trace /none.csv", exitFailed, "no such file"},
+		{"--trace " + trace + " --profile /none.yaml", exitFailed, "bad profile"},
+		{"--trace " + trace + " --timeline /none/out.csv", exitFailed, "no such file or directory"},
+		{"--trace " + manifest(t, "bad.csv", traceText+"1,1,1\n"), exitFailed, ":8:1: arrival_s"},
+	} {
+		got := stoker(t, "", append([]string{"simulate"}, strings.Fields(c.args)...)...)
+		if got.code != c.code || !strings.Contains(got.err, c.err) {
+			t.Errorf("%s: %+v, want exit code %d and %q", c.args, got, c.code, c.err)
+		}
+	}
+	slow := manifest(t, "slow.yaml", "max: 1\nwaitSLO: {p99: 1s}\nservice: {base: 10s}\n")
+	if got := stoker(t, "", "simulate", "--trace", trace, "--profile", slow); got.code != 0 || !strings.Contains(got.err, "raise max, or the objective's wait") {
+		t.Errorf("an objective that cannot be met: %+v", got)
+	}
+}
