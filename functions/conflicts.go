@@ -125,8 +125,9 @@ func checkPrograms(f Function) []FieldError {
 	return errs
 }
 
-// reservedEnv are the variables that the agent sets for the model server.
-var reservedEnv = []string{"PORT", "CUDA_VISIBLE_DEVICES"}
+// reservedEnv are the variables that say which port and which GPUs are the model server's: a replica
+// must not choose somebody else's. The last one is read by NVIDIA's container runtime.
+var reservedEnv = []string{"PORT", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"}
 
 // reservedEnvPrefix is that of stoker's own settings; a server never sees those.
 const reservedEnvPrefix = "STOKER_"
