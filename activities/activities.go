@@ -212,9 +212,11 @@ type outcome struct {
 	failed  *Failed
 }
 
-// unclaimed is what becomes of an ID that got no lease: none is free, or its ask can never be met.
+// unclaimed is what becomes of an ID that got no lease: none is free, its own has ended (a start that
+// was tried for so long that its reservation ran out; another ID may have another), or its ask can
+// never be met.
 func unclaimed(id string, err error) outcome {
-	if errors.Is(err, scale.ErrNoCapacity) {
+	if errors.Is(err, scale.ErrNoCapacity) || errors.Is(err, scale.ErrTombstone) {
 		return outcome{blocked: err}
 	}
 	return spawnFailed(id, err)
@@ -250,19 +252,19 @@ func (a *Activities) replicaSpec(r order, id string, l scale.Lease, reserved tim
 	}, nil
 }
 
-// startFailed tells what can never work, and what has no room now, from what may work in a moment.
+// startFailed tells what can never work, and what cannot now, from what may work in a moment.
 // The first two give their lease back at once; the last leaves it, and the retry finds it again by
 // the replica's ID.
 func (a *Activities) startFailed(ctx context.Context, id string, cause error) (outcome, error) {
-	full := errors.Is(cause, ErrNoRoom)
-	if !full && !permanent(cause) {
+	notNow := errors.Is(cause, ErrNotNow)
+	if !notNow && !permanent(cause) {
 		return outcome{}, fmt.Errorf("start replica %s: %w", id, cause)
 	}
 	if err := a.Ledger.Release(ctx, id, events.CauseSpawnFailed); err != nil {
 		// The cause is told, not wrapped: it is permanent, while the release may well work next time.
 		return outcome{}, fmt.Errorf("release the lease of replica %s after %q: %w", id, cause.Error(), err)
 	}
-	if full {
+	if notNow {
 		return outcome{blocked: cause}, nil
 	}
 	return spawnFailed(id, cause), nil

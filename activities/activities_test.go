@@ -3,7 +3,9 @@ package activities_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -187,6 +189,26 @@ func TestRefusedStartGivesItsLeaseBack(t *testing.T) {
 	}
 	if free := r.ledger.Snapshot().Usage().Free; free != 1 {
 		t.Errorf("%d free, want the GPU back", free)
+	}
+}
+
+// What nothing can be started for now waits, and holds nothing meanwhile.
+func TestAStartThatCannotBeNowIsNoFailure(t *testing.T) {
+	away := fmt.Errorf("%w: exceeded quota: gpus", activities.ErrNotNow)
+	r := newRig(t, simulated.Options{GPUs: 1, Fate: func(activities.ReplicaSpec, *rand.Rand) simulated.Fate { return simulated.Fate{Refuse: away} }})
+	out, err := r.StartReplicas(t.Context(), ask("a"))
+	must(t, err)
+	if len(out.Blocked) != 1 || len(out.Failed) != 0 || !strings.Contains(out.Why, "exceeded quota") {
+		t.Errorf("got %+v, want a blocked and why", out)
+	}
+	if free := r.ledger.Snapshot().Usage().Free; free != 1 {
+		t.Errorf("%d free, want the GPU back", free)
+	}
+	// Its lease has ended, so the same ID cannot start; that is no failure of the function's either.
+	out, err = r.StartReplicas(t.Context(), ask("a"))
+	must(t, err)
+	if len(out.Blocked) != 1 || len(out.Failed) != 0 {
+		t.Errorf("got %+v, want a blocked again", out)
 	}
 }
 

@@ -16,8 +16,9 @@ var (
 	ErrStillRunning = errors.New("the replica still runs")
 	// ErrSuperseded is returned when a start is for a revision that is not the deployed one any more.
 	ErrSuperseded = errors.New("start refused: another manifest is deployed")
-	// ErrNoRoom is returned when what a replica needs beside GPUs is used up now: a namespace's quota, say.
-	ErrNoRoom = errors.New("no room for the replica now")
+	// ErrNotNow is returned when nothing was started, and will not be before something else than GPUs
+	// changes: a quota, a right, a server that is away.
+	ErrNotNow = errors.New("not to be started now")
 	// ErrBadSpec is returned when a replica's spec can never be started as it is.
 	ErrBadSpec = errors.New("the replica cannot be started as specified")
 )

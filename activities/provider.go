@@ -55,6 +55,12 @@ type Renewer interface {
 	RenewTokens(renew func(token string) (string, error)) error
 }
 
+// Announcer is a provider that hears of changes of its inventory; others are asked now and then.
+type Announcer interface {
+	// Changed receives after changes, several of them as one.
+	Changed() <-chan struct{}
+}
+
 // Inventory is what a provider can place on.
 type Inventory struct {
 	Nodes   []string

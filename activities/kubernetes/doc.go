@@ -9,6 +9,7 @@
 //	Pod <id>      labels: function, namespace and revision; annotations: epoch, devices, the ask to go
 //	Secret <id>   the agent's configuration and token, owned by the Pod, gone with it
 //	ConfigMap     stoker-<pool>-stopped-<n>: IDs that must not start (any more), until they are old
+//	Lease         stoker-<pool>: which platform the pool belongs to
 //
 // # Placement
 //

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,17 +15,23 @@ import (
 // ErrClosed is returned by a provider that was closed.
 var ErrClosed = errors.New("the Kubernetes provider is closed")
 
-// refused sorts the API server's refusals of a start: what can never work, what has no room now,
-// and what may work next time.
-func refused(r activities.ReplicaSpec, err error) error {
-	what := fmt.Sprintf("create Pod %s/%s", r.Key.Namespace, r.ID)
+// ErrPoolTaken is returned where another platform on the cluster has the pool.
+var ErrPoolTaken = errors.New("the pool is another platform's")
+
+// refused sorts the API server's refusals to create something for a replica: what can never work,
+// what cannot now, and what may work next time. What is said first fits on the line of a screen.
+func refused(kind string, r activities.ReplicaSpec, err error) error {
+	what := fmt.Sprintf("create %s %s/%s", kind, r.Key.Namespace, r.ID)
+	_, quota, exceeded := strings.Cut(err.Error(), "exceeded quota")
 	switch {
-	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
-		return fmt.Errorf("%w: %s: %w", activities.ErrNoRoom, what, err)
+	case neverSent(err):
+		return fmt.Errorf("%w: the API server is away: %s: %w", activities.ErrNotNow, what, err)
+	case apierrors.IsForbidden(err) && exceeded:
+		return fmt.Errorf("%w: exceeded quota%s: %s", activities.ErrNotNow, quota, what)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return fmt.Errorf("%w: %s: %w", activities.ErrNoRoom, what, err)
+		return fmt.Errorf("%w: namespace %s is being deleted: %s: %w", activities.ErrNotNow, r.Key.Namespace, what, err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%s: %w; `kubectl auth can-i create pods -n %s` says whether the platform may", what, err, r.Key.Namespace)
+		return fmt.Errorf("%w: `kubectl auth can-i create %ss -n %s`: no: %w", activities.ErrNotNow, strings.ToLower(kind), r.Key.Namespace, err)
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("%w: %s: %w; a function runs in the Kubernetes namespace of its own name: kubectl create namespace %s",
 			activities.ErrBadSpec, what, err, r.Key.Namespace)
@@ -33,4 +40,10 @@ func refused(r activities.ReplicaSpec, err error) error {
 	default:
 		return fmt.Errorf("%s: %w", what, err)
 	}
+}
+
+// neverSent tells whether a request cannot have been taken, since no connection was made.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }

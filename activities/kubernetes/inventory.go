@@ -40,7 +40,8 @@ func (f fleet) inventory(tolerations []corev1.Toleration) activities.Inventory {
 }
 
 // devices makes up the GPUs of a node. Which of them are broken or foreign a cluster does not say,
-// only how many: the last ones that no lease of ours names.
+// only how many: the last ones that no lease of ours names. What does not fit beside those is where
+// ours were placed and have not come: others were faster, and nothing more may be placed there.
 func devices(n *corev1.Node, ours map[string]bool, foreign []string, open bool) []scale.Device {
 	capacity, usable := n.Status.Capacity[ResourceGPU], n.Status.Allocatable[ResourceGPU]
 	out := make([]scale.Device, max(capacity.Value(), usable.Value()))
@@ -48,8 +49,9 @@ func devices(n *corev1.Node, ours map[string]bool, foreign []string, open bool) 
 	broken := len(out) - int(usable.Value())
 	for i := len(out) - 1; i >= 0; i-- {
 		d := scale.Device{ID: deviceID(i), Node: n.Name, Product: n.Labels[LabelProduct], Memory: memory * mebi, Healthy: open}
+		_, named := ours[d.ID]
 		switch {
-		case ours[d.ID]:
+		case named:
 		case broken > 0:
 			d.Healthy = false
 			broken--
@@ -57,6 +59,11 @@ func devices(n *corev1.Node, ours map[string]bool, foreign []string, open bool) 
 			d.Foreign, foreign = foreign[0], foreign[1:]
 		}
 		out[i] = d
+	}
+	for i := len(out) - 1; i >= 0 && len(foreign) > 0; i-- {
+		if there, named := ours[out[i].ID]; named && !there {
+			out[i].Foreign, foreign = foreign[0], foreign[1:]
+		}
 	}
 	return out
 }
@@ -85,7 +92,7 @@ func open(n *corev1.Node, tolerations []corev1.Toleration) bool {
 	return !untolerated
 }
 
-// held are the devices that leases of ours name, by node.
+// held are the devices that leases of ours name, by node, and whether the Pod is there already.
 func (f fleet) held() map[string]map[string]bool {
 	out := map[string]map[string]bool{}
 	for _, p := range f.ours {
@@ -94,7 +101,7 @@ func (f fleet) held() map[string]map[string]bool {
 			out[node] = map[string]bool{}
 		}
 		for _, d := range devicesOf(p) {
-			out[node][d] = true
+			out[node][d] = p.Spec.NodeName != ""
 		}
 	}
 	return out

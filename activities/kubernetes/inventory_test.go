@@ -89,6 +89,9 @@ func TestInventory(t *testing.T) {
 		{"also before they are scheduled", fleet{
 			nodes: []*corev1.Node{node("node-1", 3, 3)}, ours: []*corev1.Pod{reserved}, other: []*corev1.Pod{holder("x", "node-1", 1, 0)},
 		}, []string{"node-1"}, []string{"node-1/gpu-00", "node-1/gpu-01", "node-1/gpu-02 Pod research/x"}},
+		{"others were faster", fleet{
+			nodes: []*corev1.Node{node("node-1", 2, 2)}, ours: []*corev1.Pod{reserved}, other: []*corev1.Pod{holder("x", "node-1", 1, 0)},
+		}, []string{"node-1"}, []string{"node-1/gpu-00", "node-1/gpu-01 Pod research/x"}},
 		{"what ended holds nothing", fleet{nodes: []*corev1.Node{node("node-1", 1, 1)}, other: []*corev1.Pod{func() *corev1.Pod {
 			p := holder("x", "node-1", 1, 0)
 			p.Status.Phase = corev1.PodSucceeded

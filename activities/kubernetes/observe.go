@@ -5,6 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"stoker.dev/stoker/activities"
 )
@@ -107,8 +109,50 @@ func (p *Provider) lost(node string) bool {
 	return err != nil || !ready(n)
 }
 
+// Changed implements [activities.Announcer].
+func (p *Provider) Changed() <-chan struct{} { return p.changed }
+
+// announce says that the inventory is another one.
+func (p *Provider) announce() {
+	select {
+	case p.changed <- struct{}{}:
+	default: // said already, and not heard yet
+	}
+}
+
+// otherChanged looks whether somebody else's Pod holds other GPUs than before.
+func (p *Provider) otherChanged(before, now any) {
+	holds := func(obj any) (string, int) {
+		pod, ok := obj.(*corev1.Pod)
+		if !ok || ended(pod) || pod.Spec.NodeName == "" {
+			return "", 0
+		}
+		return pod.Spec.NodeName, gpusOf(pod)
+	}
+	wasOn, had := holds(before)
+	on, has := holds(now)
+	if had != has || wasOn != on && has > 0 {
+		p.announce()
+	}
+}
+
+// otherNode tells whether a node offers something else than before.
+func otherNode(before, now *corev1.Node) bool {
+	if before == nil || now == nil {
+		return true
+	}
+	offers := func(n *corev1.Node) [2]corev1.ResourceList {
+		return [2]corev1.ResourceList{n.Status.Capacity, n.Status.Allocatable}
+	}
+	return ready(before) != ready(now) || before.Spec.Unschedulable != now.Spec.Unschedulable ||
+		!equality.Semantic.DeepEqual(before.Spec.Taints, now.Spec.Taints) || !equality.Semantic.DeepEqual(offers(before), offers(now))
+}
+
 // nodeChanged tells anew what is on a node that came into reach or left it.
 func (p *Provider) nodeChanged(before, now *corev1.Node) {
+	if otherNode(before, now) {
+		p.announce()
+	}
 	if before != nil && now != nil && ready(before) == ready(now) {
 		return
 	}
@@ -142,21 +186,35 @@ func (r *replica) rest() {
 	}
 }
 
-// endStart gives a replica up that still does not run.
+// endStart gives a replica up that still does not run. A watch may be late by a minute after the API
+// server was away, so it is asked.
 func (p *Provider) endStart(id string, v verdict) {
 	r := p.take(id)
 	defer p.leave(id, r)
 	pod := p.known(r)
-	if p.ctx.Err() != nil || pod == nil || stateOf(pod, p.lost(pod.Spec.NodeName)) != activities.RunStarting {
+	if p.ctx.Err() != nil || pod == nil || !p.starting(pod) {
 		return
 	}
-	p.o.Logger.Warn("a replica is given up before it ran", "replica", id, "cause", v.cause, "message", v.message)
 	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
 	defer cancel()
-	if err := p.end(ctx, r, pod, v.cause, v.message, 0); err != nil {
+	now, err := p.o.Client.CoreV1().Pods(pod.Namespace).Get(ctx, id, metav1.GetOptions{})
+	if err == nil {
+		p.seen(now)
+		if now.UID != pod.UID || !p.starting(now) {
+			return
+		}
+		p.o.Logger.Warn("a replica is given up before it ran", "replica", id, "cause", v.cause, "message", v.message)
+		err = p.end(ctx, r, now, v.cause, v.message, 0)
+	}
+	if err != nil {
 		p.o.Logger.Warn("a replica that does not run is not given up yet", "replica", id, "err", err)
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		r.rest()
 		r.giveUp = time.AfterFunc(retryGiveUp, func() { p.wg.Go(func() { p.endStart(id, v) }) })
 	}
+}
+
+func (p *Provider) starting(pod *corev1.Pod) bool {
+	return stateOf(pod, p.lost(pod.Spec.NodeName)) == activities.RunStarting
 }

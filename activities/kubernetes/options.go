@@ -39,6 +39,9 @@ type Options struct {
 	Namespace string
 	// Pool names the platform whose Pods these are; two platforms on one cluster need two.
 	Pool string
+	// Owner names this platform among those that may want the pool, the same after each restart; empty:
+	// nobody is kept from it.
+	Owner string
 	// AgentImage is what the sidecar runs; empty: [DefaultAgentImage].
 	AgentImage string
 	// AgentNATS, where it is set, is the broker's address as Pods reach it.

@@ -59,7 +59,7 @@ func (o Options) pod(r activities.ReplicaSpec, now time.Time) *corev1.Pod {
 			Affinity:                      onNode(r.Lease.Node),
 			Tolerations:                   o.tolerations(),
 			InitContainers:                []corev1.Container{o.agent(run)},
-			Containers:                    []corev1.Container{model(r.Spec)},
+			Containers:                    []corev1.Container{model(r)},
 			Volumes: []corev1.Volume{{Name: agentVolume, VolumeSource: corev1.VolumeSource{
 				Secret: &corev1.SecretVolumeSource{SecretName: r.ID, DefaultMode: new(int32(0o444))}, // only the agent mounts it
 			}}},
@@ -121,16 +121,16 @@ func (o Options) agent(run functions.Runtime) corev1.Container {
 }
 
 // model is the model server.
-func model(s functions.Spec) corev1.Container {
-	run := s.Runtime
-	env := []corev1.EnvVar{{Name: "PORT", Value: strconv.Itoa(port(run))}}
+func model(r activities.ReplicaSpec) corev1.Container {
+	run := r.Spec.Runtime
+	env := identity(r)
 	for _, v := range run.Env {
 		env = append(env, variable(v))
 	}
 	return corev1.Container{
 		Name: ModelContainer, Image: run.Image, Command: run.Command, Args: run.Args, Env: env,
 		Ports:                    []corev1.ContainerPort{{Name: "http", ContainerPort: int32(port(run))}}, //nolint:gosec // 2026-11-27: a manifest's port is at most 65535
-		Resources:                resources(s.Resources),
+		Resources:                resources(r.Spec.Resources),
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		// Whoever deletes the Pod: what is in flight finishes first.
 		Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{
@@ -139,9 +139,25 @@ func model(s functions.Spec) corev1.Container {
 	}
 }
 
+// identity is what every model server is told, as in the local provider. Images of CUDA ask for all
+// GPUs of a node where nobody says otherwise, so one that has none is told to see none; one that has
+// some is told which by the device plugin.
+func identity(r activities.ReplicaSpec) []corev1.EnvVar {
+	env := []corev1.EnvVar{
+		{Name: "PORT", Value: strconv.Itoa(port(r.Spec.Runtime))},
+		{Name: "STOKER_REPLICA_ID", Value: r.ID}, {Name: "STOKER_FUNCTION", Value: r.Key.String()},
+	}
+	if r.Spec.Resources.GPUs == 0 {
+		env = append(env, corev1.EnvVar{Name: "NVIDIA_VISIBLE_DEVICES", Value: "void"}, corev1.EnvVar{Name: "CUDA_VISIBLE_DEVICES"})
+	}
+	return env
+}
+
+// variable is one of the manifest's. A value is what it says, as in the local provider: a dollar sign
+// is doubled, or a kubelet would put another variable in the place of $(NAME).
 func variable(v functions.EnvVar) corev1.EnvVar {
 	if v.ValueFrom == nil || v.ValueFrom.SecretKeyRef == nil {
-		return corev1.EnvVar{Name: v.Name, Value: v.Value}
+		return corev1.EnvVar{Name: v.Name, Value: strings.ReplaceAll(v.Value, "$", "$$")}
 	}
 	ref := v.ValueFrom.SecretKeyRef
 	return corev1.EnvVar{Name: v.Name, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{

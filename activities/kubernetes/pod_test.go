@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -78,6 +80,24 @@ func TestSecretOfAReplica(t *testing.T) {
 	r.Agent.NATS.CA = ca + ".missing"
 	if _, err := o.secret(r, owner); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), r.ID) {
 		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// TestWhatAModelServerIsTold: who it is, no GPU where it has none, and values as the manifest has them.
+func TestWhatAModelServerIsTold(t *testing.T) {
+	r := replicaSpec()
+	r.Spec.Resources.GPUs = 0
+	r.Spec.Runtime.Env = []functions.EnvVar{{Name: "PRICE", Value: "$5 $(PORT) $$ $"}}
+	got := map[string]string{}
+	for _, v := range model(r).Env {
+		got[v.Name] = v.Value
+	}
+	want := map[string]string{
+		"PORT": "8080", "STOKER_REPLICA_ID": r.ID, "STOKER_FUNCTION": "team-a/chat", "NVIDIA_VISIBLE_DEVICES": "void", "CUDA_VISIBLE_DEVICES": "",
+		"PRICE": "$$5 $$(PORT) $$$$ $$", // as a kubelet unescapes it
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

@@ -27,6 +27,8 @@ type Provider struct {
 	pods    corelisters.PodLister
 	nodes   corelisters.NodeLister
 	stopped *stoppedIDs
+	claim   *claim
+	changed chan struct{} // holds one announcement
 
 	ctx    context.Context //nolint:containedctx // 2026-11-27: of what the informers set off, which has no caller
 	cancel context.CancelFunc
@@ -39,6 +41,8 @@ type Provider struct {
 var (
 	_ activities.Provider = (*Provider)(nil)
 	_ activities.Renewer  = (*Provider)(nil)
+
+	_ activities.Announcer = (*Provider)(nil)
 )
 
 // replica is one ID.
@@ -59,7 +63,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{o: o, replicas: map[string]*replica{}, stopped: newStoppedIDs(o)}
+	p := &Provider{o: o, replicas: map[string]*replica{}, stopped: newStoppedIDs(o), claim: &claim{o: o}, changed: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	ready, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
@@ -70,6 +74,9 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 }
 
 func (p *Provider) begin(ctx context.Context) error {
+	if err := p.claim.take(ctx); err != nil {
+		return err
+	}
 	if err := p.stopped.load(ctx); err != nil {
 		return err
 	}
@@ -85,6 +92,7 @@ func (p *Provider) begin(ctx context.Context) error {
 		return fmt.Errorf("the API server has not listed nodes and Pods within %v: %w", syncTimeout, ctx.Err())
 	}
 	p.wg.Go(func() { p.stopped.run(p.ctx) })
+	p.wg.Go(func() { p.claim.run(p.ctx) })
 	return nil
 }
 
@@ -103,6 +111,17 @@ func (p *Provider) listen(pods, nodes cache.SharedIndexInformer) ([]cache.Inform
 			AddFunc:    func(obj any) { p.seen(obj.(*corev1.Pod)) },
 			UpdateFunc: func(_, obj any) { p.seen(obj.(*corev1.Pod)) },
 			DeleteFunc: p.vanished,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = pods.AddEventHandler(cache.FilteringResourceEventHandler{
+		FilterFunc: func(obj any) bool { return !p.isOurs(obj) },
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(obj any) { p.otherChanged(nil, obj) },
+			UpdateFunc: p.otherChanged,
+			DeleteFunc: func(obj any) { p.otherChanged(last(obj), nil) },
 		},
 	})
 	if err != nil {
@@ -148,6 +167,7 @@ func (p *Provider) Close() error {
 	}
 	p.mu.Unlock()
 	p.wg.Wait()
+	p.claim.release()
 	return nil
 }
 

@@ -20,8 +20,8 @@ func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error
 	if err := checkSpec(spec); err != nil {
 		return err
 	}
-	if p.ctx.Err() != nil {
-		return ErrClosed
+	if err := p.mayAct(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -41,6 +41,14 @@ func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error
 	return p.startAgain(ctx, r, pod, spec)
 }
 
+// mayAct tells whether what is in the cluster is still this provider's to change.
+func (p *Provider) mayAct() error {
+	if p.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return p.claim.err()
+}
+
 // create makes Pod and Secret. A Pod that is there already, though nobody here has seen it, is
 // returned instead: a call that was thought lost made it, or another platform.
 func (p *Provider) create(ctx context.Context, spec activities.ReplicaSpec) (*corev1.Pod, error) {
@@ -57,7 +65,7 @@ func (p *Provider) create(ctx context.Context, spec activities.ReplicaSpec) (*co
 		}
 	}
 	if err != nil {
-		return nil, refused(spec, err)
+		return nil, refused("Pod", spec, err)
 	}
 	p.seen(pod)
 	if err := p.createSecret(ctx, spec, pod); err != nil {
@@ -73,7 +81,7 @@ func (p *Provider) createSecret(ctx context.Context, spec activities.ReplicaSpec
 	}
 	_, err = p.o.Client.CoreV1().Secrets(pod.Namespace).Create(ctx, secret, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create Secret %s/%s: %w", pod.Namespace, pod.Name, err)
+		return refused("Secret", spec, err)
 	}
 	return nil
 }

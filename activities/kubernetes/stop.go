@@ -37,6 +37,9 @@ func (p *Provider) Stop(ctx context.Context, id string, grace time.Duration) err
 // end notes on a Pod why it is to go, and asks it to. A note that is there already stays, since the
 // first cause is the cause, but for one that becomes more urgent.
 func (p *Provider) end(ctx context.Context, r *replica, pod *corev1.Pod, cause, message string, grace time.Duration) error {
+	if err := p.claim.err(); err != nil {
+		return err
+	}
 	if was := pod.Annotations[AnnotationAsked]; was == "" || was == AskedDrain && cause == AskedKill {
 		note := map[string]string{AnnotationAsked: cause}
 		if message != "" {
@@ -77,6 +80,8 @@ func (p *Provider) Forget(ctx context.Context, id string) error {
 		return nil
 	case state != activities.RunGone:
 		return fmt.Errorf("forget replica %s, which is %s: %w", id, state, activities.ErrStillRunning)
+	case p.claim.err() != nil:
+		return p.claim.err()
 	}
 	if err := p.stopped.add(ctx, id); err != nil {
 		return err

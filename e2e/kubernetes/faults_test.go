@@ -239,7 +239,7 @@ func quotaExceeded(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 	})
 	first := started(t, p, replica(ns, "gpu-0", "gpu-00"))
 	second := replica(ns, "gpu-0", "gpu-01")
-	if err := p.Start(t.Context(), second); !errors.Is(err, activities.ErrNoRoom) || !strings.Contains(err.Error(), "exceeded quota: gpus") {
+	if err := p.Start(t.Context(), second); !errors.Is(err, activities.ErrNotNow) || !strings.Contains(err.Error(), "exceeded quota: gpus") {
 		t.Errorf("beyond the quota: %v", err)
 	}
 	if s := status(t, p, second.ID); s.ID != "" {

@@ -43,6 +43,7 @@ type Controller struct {
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
 	firsts  int      // syncs in flight that make a workflow for a function at rest
+	soon    bool     // the inventory is about to be looked at
 	admit   sync.Map // functions.Key → api.Admission, for gateways
 	shown   sync.Map // functions.Key → shown, for collectors
 	ready   chan struct{}
@@ -102,6 +103,7 @@ func (c *Controller) loop(ctx context.Context, statuses <-chan activities.Replic
 	reconcile, drift := time.NewTicker(reconcileEvery), time.NewTicker(driftEvery)
 	defer reconcile.Stop()
 	defer drift.Stop()
+	changed := c.inventoryChanges()
 	wakeup := time.NewTimer(time.Hour)
 	defer wakeup.Stop()
 	c.reconcile()
@@ -124,6 +126,8 @@ func (c *Controller) loop(ctx context.Context, statuses <-chan activities.Replic
 			c.reconcile()
 		case <-drift.C:
 			c.checkDrift()
+		case <-changed:
+			c.checkDriftSoon()
 		}
 	}
 }

@@ -24,6 +24,9 @@ func (c *Controller) admissible(f functions.Function) error {
 	if s.Runtime.Local == nil && c.Provider.Name() == "local" {
 		return fmt.Errorf("%s: spec.runtime.local.command: missing: the local provider runs no images; add the command that starts the model server", f.Key())
 	}
+	if s.Runtime.Image == "" && c.Provider.Name() == "kubernetes" {
+		return fmt.Errorf("%s: spec.runtime.image: missing: on Kubernetes a replica runs an image; add the one with the model server", f.Key())
+	}
 	if n := largestNode(c.Ledger.Snapshot().Devices, s.Resources); s.Resources.GPUs > n {
 		return fmt.Errorf("%s: spec.resources: %d GPU(s) of %v wanted on one node, the largest node here has %d that fit", f.Key(), s.Resources.GPUs, productsText(s.Resources.Products), n)
 	}

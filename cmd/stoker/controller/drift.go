@@ -16,6 +16,37 @@ import (
 // longer than a workflow tries to start a replica.
 const unknownFor = 40 * time.Second
 
+// inventorySettles is how long changes of the inventory are collected before it is looked at: a node
+// that comes or goes brings dozens.
+const inventorySettles = 500 * time.Millisecond
+
+// inventoryChanges tells of them, where the provider does; nil never receives.
+func (c *Controller) inventoryChanges() <-chan struct{} {
+	if a, ok := c.Provider.(activities.Announcer); ok {
+		return a.Changed()
+	}
+	return nil
+}
+
+// checkDriftSoon looks at the inventory once its changes have settled.
+func (c *Controller) checkDriftSoon() {
+	if c.soon {
+		return
+	}
+	c.soon = true
+	c.outside(func(ctx context.Context) {
+		select {
+		case <-time.After(inventorySettles):
+		case <-ctx.Done():
+			return
+		}
+		c.post(func() {
+			c.soon = false
+			c.checkDrift()
+		})
+	})
+}
+
 // checkDrift compares provider, ledger and what is known here. Truth comes in this order: the
 // provider, the ledger, the workflow.
 func (c *Controller) checkDrift() {
@@ -82,9 +113,14 @@ func (c *Controller) lookAgain() {
 const lingers = 5 * time.Second
 
 // endLingering stops what is left of a replica whose agent gave it up: one that does not own the
-// model server, as in a Pod, can only say so.
+// model server, as in a Pod, can only say so, and says it again each second.
 func (c *Controller) endLingering(r *replica, now time.Time) {
-	if r.beat.Phase == events.PhaseExited && r.run != activities.RunGone && r.run != activities.RunUnknown && now.Sub(r.beatAt) > lingers {
+	switch {
+	case r.beat.Phase != events.PhaseExited || r.run == activities.RunGone || r.run == activities.RunUnknown:
+	case r.lastWordAt.IsZero():
+		r.lastWordAt = now
+	case now.Sub(r.lastWordAt) > lingers:
+		r.lastWordAt = now
 		c.kill(r.id, "its agent has said its last word, and it still runs")
 	}
 }

@@ -57,6 +57,7 @@ type replica struct {
 	since              time.Time
 	beat               events.Heartbeat
 	beatAt             time.Time // by this clock
+	lastWordAt         time.Time // when its agent first said that it is over, or what is left was last told to go
 	run                activities.RunState
 	runAt              time.Time // when the provider was last heard of it
 	started            time.Time

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,6 +97,61 @@ func TestExitsAreCountedOnceAndOnlyUnasked(t *testing.T) {
 			}
 			ctl.work.Wait()
 		})
+	}
+}
+
+// An agent in a Pod sees its model server go and no more; its provider knows why.
+func TestWhoKnowsWhyAReplicaEnded(t *testing.T) {
+	for _, c := range []struct {
+		name, agent, provider string
+		child                 int // process ID of a model server that is the agent's own
+		cause, message        string
+	}{
+		{"the kernel killed it", events.CauseCrashed, events.CauseOutOfMemory, 0, events.CauseOutOfMemory, "provider"},
+		{"evicted, and drained for that", events.CauseDrained, events.CauseEvicted, 0, events.CauseEvicted, "provider"},
+		{"deleted, and its server was faster", events.CauseCrashed, events.CausePodDeleted, 0, events.CausePodDeleted, "provider"},
+		{"its node went before it was ready", events.CauseNeverReady, events.CauseNodeLost, 0, events.CauseNodeLost, "provider"},
+		{"never heard of", "", events.CauseImagePull, 0, events.CauseImagePull, "provider"},
+		{"crashed in a container", events.CauseCrashed, events.CauseCrashed, 0, events.CauseCrashed, "provider"},
+		{"crashed before its agent's eyes", events.CauseCrashed, events.CauseCrashed, 7, events.CauseCrashed, "agent"},
+		{"never ready, and killed for that", events.CauseNeverReady, events.CauseKilled, 0, events.CauseNeverReady, "agent"},
+		{"drained, and killed at the end of its grace", events.CauseDrained, events.CauseKilled, 0, events.CauseDrained, "agent"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctl := newIdle()
+			r := &replica{id: "a", phase: workflows.PhaseReady, beat: events.Heartbeat{ServerPID: c.child}}
+			if c.agent != "" {
+				r.explain(c.agent, "agent", 0)
+			}
+			ctl.gone(newFunction(functions.Key{Namespace: "default", Name: "f"}), r, activities.ReplicaStatus{
+				ID: "a", State: activities.RunGone, Cause: c.provider, Message: "provider", Ended: now,
+			})
+			if r.cause != c.cause || r.message != c.message {
+				t.Errorf("%s: %s, want %s: %s", r.cause, r.message, c.cause, c.message)
+			}
+			ctl.work.Wait()
+		})
+	}
+}
+
+// What a workflow wrote down and could not start leaves with it; what was seen stays until it is gone.
+func TestWhatNeverBeganIsForgotten(t *testing.T) {
+	f := newFunction(functions.Key{Namespace: "default", Name: "f"})
+	for id, change := range map[string]func(*replica){
+		"kept by the workflow": func(*replica) {},
+		"given up":             func(*replica) {},
+		"seen by the provider": func(r *replica) { r.run = activities.RunStarting },
+		"heard of":             func(r *replica) { r.beat.At = now },
+		"gone":                 func(r *replica) { r.run, r.phase = activities.RunGone, workflows.PhaseExited },
+	} {
+		change(f.replica(id, "r1", now))
+	}
+	if !f.forgetReleased(workflows.Status{Replicas: []workflows.ReplicaState{{ID: "kept by the workflow"}}}) {
+		t.Error("nothing was forgotten")
+	}
+	want := []string{"heard of", "kept by the workflow", "seen by the provider"}
+	if got := slices.Sorted(maps.Keys(f.replicas)); !slices.Equal(got, want) {
+		t.Errorf("left: %q, want %q", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -43,6 +44,7 @@ func (c *Controller) beat(k functions.Key, h events.Heartbeat) {
 	moved := h.Phase != events.PhaseExited && r.advance(string(h.Phase), h.At)
 	if h.Phase == events.PhaseExited {
 		r.explain(h.Cause, h.Message, h.ExitCode)
+		c.endLingering(r, c.Now())
 	}
 	if moved && h.Phase == events.PhaseReady {
 		c.becameReady(f, r)
@@ -182,11 +184,21 @@ func (r *replica) explain(cause, message string, code int) {
 	}
 }
 
-// overrule puts a provider's cause in the place of an agent's that only says that it was asked to go:
-// why it was (evicted, deleted by somebody) an agent cannot know.
+// decidedOutside are the causes that came from beyond the replica. All that its agent can see of one is
+// that it is asked to go, or that its model server goes.
+var decidedOutside = []string{
+	events.CauseOutOfMemory, events.CauseEvicted, events.CausePreempted, events.CausePodDeleted, events.CauseNodeLost,
+	events.CauseUnschedulable, events.CauseImagePull,
+}
+
+// overrule puts a provider's account in the place of an agent's that cannot know better: what was
+// decided outside, why it was asked to go, and how a server ended that was not the agent's child.
 func (r *replica) overrule(s activities.ReplicaStatus) {
-	if r.cause == events.CauseDrained && s.Cause != "" && s.Cause != events.CauseKilled {
-		r.cause, r.message = s.Cause, s.Message
+	outside := slices.Contains(decidedOutside, s.Cause)
+	asked := r.cause == events.CauseDrained && s.Cause != "" && s.Cause != events.CauseKilled
+	unseen := r.cause == events.CauseCrashed && s.Cause == r.cause && r.beat.ServerPID == 0
+	if outside || asked || unseen {
+		r.cause, r.message = s.Cause, cmp.Or(s.Message, r.message)
 	}
 }
 

@@ -249,7 +249,7 @@ func (c *Controller) synced(f *function, d scale.Decision, rev uint64, st workfl
 		c.syncFailed(f, err)
 		return
 	}
-	f.fails, f.retryAt, f.newsAt, f.wf, f.carried = 0, time.Time{}, time.Time{}, &st, d
+	f.retryAt, f.newsAt, f.wf, f.carried = time.Time{}, time.Time{}, &st, d
 	now := c.Now()
 	for _, r := range st.Replicas {
 		mine := f.replica(r.ID, r.Revision, now)
@@ -266,28 +266,44 @@ func (c *Controller) synced(f *function, d scale.Decision, rev uint64, st workfl
 	if st.Pending > 0 && sum(f.waiting()) == 0 {
 		f.counts[functions.Standard] += st.Pending // a count without classes; the reconcile sorts it out
 	}
-	if st.Trouble != "" {
-		c.backOff(f, errors.New(st.Trouble))
-	}
-	if st.Blocked != "" && !st.Superseded && f.free(c.Ledger.Snapshot()) != 0 { // something else than GPUs is short
-		c.backOff(f, errors.New(st.Blocked))
+	if why := c.heldUp(f, st); why != "" {
+		c.backOff(f, errors.New(why))
+	} else {
+		f.fails = 0
 	}
 	if st.Superseded { // the record that this decision rests on is not the stored one
-		c.backOff(f, errors.New(st.Blocked))
 		c.outside(func(ctx context.Context) { c.refresh(ctx, f.key) })
 	}
 	c.evaluate(f)
 }
 
-// forgetReleased drops the replicas whose leases the workflow has given back.
+// heldUp says what kept a workflow from carrying a decision out, "" where nothing did. A function that
+// lacks GPUs is not: it is looked at again once some are free.
+func (c *Controller) heldUp(f *function, st workflows.Status) string {
+	switch {
+	case st.Trouble != "":
+		return st.Trouble
+	case st.Superseded, st.Blocked != "" && f.free(c.Ledger.Snapshot()) != 0: // something else than GPUs is short
+		return st.Blocked
+	}
+	return ""
+}
+
+// forgetReleased drops the replicas whose leases the workflow has given back, and those of which
+// nothing was ever seen: the workflow wrote them down, could not start them, and gave them up.
 func (f *function) forgetReleased(st workflows.Status) (any bool) {
 	theirs := map[string]bool{}
 	for _, r := range st.Replicas {
 		theirs[r.ID] = true
 	}
 	for _, r := range f.sorted() {
-		if !theirs[r.id] && r.phase == workflows.PhaseExited {
+		switch unseen := r.run == "" && r.beat.At.IsZero(); {
+		case theirs[r.id]:
+		case r.phase == workflows.PhaseExited:
 			f.settle(r)
+			delete(f.replicas, r.id)
+			any = true
+		case unseen:
 			delete(f.replicas, r.id)
 			any = true
 		}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -65,8 +67,13 @@ func (p *Platform) startKubernetes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("the name this platform goes by on the cluster: %w", err)
+	}
 	k, err := kubernetes.New(ctx, kubernetes.Options{
 		Client: client, Namespace: cmp.Or(p.Config.KubeNamespace, namespace), Pool: p.Config.Pool, PriorityClass: p.Config.KubePriority,
+		Owner:      host + ":" + p.dir.Path(),
 		AgentImage: p.Config.AgentImage, AgentNATS: p.Config.AgentNATSURL, Logger: p.Log.With("part", "kubernetes"),
 	})
 	if err != nil {

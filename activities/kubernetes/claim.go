@@ -1,0 +1,167 @@
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A pool is one platform's: two would each stop the other's Pods as nobody's.
+const (
+	// claimRenew is the pace at which a platform says that it lives.
+	claimRenew = 5 * time.Second
+	// claimSilence is how long it may say nothing until another takes its pool: two renewals may fail.
+	claimSilence = 15 * time.Second
+	// claimLook is the pause between two looks at somebody else's claim.
+	claimLook = 500 * time.Millisecond
+)
+
+// claim is a Lease object that names whose a pool is. What runs is nobody's but the holder's to adopt
+// or to stop.
+type claim struct {
+	o    Options
+	lost atomic.Pointer[error]
+}
+
+func (c *claim) name() string { return "stoker-" + c.o.Pool }
+
+// err is why this platform may not act any more, nil while it may.
+func (c *claim) err() error {
+	if p := c.lost.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// take makes the pool this platform's. A claim of another one is watched: one that is renewed is
+// alive, and [ErrPoolTaken]; one that is not is over. No clock of another machine is compared.
+func (c *claim) take(ctx context.Context) error {
+	if c.o.Owner == "" {
+		return nil
+	}
+	var first *coordinationv1.Lease
+	since := time.Now()
+	for {
+		lease, err := c.tryTake(ctx, first != nil && time.Since(since) >= claimSilence)
+		switch {
+		case err != nil || lease == nil:
+			return err
+		case first == nil:
+			first = lease
+			c.o.Logger.Info("the pool is another platform's; waiting whether it still lives", "pool", c.o.Pool, "holder", holderOf(lease))
+		case lease.ResourceVersion != first.ResourceVersion && holderOf(lease) != "":
+			return c.taken(lease)
+		}
+		select {
+		case <-time.After(claimLook):
+		case <-ctx.Done():
+			return fmt.Errorf("claim pool %s: %w", c.o.Pool, ctx.Err())
+		}
+	}
+}
+
+// tryTake takes the claim if it is free, ours, or over. Otherwise it returns it as it is.
+func (c *claim) tryTake(ctx context.Context, over bool) (*coordinationv1.Lease, error) {
+	leases := c.o.Client.CoordinationV1().Leases(c.o.Namespace)
+	lease, err := leases.Get(ctx, c.name(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = leases.Create(ctx, c.filled(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+			Name: c.name(), Labels: map[string]string{LabelPool: c.o.Pool},
+		}}), metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) { // somebody was faster
+			return leases.Get(ctx, c.name(), metav1.GetOptions{})
+		}
+		return nil, c.wrap(err)
+	}
+	if err != nil {
+		return nil, c.wrap(err)
+	}
+	if who := holderOf(lease); who != "" && who != c.o.Owner && !over {
+		return lease, nil
+	}
+	_, err = leases.Update(ctx, c.filled(lease.DeepCopy()), metav1.UpdateOptions{})
+	if apierrors.IsConflict(err) {
+		return leases.Get(ctx, c.name(), metav1.GetOptions{})
+	}
+	return nil, c.wrap(err)
+}
+
+func (c *claim) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("claim pool %s with Lease %s/%s: %w", c.o.Pool, c.o.Namespace, c.name(), err)
+}
+
+func (c *claim) filled(l *coordinationv1.Lease) *coordinationv1.Lease {
+	l.Spec.HolderIdentity, l.Spec.RenewTime = &c.o.Owner, new(metav1.NowMicro())
+	l.Spec.LeaseDurationSeconds = new(int32(claimSilence / time.Second))
+	return l
+}
+
+func holderOf(l *coordinationv1.Lease) string {
+	if l.Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *l.Spec.HolderIdentity
+}
+
+func (c *claim) taken(l *coordinationv1.Lease) error {
+	return fmt.Errorf("%w: %q belongs to the one at %s (Lease %s/%s); stop that one, or give this one another pool with --pool",
+		ErrPoolTaken, c.o.Pool, holderOf(l), c.o.Namespace, c.name())
+}
+
+// run renews the claim until ctx ends or somebody else has it.
+func (c *claim) run(ctx context.Context) {
+	if c.o.Owner == "" {
+		return
+	}
+	tick := time.NewTicker(claimRenew)
+	defer tick.Stop()
+	for c.err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		c.renew(ctx)
+	}
+}
+
+func (c *claim) renew(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	lease, err := c.tryTake(ctx, false)
+	if lease != nil && holderOf(lease) != c.o.Owner {
+		err := c.taken(lease)
+		c.lost.Store(&err)
+		c.o.Logger.Error("another platform has this one's pool; nothing is started or stopped here any more", "error", err)
+		return
+	}
+	if err != nil && ctx.Err() == nil {
+		c.o.Logger.Warn("the claim on the pool is not renewed, trying again", "error", err)
+	}
+}
+
+// release gives the pool away, so that another platform need not wait.
+func (c *claim) release() {
+	if c.o.Owner == "" || c.err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	leases := c.o.Client.CoordinationV1().Leases(c.o.Namespace)
+	lease, err := leases.Get(ctx, c.name(), metav1.GetOptions{})
+	if err == nil && holderOf(lease) == c.o.Owner {
+		lease.Spec.HolderIdentity = nil
+		_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		c.o.Logger.Warn("the claim on the pool is not released; it runs out by itself", "error", err)
+	}
+}
