@@ -8,3 +8,8 @@ import "embed"
 //
 //go:embed examples/*.yaml
 var Examples embed.FS
+
+// RBAC is what the platform's account may do on a cluster, as `kubectl apply -f` takes it.
+//
+//go:embed kubernetes/rbac.yaml
+var RBAC []byte
