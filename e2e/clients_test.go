@@ -24,9 +24,10 @@ import (
 )
 
 // TestStockClients asks with what people have installed already; none of it knows stoker.
-func TestStockClients(t *testing.T) {
-	t.Parallel()
-	p := harness.Up(t, harness.Options{GPUs: 2})
+func TestStockClients(t *testing.T) { t.Parallel(); stockClients(t, here) }
+
+func stockClients(t *testing.T, up starter) {
+	p := up(t, harness.Options{GPUs: 2})
 	llm := p.Function("llm", "-chunks", "5")
 	llm.Spec.Runtime.Protocol = functions.ProtocolOpenAI
 	llm.Spec.Scaling.KeepAlive = "1m"

@@ -26,9 +26,10 @@ func settled(f api.Function) bool {
 }
 
 // TestMisbehavingServers runs model servers that are broken, each in its own way.
-func TestMisbehavingServers(t *testing.T) {
-	t.Parallel()
-	p := harness.Up(t, harness.Options{GPUs: 4})
+func TestMisbehavingServers(t *testing.T) { t.Parallel(); misbehavingServers(t, here) }
+
+func misbehavingServers(t *testing.T, up starter) {
+	p := up(t, harness.Options{GPUs: 4})
 	t.Run("never ready", func(t *testing.T) { neverReady(t, p) })
 	t.Run("garbage", func(t *testing.T) { garbage(t, p) })
 	t.Run("hangs", func(t *testing.T) { hangs(t, p) })

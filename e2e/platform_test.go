@@ -98,9 +98,10 @@ func TestTooFullToStart(t *testing.T) {
 
 // TestInterruptDrains interrupts a platform with requests in flight and requests that wait: the first finish, the
 // second are kept for the next start, and no process is left.
-func TestInterruptDrains(t *testing.T) {
-	t.Parallel()
-	p := harness.Up(t, harness.Options{})
+func TestInterruptDrains(t *testing.T) { t.Parallel(); interruptDrains(t, here) }
+
+func interruptDrains(t *testing.T, up starter) {
+	p := up(t, harness.Options{})
 	f := p.Function("drained", "-delay", "3s")
 	f.Spec.Scaling.Slots = 2
 	p.Apply(f)

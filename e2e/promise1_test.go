@@ -19,9 +19,10 @@ import (
 // TestPromise1NothingAcceptedIsLost publishes from a client that knows nothing of stoker while model servers, agents
 // and the platform itself are killed, each several times, and then compares what the broker acknowledged with the
 // terminal records.
-func TestPromise1NothingAcceptedIsLost(t *testing.T) {
-	t.Parallel()
-	p := harness.Up(t, harness.Options{GPUs: 2})
+func TestPromise1NothingAcceptedIsLost(t *testing.T) { t.Parallel(); nothingAcceptedIsLost(t, here) }
+
+func nothingAcceptedIsLost(t *testing.T, up starter) {
+	p := up(t, harness.Options{GPUs: 2})
 	f := p.Function("kept", "-delay", "30ms")
 	f.Spec.Scaling.Max, f.Spec.Scaling.KeepAlive = 2, "30s"
 	f.Spec.Queue.Attempts = 20 // a kill fails the requests in flight; none of them is to be given up

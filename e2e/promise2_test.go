@@ -20,9 +20,10 @@ import (
 
 // TestPromise2AtZeroCostsZero looks at what a function at zero leaves in the world: before its first request, and
 // after it has served some and gone to sleep.
-func TestPromise2AtZeroCostsZero(t *testing.T) {
-	t.Parallel()
-	p := harness.Up(t, harness.Options{})
+func TestPromise2AtZeroCostsZero(t *testing.T) { t.Parallel(); atZeroCostsZero(t, here) }
+
+func atZeroCostsZero(t *testing.T, up starter) {
+	p := up(t, harness.Options{})
 	f := p.Function("sleepy")
 	f.Spec.Scaling.KeepAlive = "1s"
 	p.Apply(f)
@@ -84,6 +85,21 @@ var wakeMetric = regexp.MustCompile(`(?m)^stoker_[a-z_]*wakes_total(?:\{[^}]*\})
 
 func wakeCount(t *testing.T, p *harness.Platform) float64 {
 	t.Helper()
+	all := metrics(t, p)
+	m := wakeMetric.FindStringSubmatch(all)
+	if m == nil {
+		t.Fatalf("no counter of wakes among the metrics:\n%s", all)
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// metrics is the page for Prometheus.
+func metrics(t *testing.T, p *harness.Platform) string {
+	t.Helper()
 	resp, err := http.Get(p.Server.HTTP + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -93,15 +109,7 @@ func wakeCount(t *testing.T, p *harness.Platform) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := wakeMetric.FindSubmatch(body)
-	if m == nil {
-		t.Fatalf("no counter of wakes among the metrics:\n%s", body)
-	}
-	v, err := strconv.ParseFloat(string(m[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return string(body)
 }
 
 // manyAtZero is how many functions sleep in the test of their cost.

@@ -14,9 +14,10 @@ import (
 // TestPromise3EveryDecisionSaysWhy takes a function through its life and then reads its journal: every change of
 // capacity is there, with a reason of the closed set and the numbers it came from, and the same code comes to the
 // same decision from the same numbers.
-func TestPromise3EveryDecisionSaysWhy(t *testing.T) {
-	t.Parallel()
-	p := harness.Up(t, harness.Options{GPUs: 2})
+func TestPromise3EveryDecisionSaysWhy(t *testing.T) { t.Parallel(); everyDecisionSaysWhy(t, here) }
+
+func everyDecisionSaysWhy(t *testing.T, up starter) {
+	p := up(t, harness.Options{GPUs: 2})
 	f := p.Function("told", "-delay", "400ms")
 	f.Spec.Scaling = functions.Scaling{Max: 2, Slots: 1, KeepAlive: "1s"}
 	f.Spec.Scaling.WaitSLO.P95 = functions.Duration(1e9)

@@ -17,9 +17,10 @@ import (
 
 // TestPromise4AGPUHasOneHolder lets three functions fight over two GPUs while replicas are killed. The model servers
 // hold a lock on their GPU for as long as one process of their tree lives, so the kernel is the witness.
-func TestPromise4AGPUHasOneHolder(t *testing.T) {
-	t.Parallel()
-	p := harness.Up(t, harness.Options{GPUs: 2})
+func TestPromise4AGPUHasOneHolder(t *testing.T) { t.Parallel(); aGPUHasOneHolder(t, here) }
+
+func aGPUHasOneHolder(t *testing.T, up starter) {
+	p := up(t, harness.Options{GPUs: 2})
 	names := []string{"one", "two", "three"}
 	for i, name := range names {
 		args := []string{"-delay", "100ms"}
@@ -119,7 +120,11 @@ func (w *ledgerWatch) look(t *testing.T, st api.Platform) {
 // gets the GPU.
 func TestPromise4TheLeaseOutlivesTheSignal(t *testing.T) {
 	t.Parallel()
-	p := harness.Up(t, harness.Options{})
+	theLeaseOutlivesTheSignal(t, here)
+}
+
+func theLeaseOutlivesTheSignal(t *testing.T, up starter) {
+	p := up(t, harness.Options{})
 	old := p.Function("old", "-mode", "grandchild")
 	old.Spec.Scaling.KeepAlive = "10m"
 	old.Spec.Runtime.Drain.Grace = functions.Duration(30 * time.Second)

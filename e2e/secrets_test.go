@@ -76,14 +76,14 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 }
 
 // checkEnviron holds what a model server gets: its manifest's variables, those of the platform's contract, and what
-// a program needs to find its tools.
-func checkEnviron(t *testing.T, environ string) {
+// a program needs to find its tools; more is what there is beside it.
+func checkEnviron(t *testing.T, environ string, more ...string) {
 	t.Helper()
-	allowed := []string{
+	allowed := append([]string{
 		"PATH", "HOME", "LANG", "TMPDIR", "PORT", "CUDA_VISIBLE_DEVICES",
 		"STOKER_REPLICA_ID", "STOKER_FUNCTION", "STOKER_SIMULATED_GPUS",
 		"E2E_DATA", "HUB_TOKEN", "PASSWORD", "LITERAL", // the manifest's
-	}
+	}, more...)
 	contains(t, "the model server's environment", environ, "HUB_TOKEN="+secretInFile, "PASSWORD="+secretInManifest, "LITERAL="+notExpanded)
 	for _, line := range strings.Split(environ, "\n") {
 		if name, _, _ := strings.Cut(line, "="); !slices.Contains(allowed, name) {

@@ -22,7 +22,11 @@ func (p *Platform) Function(name string, args ...string) functions.Function {
 	f := functions.Function{APIVersion: functions.APIVersion, Kind: functions.KindFunction}
 	f.Metadata = functions.Metadata{Name: name, Namespace: Namespace}
 	args = append([]string{"-record", p.BookFile(name), "-gpus", p.books}, args...)
-	f.Spec.Runtime.Local = &functions.Local{Command: []string{Bin(p.t, ModelServer)}, Args: args}
+	if p.o.Pods != nil {
+		f.Spec.Runtime.Image, f.Spec.Runtime.Args = p.o.Pods.Image, args
+	} else {
+		f.Spec.Runtime.Local = &functions.Local{Command: []string{Bin(p.t, ModelServer)}, Args: args}
+	}
 	f.Spec.Runtime.Env = []functions.EnvVar{{Name: markVar, Value: p.Dir}}
 	f.Spec.Runtime.Ready.Timeout = functions.Duration(time.Minute)
 	f.Spec.Runtime.Drain.Grace = functions.Duration(10 * time.Second)

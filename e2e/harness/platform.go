@@ -35,6 +35,14 @@ type Options struct {
 	Args []string // of `stoker up`
 	NATS string   // URL of a broker that is not the platform's; empty: its own
 	Log  string   // path of its output; empty is a new one
+	Pods *Pods    // where replicas are Pods; nil: they are processes of the platform's own machine
+}
+
+// Pods say how replicas run as Pods whose containers are processes of this machine (kubetest.HostNode).
+type Pods struct {
+	Args  []string // of `stoker up`: which cluster, and what it needs there
+	Image string   // stands for the model server
+	Files string   // directory of the node's own files
 }
 
 // Platform is a `stoker up` of the test.
@@ -94,13 +102,19 @@ func (p *Platform) cleanup() {
 func (p *Platform) checkRaces() {
 	logs, _ := filepath.Glob(filepath.Join(p.Dir, "replicas", "*", "*.log"))
 	for _, path := range append(logs, p.log) {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		if i := bytes.Index(data, []byte("WARNING: DATA RACE")); i >= 0 {
-			p.t.Errorf("%s: %s", filepath.Base(path), data[i:min(len(data), i+4000)])
-		}
+		CheckRaces(p.t, path)
+	}
+}
+
+// CheckRaces fails the test for a data race that is told in a log; one that is not there tells none.
+func CheckRaces(t testing.TB, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return
+	}
+	if i := bytes.Index(data, []byte("WARNING: DATA RACE")); i >= 0 {
+		t.Errorf("%s: %s", filepath.Base(path), data[i:min(len(data), i+4000)])
 	}
 }
 
@@ -119,10 +133,13 @@ func (p *Platform) Command(ctx context.Context, args ...string) *exec.Cmd {
 
 // UpArgs are the arguments of the platform's `stoker up`.
 func (p *Platform) UpArgs() []string {
-	return append([]string{
-		"up", "--listen", "127.0.0.1:0", "--random-ports", "--gpus", strconv.Itoa(max(p.o.GPUs, 1)),
-		"--drain-grace", drainGrace.String(),
-	}, p.o.Args...)
+	args := []string{"up", "--listen", "127.0.0.1:0", "--random-ports", "--drain-grace", drainGrace.String()}
+	if p.o.Pods != nil {
+		args = append(args, p.o.Pods.Args...)
+	} else {
+		args = append(args, "--gpus", strconv.Itoa(max(p.o.GPUs, 1)))
+	}
+	return append(args, p.o.Args...)
 }
 
 // Start starts the platform, for the first time or again, and waits until it is ready.

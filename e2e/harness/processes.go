@@ -18,6 +18,9 @@ const markVar = "E2E_DATA"
 // agentVar is in the environment of every agent and names a file below the data directory.
 const agentVar = "STOKER_AGENT_CONFIG"
 
+// nodesOwn is the process that a host node has beside each container's; it goes by itself.
+const nodesOwn = "shim"
+
 // Process is one process of a platform's replicas.
 type Process struct {
 	PID     int
@@ -42,8 +45,8 @@ func (p *Platform) Processes() []Process {
 		dir := filepath.Dir(path)
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		exe, _ := os.Readlink(filepath.Join(dir, "exe"))
-		if err == nil && exe != "" {
-			out = append(out, Process{PID: pid, Name: filepath.Base(exe), Replica: variable(env, "STOKER_REPLICA_ID")})
+		if name := filepath.Base(exe); err == nil && exe != "" && name != nodesOwn {
+			out = append(out, Process{PID: pid, Name: name, Replica: p.replicaOf(env)})
 		}
 	}
 	return out
@@ -61,7 +64,19 @@ func (p *Platform) Running(name string) []Process {
 }
 
 func (p *Platform) marked(env []byte) bool {
-	return variable(env, markVar) == p.Dir || strings.HasPrefix(variable(env, agentVar), p.Dir+"/")
+	agents := p.Dir
+	if p.o.Pods != nil {
+		agents = p.o.Pods.Files
+	}
+	return variable(env, markVar) == p.Dir || strings.HasPrefix(variable(env, agentVar), agents+"/")
+}
+
+// replicaOf is the ID in a process's environment; to an agent in a Pod it is the host's name.
+func (p *Platform) replicaOf(env []byte) string {
+	if id := variable(env, "STOKER_REPLICA_ID"); id != "" || p.o.Pods == nil {
+		return id
+	}
+	return variable(env, "HOSTNAME")
 }
 
 func variable(env []byte, name string) string {

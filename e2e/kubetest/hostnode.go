@@ -91,6 +91,9 @@ func (c *Cluster) AddHostNode(t testing.TB, spec NodeSpec, images map[string]Ima
 	return n
 }
 
+// Dir is where the files of the node's Pods are.
+func (n *HostNode) Dir() string { return n.dir }
+
 // Lose cuts the node off from the API server: it is NotReady after [NodeGrace], hears of nothing and tells nothing,
 // and its processes go on. [HostNode.Return] ends that.
 func (n *HostNode) Lose(t testing.TB) {

@@ -15,10 +15,15 @@ import (
 // outliveFor bounds the process left behind, should nobody kill it.
 const outliveFor = 10 * time.Minute
 
-// gpuIDs are the GPUs this replica was given: real ones, or simulated slots.
+// noGPUs is what NVIDIA's container runtime takes for none.
+const noGPUs = "void"
+
+// gpuIDs are the GPUs this replica was given: simulated slots, those of a Pod, or this machine's.
 func gpuIDs() string {
-	if v := os.Getenv("STOKER_SIMULATED_GPUS"); v != "" {
-		return v
+	for _, name := range []string{"STOKER_SIMULATED_GPUS", "NVIDIA_VISIBLE_DEVICES"} {
+		if v := os.Getenv(name); v != "" && v != noGPUs {
+			return v
+		}
 	}
 	return os.Getenv("CUDA_VISIBLE_DEVICES")
 }
