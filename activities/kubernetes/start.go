@@ -38,7 +38,7 @@ func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error
 		}
 		pod = made
 	}
-	return p.startAgain(ctx, r, pod, spec)
+	return p.startAgain(ctx, pod, spec)
 }
 
 // mayAct tells whether what is in the cluster is still this provider's to change.
@@ -99,7 +99,7 @@ func (p *Provider) undo(ctx context.Context, pod *corev1.Pod) error {
 }
 
 // startAgain is a start of what is there.
-func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, spec activities.ReplicaSpec) error {
+func (p *Provider) startAgain(ctx context.Context, pod *corev1.Pod, spec activities.ReplicaSpec) error {
 	seen := epochOf(pod)
 	switch {
 	case stop(pod.Annotations[AnnotationAsked]) || pod.DeletionTimestamp != nil:
@@ -111,7 +111,7 @@ func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, 
 	}
 	if spec.Lease.Epoch > seen {
 		epoch := map[string]string{AnnotationEpoch: strconv.FormatUint(spec.Lease.Epoch, 10)}
-		if _, err := p.annotate(ctx, pod, epoch); err != nil {
+		if err := p.annotate(ctx, pod, epoch); err != nil {
 			return fmt.Errorf("note the epoch of replica %s: %w", spec.ID, err)
 		}
 	}
@@ -122,14 +122,14 @@ func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, 
 }
 
 // annotate writes annotations on a Pod and takes in what came of it.
-func (p *Provider) annotate(ctx context.Context, pod *corev1.Pod, values map[string]string) (*corev1.Pod, error) {
+func (p *Provider) annotate(ctx context.Context, pod *corev1.Pod, values map[string]string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID, "annotations": values}})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	now, err := p.o.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err == nil {
 		p.seen(now)
 	}
-	return now, err
+	return err
 }

@@ -45,7 +45,7 @@ func (p *Provider) end(ctx context.Context, r *replica, pod *corev1.Pod, cause, 
 		if message != "" {
 			note[AnnotationWhy] = message
 		}
-		if _, err := p.annotate(ctx, pod, note); err != nil {
+		if err := p.annotate(ctx, pod, note); err != nil {
 			return fmt.Errorf("note that replica %s is to go: %w", pod.Name, err)
 		}
 	}
