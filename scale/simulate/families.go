@@ -12,10 +12,11 @@ import (
 var ErrPolicy = errors.New("no such policy")
 
 // swept are the families whose main constant a name may carry: "timer-45s", "keda-120s",
-// "knative-300s".
-var swept = map[string]func(time.Duration) Family{
-	"timer": Timer, "knative": KnativeWindow, "keda": KEDACooldown,
-}
+// "knative-300s", "hybrid-histogram-60m". KEDA's may carry its polling interval after that.
+var swept = []struct {
+	prefix string
+	make   func(time.Duration) Family
+}{{"timer-", Timer}, {"knative-", KnativeWindow}, {"keda-", KEDACooldown}, {nameHybrid + "-", HybridRange}}
 
 // maxConstant bounds that constant: a day.
 const maxConstant = 24 * time.Hour
@@ -30,12 +31,26 @@ func Named(name string) (Family, error) {
 			return f, nil
 		}
 	}
-	family, constant, _ := strings.Cut(name, "-")
-	d, err := time.ParseDuration(constant)
-	if swept[family] == nil || err != nil || d < 0 || d > maxConstant {
-		return Family{}, fmt.Errorf("%w: %q; allowed: %s", ErrPolicy, name, strings.Join(Names(), ", "))
+	if constants, is := strings.CutPrefix(name, "keda-"); is {
+		cooldown, poll, two := strings.Cut(constants, "-")
+		c, okC := parseConstant(cooldown)
+		p, okP := parseConstant(poll)
+		if two && okC && okP {
+			return KEDAPoll(c, p), nil
+		}
 	}
-	return swept[family](d), nil
+	for _, f := range swept {
+		constant, is := strings.CutPrefix(name, f.prefix)
+		if d, ok := parseConstant(constant); is && ok {
+			return f.make(d), nil
+		}
+	}
+	return Family{}, fmt.Errorf("%w: %q; allowed: %s", ErrPolicy, name, strings.Join(Names(), ", "))
+}
+
+func parseConstant(text string) (time.Duration, bool) {
+	d, err := time.ParseDuration(text)
+	return d, err == nil && d >= 0 && d <= maxConstant
 }
 
 // Names lists what Named knows, and the two that need hindsight.
@@ -44,7 +59,7 @@ func Names() []string {
 	for _, f := range Baselines() {
 		names = append(names, f.Name)
 	}
-	return slices.Concat(names, []string{"timer-DURATION", "knative-DURATION", "keda-DURATION (at most 24h)"})
+	return slices.Concat(names, []string{"timer-DURATION", "knative-DURATION", "keda-COOLDOWN", "keda-COOLDOWN-POLL", "hybrid-histogram-DURATION (at most 24h)"})
 }
 
 // The policies that know the whole trace.

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"fmt"
 	"math"
 	"time"
 )
@@ -28,15 +29,26 @@ const (
 // The paper's application is one container. Here each of a function's replicas is one: the
 // k-th is in use while more than k-1 replicas' slots are taken or waited for, and has its own
 // histogram.
-func Hybrid() Family {
+func Hybrid() Family { return HybridRange(hybridRange) }
+
+// HybridRange is Hybrid with another range of the histogram, at most the published one.
+func HybridRange(width time.Duration) Family {
+	width = max(hybridBin, min(width, hybridRange).Truncate(hybridBin))
+	name := nameHybrid
+	if width != hybridRange {
+		name = fmt.Sprintf("%s-%gm", nameHybrid, width.Minutes())
+	}
 	return Family{
-		Name: "hybrid-histogram", Push: true,
-		New: func(_ string, s Settings) Policy { return &hybrid{Settings: s} },
+		Name: name, Push: true,
+		New: func(_ string, s Settings) Policy { return &hybrid{Settings: s, width: width} },
 	}
 }
 
+const nameHybrid = "hybrid-histogram"
+
 type hybrid struct {
 	Settings
+	width  time.Duration // of the histogram
 	need   int
 	levels []level
 }
@@ -81,21 +93,21 @@ func (p *hybrid) move(need int, now time.Duration) {
 		p.levels = append(p.levels, level{})
 	}
 	for k := p.need; k < need; k++ {
-		p.levels[k].use(now)
+		p.levels[k].use(now, p.width)
 	}
 	for k := need; k < p.need; k++ {
-		p.levels[k].rest(now)
+		p.levels[k].rest(now, p.width)
 	}
 	p.need = need
 }
 
 // use ends an idle time.
-func (l *level) use(now time.Duration) {
+func (l *level) use(now, width time.Duration) {
 	if !l.used {
 		l.used = true
 		return
 	}
-	if idle := now - l.idleFrom; idle < hybridRange {
+	if idle := now - l.idleFrom; idle < width {
 		b := &l.bins[idle/hybridBin]
 		l.squares += float64(2**b + 1)
 		*b++
@@ -106,10 +118,10 @@ func (l *level) use(now time.Duration) {
 }
 
 // rest begins an idle time and plans it.
-func (l *level) rest(now time.Duration) {
+func (l *level) rest(now, width time.Duration) {
 	l.idleFrom = now
-	l.from, l.to = 0, hybridRange
-	if !l.tells() {
+	l.from, l.to = 0, width
+	if !l.tells(int(width / hybridBin)) {
 		return
 	}
 	head, tail := l.quantile(hybridHead), l.quantile(hybridTail)
@@ -118,12 +130,12 @@ func (l *level) rest(now time.Duration) {
 }
 
 // tells is whether the histogram is representative.
-func (l *level) tells() bool {
+func (l *level) tells(bins int) bool {
 	if l.in == 0 || float64(l.out) > hybridBeyond*float64(l.in+l.out) {
 		return false
 	}
-	mean := float64(l.in) / hybridBins
-	return math.Sqrt(max(0, l.squares/hybridBins-mean*mean))/mean >= hybridCV
+	mean := float64(l.in) / float64(bins)
+	return math.Sqrt(max(0, l.squares/float64(bins)-mean*mean))/mean >= hybridCV
 }
 
 // quantile is the bin below or in which a share of the idle times lies.

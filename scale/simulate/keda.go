@@ -9,9 +9,8 @@ import (
 // KEDA's constants are documented defaults: pollingInterval and cooldownPeriod of a
 // ScaledObject, sync period, tolerance and scaling behaviour of the HorizontalPodAutoscaler.
 const (
-	kedaPoll     = 30 * time.Second
+	kedaPoll     = 30 * time.Second // the autoscaler syncs every 15 s
 	kedaCooldown = 300 * time.Second
-	hpaSync      = 15 * time.Second
 	hpaTolerance = 0.1
 	hpaUpFactor  = 2 // per sync, or
 	hpaUpPods    = 4
@@ -26,15 +25,23 @@ const (
 func KEDA() Family { return KEDACooldown(kedaCooldown) }
 
 // KEDACooldown is KEDA with another cooldown and stabilisation window.
-func KEDACooldown(cooldown time.Duration) Family {
+func KEDACooldown(cooldown time.Duration) Family { return KEDAPoll(cooldown, kedaPoll) }
+
+// KEDAPoll is KEDA with another polling interval, too, at least 2 s; the autoscaler's sync is
+// half of it, as it is with the defaults.
+func KEDAPoll(cooldown, poll time.Duration) Family {
+	poll = max(poll.Truncate(2*time.Second), 2*time.Second)
 	name := "keda"
-	if cooldown != kedaCooldown {
+	switch {
+	case poll != kedaPoll:
+		name = fmt.Sprintf("keda-%gs-%gs", cooldown.Seconds(), poll.Seconds())
+	case cooldown != kedaCooldown:
 		name = fmt.Sprintf("keda-%gs", cooldown.Seconds())
 	}
 	return Family{
-		Name: name, Beat: hpaSync,
+		Name: name, Beat: poll / 2,
 		New: func(_ string, s Settings) Policy {
-			return &keda{Settings: s, cooldown: cooldown}
+			return &keda{Settings: s, cooldown: cooldown, period: poll}
 		},
 	}
 }
@@ -42,6 +49,7 @@ func KEDACooldown(cooldown time.Duration) Family {
 type keda struct {
 	Settings
 	cooldown time.Duration
+	period   time.Duration // of polls; a sync every half of it
 	target   int
 	activeAt time.Duration
 	wanted   []recommendation
@@ -54,10 +62,10 @@ type recommendation struct {
 
 // Decide acts on the ticks of both loops, and on nothing in between.
 func (p *keda) Decide(v *View) Order {
-	if v.Now%hpaSync != 0 {
+	if v.Now%(p.period/2) != 0 {
 		return p.order(v)
 	}
-	if v.Now%kedaPoll == 0 {
+	if v.Now%p.period == 0 {
 		p.poll(v)
 	}
 	if p.target > 0 {
@@ -69,7 +77,7 @@ func (p *keda) Decide(v *View) Order {
 func (p *keda) order(v *View) Order {
 	o := Order{Target: p.target}
 	if p.target > p.Min || v.Load() > 0 {
-		o.Next = nextTick(v.Now, hpaSync)
+		o.Next = nextTick(v.Now, p.period/2)
 	}
 	return o
 }

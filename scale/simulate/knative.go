@@ -1,8 +1,10 @@
 package simulate
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -127,13 +129,8 @@ func (p *knative) keep(s sample) {
 
 // mean is the mean load of a window, or of as much of it as there is.
 func (p *knative) mean(v *View, window time.Duration) float64 {
-	from := p.samples[0]
-	for _, s := range p.samples {
-		if s.at > v.Now-window {
-			break
-		}
-		from = s
-	}
+	after, _ := slices.BinarySearchFunc(p.samples, v.Now-window+1, func(s sample, at time.Duration) int { return cmp.Compare(s.at, at) })
+	from := p.samples[max(0, after-1)]
 	if from.at == v.Now {
 		return float64(v.Load())
 	}
