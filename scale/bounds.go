@@ -16,15 +16,22 @@ func (t *turn) bound() {
 		return
 	}
 	t.watch(max(t.demand, spec.Min))
-	t.n = max(t.demand, t.held(), count(t.fresh, Silent))
+	t.racing = min(t.hedge(), max(0, min(t.have()+t.room(), t.spec.Max)-t.demand))
+	t.n = max(t.demand+t.racing, t.held(), count(t.fresh, Silent))
 	t.n = clamp(t.n, spec.Min, spec.Max)
 }
 
 // watch puts what is needed now into the window. What was needed before held until now.
 func (t *turn) watch(need int) {
+	if need == 0 && t.s.Need == 0 && t.obs.Ended > 0 { // came and went between two calls
+		t.noteGaps(0, 1)
+		t.s.Window = t.s.Window.Push(1, t.now)
+	}
+	t.noteGaps(t.s.Need, need)
 	t.s.Window = t.s.Window.Push(t.s.Need, t.now).Push(need, t.now)
 	t.s.Need = need
-	t.peak = t.s.Window.Peak()
+	t.peak = t.s.Window.Peak(t.now)
+	t.heldN, t.heldUntil = t.heldLevel()
 }
 
 // held is how many replicas are kept beyond demand. Only what is there, or was lost
@@ -34,7 +41,7 @@ func (t *turn) held() int {
 	if t.idleOver() {
 		return 0
 	}
-	return max(min(t.peak, t.s.Size, there), min(1, there))
+	return max(min(t.heldN, t.s.Size, there), min(1, there))
 }
 
 // idleOver is whether the keep-alive has run out.

@@ -55,10 +55,17 @@ type turn struct {
 
 	// measure
 	service, cold float64 // estimates, seconds
+	price         float64 // of a late request, GPU-seconds
+	backlog       int     // replicas for what waits and runs
+	rising        int     // replicas for what comes
 	demand        int     // replicas
 	keepAlive     time.Duration
 	idle          time.Duration // since when nothing waits or runs; 0 while something does
 	peak          int           // of what was needed, within ScaleInWindow
+	holds         [levelKinds]time.Duration
+	heldN         int       // the highest level that is held
+	heldUntil     time.Time // when that changes
+	racing        int       // replicas started beyond those needed, to have one in time
 
 	// bound and roll
 	n       int // replicas there should be, all revisions
@@ -75,6 +82,8 @@ func deliberate(spec Spec, s State, obs Observation, now time.Time) turn {
 	t.s = s.settled(t.now)
 	t.countRequests()
 	t.learnTimes()
+	t.learnHabits()
+	t.learnRate()
 	t.learnFailures()
 	t.survey()
 	t.measure()
@@ -149,6 +158,7 @@ func (t *turn) conclude() State {
 		placing.Until = s.Placing.Until
 	}
 	s.Placing = placing
+	t.follow(&s)
 	return s
 }
 
@@ -193,6 +203,9 @@ func (t *turn) inputs() Inputs {
 		IdleSec:      t.idle.Seconds(),
 		KeepAliveSec: t.keepAlive.Seconds(),
 		WaitSLOSec:   t.spec.Wait.Seconds(),
+		ArrivalsSec:  t.s.Rate.PerSec,
+		PriceSec:     t.price,
+		Racing:       t.racing,
 		Peak:         t.peak,
 		Failures:     t.s.Failures.Count,
 		BackoffSec:   max(0, t.s.Failures.Until.Sub(t.now).Seconds()),

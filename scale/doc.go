@@ -11,21 +11,24 @@
 // # The decider
 //
 //	Observation ──► learn ──► survey ──► measure ──► bound ──► roll ──► Decision
-//	  pending         service    replicas   demand       window      split over   target, victims,
-//	  in flight       times,     to count   from backlog keep-alive  revisions,   reason, limit,
-//	  replicas        cold       on, set    and slots;   min, max    GPUs free,   phase, next
-//	  exits           starts,    aside,     idleness     people's    backoff,
-//	  free GPUs       failures   leaving                 orders      victims
+//	  pending         service    replicas   demand from  levels      split over   target, victims,
+//	  in flight       times,     to count   backlog and  held, race  revisions,   reason, limit,
+//	  replicas        starts,    on, set    arrivals;    min, max    GPUs free,   phase, next
+//	  exits, lates    gaps,      aside,     price,       people's    backoff,
+//	  free GPUs       failures   leaving    idleness     orders      victims
 //	       ▲                                                            │
 //	       └──────────────── State, carried from call to call ──────────┘
 //
 // Words:
 //
-//	demand      replicas that take what waits and runs within the wait SLO (Size)
+//	demand      replicas that take what waits, runs and comes within the wait SLO
+//	level       the k-th replica, needed while k are; it idles in gaps of its own
+//	price       of a late request, GPU-seconds: rises as the error budget is used up
+//	race        starting more replicas than needed, to have one in time
 //	wanted      demand as the decision records it, before any limit
-//	held        replicas kept although demand is lower: by the window or the keep-alive
-//	window      the last ScaleInWindow; its peak is the most that was needed in it
-//	keep-alive  how long the last replica idles before it is let go; auto: AutoKeepAliveFor
+//	held        replicas kept although demand is lower: until their gap has lasted too long
+//	window      when each level was needed last
+//	keep-alive  how long the last replica idles before it is let go; auto: what pays
 //	fresh, old  replicas of the current revision; of others, which serve until replaced
 //	surge       the one replica a rollout may have beyond the number it rolls
 //	unseen      decided on and not yet observed; counts as there for PlaceGrace
@@ -37,9 +40,40 @@
 //	failure     ended unasked without having been of use
 //	epoch       grows when a decision asks for something else, or looks different to people
 //
-// Scale-out is immediate. Scale-in waits: the surplus goes once it was surplus for the
-// whole window, the last replica once nothing waited or ran for the keep-alive. The past
-// starts nothing: what is held is there already, or was lost.
+// Scale-out is immediate. Scale-in waits: each level is held for a time of its own, the last
+// one for the keep-alive. The past starts nothing: what is held is there already, or was lost.
+//
+// # How much, and for how long
+//
+// The objective is a share of requests that begin within the wait SLO, at the least GPU time.
+// Both meet in one number, the price of a late request: [Habits] count the lates of a pool
+// against its error budget, and the price rises from 1 to 10,000 GPU-seconds while the budget
+// is used up from three quarters to nine tenths. Everything below weighs GPU-seconds with it.
+//
+//   - Backlog ([Size]): a queue may be as long as can begin within the SLO, less the time a
+//     start takes. Where a start takes longer than the SLO allows, it helps only those to
+//     come; then three tenths of the SLO may be filled while lates are cheap, nothing once they
+//     are dear.
+//   - Arrivals: by Little's law rate × service time runs at a time, and the rate tells so a
+//     service time earlier than what runs does. The rate counts less two standard deviations
+//     while lates are cheap, and up to three times while they are dear.
+//   - Holding: the k-th replica is an application of its own that idles in gaps, as each
+//     container is in the hybrid histogram of Shahrad et al. ("Serverless in the Wild", ATC
+//     2020). It is held as long as the expected cost of idling on is below that of the misses
+//     it saves: optimal stopping over the histogram of its gaps, in bins from a second to a
+//     day. A miss costs the start and the lates it is to blame for, so what is dear to start
+//     stays longer, as in the Greedy-Dual keep-alive of FaasCache (Fuerst and Sharma, ASPLOS
+//     2021). Histograms of the pool stand in until a function has seen ten gaps of its own.
+//     While nothing is known it is break-even: idling for what a miss would cost is at most
+//     twice as dear as the best (ski rental: Karlin et al., "Competitive snoopy caching",
+//     Algorithmica 1988). It is never less than a cold start.
+//   - Racing: where starts are slower than the SLO allows only sometimes, several are started
+//     for one that is needed and the first to be ready stays, as long as the lates that saves
+//     are worth more than a start ("The Tail at Scale", Dean and Barroso, CACM 2013). It
+//     supposes that starts are slow independently of each other.
+//
+// What is learned is small, lives in [State] and fades. It takes effect at the next moment,
+// so that a decision made twice comes out the same.
 //
 // Phases, as people see them:
 //
@@ -73,10 +107,12 @@
 //
 //	wake-from-zero  requests wait and no replica runs: the first ones are started
 //	backlog         what waits and runs breaks the wait SLO with the replicas there are: more are started
+//	arrivals        requests come faster than the replicas there are can take for long: more are started before a queue grows
+//	race            starts are often slower than the wait SLO allows: more are started than needed, the first to be ready stays
 //	steady          as many replicas as are needed
 //	keep-alive      no request for a while, the last replica is held warm
 //	idle            no request for the keep-alive: down to the minimum, or nothing to do at zero
-//	oversized       more replicas than were needed at any moment of the scale-in window: the surplus goes
+//	oversized       more replicas than are needed or worth holding for the next need: the surplus goes
 //	min-replicas    the manifest's minimum holds the number up
 //	max-replicas    the manifest's maximum holds the number down
 //	no-gpu          a replica is wanted and no GPU it could use is free

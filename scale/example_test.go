@@ -19,7 +19,7 @@ func ExampleDecide() {
 	_, d := scale.Decide(spec, scale.State{}, obs, noon)
 
 	fmt.Printf("%s: %d of %d, %s, limited by %s\n", d.Phase, d.Target, d.Wanted, d.Reason, d.Limit)
-	// Output: Waking: 2 of 3, wake-from-zero, limited by no-gpu
+	// Output: Waking: 2 of 5, wake-from-zero, limited by no-gpu
 }
 
 func ExampleExplain() {
@@ -34,8 +34,8 @@ func ExampleExplain() {
 	}
 	// Output:
 	// now: Serving: target 1, 1 ready, 0 starting, 0 draining; 3 requests wait, 1 run; the manifest's maximum holds the number down
-	// not bigger: 3 wanted, scaling.max is 1
-	// not smaller: demand needs 3
+	// not bigger: 4 wanted, scaling.max is 1
+	// not smaller: demand needs 4
 }
 
 func ExampleLedger() {

@@ -90,8 +90,15 @@ func (t *turn) sizingText() string {
 	if t.isIdle() {
 		return "nothing waits or runs"
 	}
-	return fmt.Sprintf("%d that wait and %d that run, at %.3g s each and %d slots per replica, keep the wait within %v with %d",
-		t.pending, t.busy, t.service, t.spec.Slots, t.spec.Wait, t.demand)
+	text := fmt.Sprintf("%d that wait and %d that run, at %.3g s each and %d slots per replica, keep the wait within %v with %d",
+		t.pending, t.busy, t.service, t.spec.Slots, t.spec.Wait, t.backlog)
+	if t.rising > t.backlog {
+		text += fmt.Sprintf("; %.3g more come each second, which takes %d", t.s.Rate.PerSec, t.rising)
+	}
+	if t.racing > 0 {
+		text += fmt.Sprintf("; %d more race for being ready in time", t.racing)
+	}
+	return text
 }
 
 // explainSmaller says what keeps the function from shrinking.
@@ -120,7 +127,7 @@ func (t *turn) explainSmaller(d Decision) Line {
 	case t.s.Lost > 0:
 		return say(ReasonReplace, "one that ended unasked is being replaced")
 	}
-	return say(ReasonSteady, "%d were needed within the last %v", t.peak, ScaleInWindow)
+	return say(ReasonSteady, "%d were needed not long ago, and are held", t.heldN)
 }
 
 // text is the story of the failures.

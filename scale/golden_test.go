@@ -183,6 +183,8 @@ func (s *script) setSpec(k, v string) (err error) {
 		s.spec.GPUs, err = strconv.Atoi(v)
 	case "wait":
 		s.spec.Wait, err = time.ParseDuration(v)
+	case "waitAt":
+		s.spec.WaitAt, err = strconv.ParseFloat(v, 64)
 	case "keepAlive":
 		s.spec.KeepAlive = keepAliveOf(functions.KeepAlive(v))
 	case "paused":
@@ -211,6 +213,8 @@ func (s *script) setObs(k, v string) (err error) {
 		o.InFlight, err = strconv.Atoi(v)
 	case "refused":
 		o.Refused, err = strconv.Atoi(v)
+	case "late":
+		o.Late, err = strconv.Atoi(v)
 	case "free":
 		o.FreeGPUs, err = strconv.Atoi(v)
 	case "ended":

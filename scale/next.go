@@ -20,7 +20,10 @@ func (t *turn) next() time.Time {
 		}
 	}
 	if t.oldKept+t.goal > 0 {
-		due.add(t.s.Window.Falls(t.s.Need))
+		due.add(t.heldUntil)
+	}
+	if t.rising > t.backlog { // falls by itself
+		due.add(t.now.Add(rateLook))
 	}
 	t.addPlacing(&due)
 	t.addReplicas(&due)

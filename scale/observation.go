@@ -54,7 +54,9 @@ type Observation struct {
 	Holders    []Holder                `json:"holders,omitempty"`    // who holds the rest, for the explanation
 	Ended      uint64                  `json:"ended"`                // requests ended since the last call
 	ServiceSec float64                 `json:"serviceSec"`           // their service time, summed, seconds
+	Late       int                     `json:"late,omitempty"`       // requests that began after waiting longer than the SLO's limit since the last call
 	ColdStarts []time.Duration         `json:"coldStarts,omitempty"` // cold starts that became ready since the last call
+	Pool       *Habits                 `json:"pool,omitempty"`       // what the functions that share a pool learned (PoolOf); nil: only its own habits count
 }
 
 // UnknownGPUs in [Observation.FreeGPUs] says that capacity is not known.

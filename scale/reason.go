@@ -8,6 +8,8 @@ const (
 	ReasonNone         Reason = ""
 	ReasonWakeFromZero Reason = "wake-from-zero"
 	ReasonBacklog      Reason = "backlog"
+	ReasonArrivals     Reason = "arrivals"
+	ReasonRace         Reason = "race"
 	ReasonSteady       Reason = "steady"
 	ReasonKeepAlive    Reason = "keep-alive"
 	ReasonIdle         Reason = "idle"
@@ -32,10 +34,12 @@ var meanings = []struct {
 }{
 	{ReasonWakeFromZero, "requests wait and no replica runs: the first ones are started"},
 	{ReasonBacklog, "what waits and runs breaks the wait SLO with the replicas there are: more are started"},
+	{ReasonArrivals, "requests come faster than the replicas there are can take for long: more are started before a queue grows"},
+	{ReasonRace, "starts are often slower than the wait SLO allows: more are started than needed, the first to be ready stays"},
 	{ReasonSteady, "as many replicas as are needed"},
 	{ReasonKeepAlive, "no request for a while, the last replica is held warm"},
 	{ReasonIdle, "no request for the keep-alive: down to the minimum, or nothing to do at zero"},
-	{ReasonOversized, "more replicas than were needed at any moment of the scale-in window: the surplus goes"},
+	{ReasonOversized, "more replicas than are needed or worth holding for the next need: the surplus goes"},
 	{ReasonMinReplicas, "the manifest's minimum holds the number up"},
 	{ReasonMaxReplicas, "the manifest's maximum holds the number down"},
 	{ReasonNoGPU, "a replica is wanted and no GPU it could use is free"},

@@ -29,6 +29,9 @@ func (t *turn) retire(replicas []Replica, k int) {
 	}
 	for _, r := range inOrderOfLeaving(replicas)[:min(k, len(replicas))] {
 		t.victims = append(t.victims, r.ID)
+		if r.Phase == Starting {
+			t.s.teach(calledOff, t.now.Sub(r.Since))
+		}
 	}
 }
 

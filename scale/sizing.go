@@ -12,44 +12,65 @@ const (
 	// MinAutoKeepAlive bounds the automatic keep-alive: below, every pause in a conversation
 	// would cost a cold start.
 	MinAutoKeepAlive = 15 * time.Second
-	// MaxAutoKeepAlive bounds the automatic keep-alive: above, a forgotten function would hold
-	// its GPU through a coffee break.
-	MaxAutoKeepAlive = 10 * time.Minute
-	// autoKeepAliveColdStarts is the keep-alive in cold starts: idling for ten times what
-	// a miss makes a caller wait.
-	autoKeepAliveColdStarts = 10
+	// MaxBlindHold bounds it while nothing is known: a new function does not hold its GPU
+	// through a coffee break.
+	MaxBlindHold = 10 * time.Minute
+
+	// easySlack is the share of the wait SLO that a queue may fill before more replicas are
+	// started, while late requests are cheap; none of it where they are dear.
+	easySlack = 0.3
+	// dearSlack is the price from which no request is left to wait on purpose.
+	dearSlack = 100
+	// dearHeadroom is the price from which headroomMost replicas are started for each that
+	// the arrivals need.
+	dearHeadroom = 1000
+	headroomMost = 3
+	// doubt is how many standard deviations a short look at the arrivals may be too high by
+	// chance before replicas are started for it; half of it where late requests are dear.
+	doubt = 2
 
 	maxCount         = 1_000_000_000 // requests in one number of an observation
 	maxSlotsInFlight = MaxSlots      // requests on one replica
 	maxWaves         = 1_000_000
 )
 
-// Size is how many replicas take what waits within the wait SLO. Behind the requests that
-// run, each slot can begin floor(wait / service time) further ones in time, and one at
-// least, so
+// Size is how many replicas let everything that waits begin within slackSec. Behind the
+// requests that run, each slot can begin slack / service time further ones in that time, so
 //
-//	n = ceil(pending / (slots × max(1, floor(wait / service))))
+//	n = ceil((pending + in flight) / (slots × (1 + slack / service)))
 //
 // and never fewer than hold what runs. A wake from zero is the case with nothing running.
-func Size(spec Spec, pending, inFlight int, serviceSec float64) int {
-	spec = spec.sane()
+func Size(slots, pending, inFlight int, serviceSec, slackSec float64) int {
+	slots = clamp(slots, 1, MaxSlots)
 	pending, inFlight = clamp(pending, 0, maxCount), clamp(inFlight, 0, maxCount)
-	waves := 1.0
-	if serviceSec > 0 {
-		waves = max(1, min(math.Floor(spec.Wait.Seconds()/serviceSec), maxWaves))
-	} else if spec.Wait > 0 {
-		waves = maxWaves
-	}
-	running := math.Ceil(float64(inFlight) / float64(spec.Slots))
-	waiting := math.Ceil(float64(pending) / (float64(spec.Slots) * waves))
+	waves := 1 + min(max(slackSec, 0)/max(serviceSec, 1e-3), maxWaves)
+	running := math.Ceil(float64(inFlight) / float64(slots))
+	waiting := math.Ceil(float64(pending+inFlight) / (float64(slots) * waves))
 	return int(min(max(running, waiting), MaxReplicas))
 }
 
-// AutoKeepAliveFor is the keep-alive a function gets when its manifest says auto: ten
-// times its estimated cold start, between MinAutoKeepAlive and MaxAutoKeepAlive.
-func AutoKeepAliveFor(coldStartSec float64) time.Duration {
-	sec := min(coldStartSec*autoKeepAliveColdStarts, MaxAutoKeepAlive.Seconds())
-	return max(MinAutoKeepAlive, time.Duration(sec*float64(time.Second)))
+// slack is for how long what waits may go on waiting before more replicas are started,
+// seconds: the start has to fit within the SLO. Where it does not, nothing started now helps
+// what waits now; then the price says how eager to be.
+func (t *turn) slack() float64 {
+	wait := t.spec.Wait.Seconds()
+	return max(wait-t.cold, easySlack*(1-dear(t.price, dearSlack))*wait)
+}
+
+// dear is how far a price has come on the way to most, 0 to 1, in its logarithm.
+func dear(price, most float64) float64 { return clamp01(math.Log(max(1, price)) / math.Log(most)) }
+
+// forArrivals is how many replicas are busy all the time at the rate at which requests come
+// (Little's law), rounded up. It rises before what runs does, by a service time.
+func (t *turn) forArrivals() int {
+	if t.pending+t.busy == 0 {
+		return 0
+	}
+	x := dear(t.price, dearHeadroom)
+	seen := t.s.Rate.PerSec * rateWindow.Seconds()
+	sure := max(0, seen-doubt*(1-x/2)*math.Sqrt(seen)) / rateWindow.Seconds()
+	headroom := 1 + (headroomMost-1)*x
+	return int(min(math.Floor(sure*t.service/float64(t.spec.Slots)*headroom+x), MaxReplicas))
 }
 
 // measure computes demand and idleness from the observation.
@@ -57,11 +78,11 @@ func (t *turn) measure() {
 	s := &t.s
 	t.service = s.Service.Seconds(DefaultServiceTime)
 	t.cold = s.ColdStart.Seconds(DefaultColdStart)
-	t.keepAlive = t.spec.KeepAlive
-	if t.keepAlive < 0 {
-		t.keepAlive = AutoKeepAliveFor(t.cold)
-	}
-	t.demand = Size(t.spec, t.pending, t.busy, t.service)
+	t.price = t.pool().price(t.now)
+	t.keepAlive = t.holdTime(0)
+	t.backlog = Size(t.spec.Slots, t.pending, t.busy, t.service, t.slack())
+	t.rising = t.forArrivals()
+	t.demand = max(t.backlog, t.rising)
 	if s.Failures.Asked { // a probe is owed to whoever was refused
 		t.demand = max(t.demand, 1)
 	}
@@ -83,6 +104,7 @@ func (t *turn) learnTimes() {
 	}
 	for _, d := range t.obs.ColdStarts {
 		t.s.ColdStart = t.s.ColdStart.Learn(d.Seconds(), 1)
+		t.s.Habits.Starts.Ready = t.s.Habits.Starts.Ready.Add(d)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"stoker.dev/stoker/functions"
 )
 
-// AutoKeepAlive in [Spec.KeepAlive] asks for the rule of [AutoKeepAliveFor].
+// AutoKeepAlive in [Spec.KeepAlive] asks for what pays, by what was learned.
 const AutoKeepAlive time.Duration = -1
 
 // Spec is what Decide needs to know of a function's manifest. Durations are nanoseconds
@@ -65,6 +65,7 @@ func (s Spec) sane() Spec {
 	s.Slots = clamp(s.Slots, 1, MaxSlots)
 	s.GPUs = max(s.GPUs, 0)
 	s.Wait = max(s.Wait, 0)
+	s.WaitAt = min(saneNumber(s.WaitAt), mostStrict)
 	return s
 }
 
@@ -72,6 +73,7 @@ func (s Spec) sane() Spec {
 const (
 	MaxReplicas = 100_000
 	MaxSlots    = 1_000_000
+	mostStrict  = 0.9999 // the strictest percentile of a wait SLO that is reckoned with
 )
 
 func clamp(v, lo, hi int) int { return max(lo, min(v, hi)) }

@@ -22,7 +22,7 @@ type State struct {
 	Recent    []Decision `json:"recent,omitempty"` // decisions that changed something, oldest first
 	Service   Estimate   `json:"service"`          // seconds a request occupies its slot
 	ColdStart Estimate   `json:"coldStart"`        // seconds from start to ready
-	Window    Window     `json:"window"`           // what was needed within ScaleInWindow
+	Window    Window     `json:"window"`           // when each level was needed last
 	Need      int        `json:"need"`             // needed since the last call: holds until this one
 	Size      int        `json:"size"`             // replicas the function stands at, all revisions, without a rollout's surge
 	IdleSince time.Time  `json:"idleSince,omitzero"`
@@ -31,6 +31,10 @@ type State struct {
 	Recreate  int        `json:"recreate,omitempty"` // current replicas there must be before a rollout without a free GPU drains another old one
 	Aside     []string   `json:"aside,omitempty"`    // silent replicas that are kept and no longer counted on, sorted
 	Failures  Failures   `json:"failures"`
+	Rate      Rate       `json:"rate"`
+	Habits    Habits     `json:"habits"`
+	Episode   Episode    `json:"episode"`
+	Lessons   []Lesson   `json:"lessons,omitempty"`
 }
 
 // Placing is about replicas that were decided on and are in no observation yet.
@@ -76,6 +80,12 @@ func (s State) settled(now time.Time) State {
 	s.Placing.Unseen = clamp(s.Placing.Unseen, 0, s.Placing.Goal)
 	s.Placing.Until = notAfter(s.Placing.Until, now.Add(PlaceGrace))
 	s.Failures = s.Failures.settled(now)
+	s.Rate = s.Rate.settled(now)
+	s.Habits = s.Habits.settled(now)
+	s.Episode.From = clamp(s.Episode.From, 0, MaxReplicas)
+	s.Episode.To = clamp(s.Episode.To, 0, MaxReplicas)
+	s.Episode.Late = saneNumber(s.Episode.Late)
+	s.Lessons = s.Lessons[:min(len(s.Lessons), maxLessons)]
 	return s
 }
 

@@ -17,34 +17,25 @@ import (
 
 func TestSize(t *testing.T) {
 	for _, c := range []struct {
-		slots         int
-		wait, service float64
-		pending, busy int
-		want          int
+		slots          int
+		service, slack float64
+		pending, busy  int
+		want           int
 	}{
-		{1, 10, 1, 0, 0, 0},
-		{1, 10, 1, 1, 0, 1},
-		{1, 10, 1, 10, 0, 1},
-		{1, 10, 1, 11, 0, 2},
-		{4, 10, 1, 100, 0, 3},
-		{4, 10, 30, 100, 0, 25},        // slower than the SLO: one wave
-		{2, 10, 5, 0, 5, 3},            // what runs is held
-		{1, 0, 1, 3, 0, 3},             // no wait allowed
-		{8, 10, 0, 1_000_000, 0, 1},    // served in no time
-		{0, 10, 1, 5, -7, 1},           // absurd numbers are bounded
-		{1, 1, 1, math.MaxInt, 0, 1e5}, // at most MaxReplicas
+		{1, 1, 10, 0, 0, 0},
+		{1, 1, 10, 1, 0, 1},
+		{1, 1, 10, 11, 0, 1},
+		{1, 1, 10, 12, 0, 2},
+		{4, 1, 10, 100, 0, 3},
+		{4, 30, 10, 100, 0, 19},  // slower than the slack: a third of a wave
+		{2, 5, 10, 0, 5, 3},      // what runs is held
+		{1, 1, 0, 3, 0, 3},       // nothing may wait
+		{8, 0, 10, 80_000, 0, 1}, // served in no time
+		{0, 1, 10, 5, -7, 1},     // absurd numbers are bounded
+		{1, 1, 1, math.MaxInt, 0, MaxReplicas},
 	} {
-		spec := Spec{Max: 1, Slots: c.slots, Wait: time.Duration(c.wait * float64(time.Second))}
-		if got := Size(spec, c.pending, c.busy, c.service); got != c.want {
+		if got := Size(c.slots, c.pending, c.busy, c.service, c.slack); got != c.want {
 			t.Errorf("Size(%+v) = %d", c, got)
-		}
-	}
-}
-
-func TestAutoKeepAlive(t *testing.T) {
-	for sec, want := range map[float64]time.Duration{0.5: 15 * time.Second, 3: 30 * time.Second, 20: 200 * time.Second, 600: 10 * time.Minute, 1e9: 10 * time.Minute} {
-		if got := AutoKeepAliveFor(sec); got != want {
-			t.Errorf("AutoKeepAliveFor(%v) = %v, want %v", sec, got, want)
 		}
 	}
 }
@@ -90,11 +81,8 @@ func TestWindowAgainstNaiveMaximum(t *testing.T) {
 					want = max(want, p.N)
 				}
 			}
-			if w.Peak() != want {
-				t.Fatalf("peak %d, want %d", w.Peak(), want)
-			}
-			if falls := w.Falls(n); !falls.IsZero() && (!falls.After(now) || w.Push(n, falls).Peak() >= want) {
-				t.Fatalf("the peak %d does not fall at %v", want, falls)
+			if w.Peak(now) != want {
+				t.Fatalf("peak %d, want %d", w.Peak(now), want)
 			}
 		}
 	})
@@ -105,8 +93,8 @@ func TestWindowIsBounded(t *testing.T) {
 	for i := range 1000 {
 		w = w.Push(1000-i, origin.Add(time.Duration(i)*time.Millisecond))
 	}
-	if len(w.Points) > maxPoints || w.Peak() != 1000 {
-		t.Fatalf("%d points, peak %d", len(w.Points), w.Peak())
+	if now := origin.Add(time.Second); len(w.Points) > maxPoints || w.Peak(now) != 1000 {
+		t.Fatalf("%d points, peak %d", len(w.Points), w.Peak(now))
 	}
 }
 

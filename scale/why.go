@@ -37,6 +37,10 @@ func (t *turn) growReason() Reason {
 		return ReasonPinned
 	case t.demand >= t.goal && t.have() == 0:
 		return ReasonWakeFromZero
+	case t.racing > 0 && t.goal > t.demand:
+		return ReasonRace
+	case t.demand >= t.goal && t.rising > t.backlog:
+		return ReasonArrivals
 	case t.demand >= t.goal:
 		return ReasonBacklog
 	}
@@ -73,7 +77,7 @@ func (t *turn) underWay(victims []string) bool {
 	if last.Revision != t.spec.Revision || last.Target != t.goal+len(t.keptAside()) {
 		return false
 	}
-	starts := []Reason{ReasonWakeFromZero, ReasonBacklog, ReasonReplace, ReasonRollout, ReasonPinned, ReasonMinReplicas, ReasonFailing}
+	starts := []Reason{ReasonWakeFromZero, ReasonBacklog, ReasonArrivals, ReasonRace, ReasonReplace, ReasonRollout, ReasonPinned, ReasonMinReplicas, ReasonFailing}
 	if serving(t.fresh) < t.goal && slices.Contains(starts, last.Reason) {
 		return true
 	}

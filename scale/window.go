@@ -1,6 +1,7 @@
 package scale
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -11,12 +12,15 @@ const (
 	// bridge the ripple that starting replicas causes, and half of what autoscalers
 	// commonly take, since going to zero has its own clock.
 	ScaleInWindow = 30 * time.Second
-	// maxPoints bounds the window; more distinct levels are merged upwards.
-	maxPoints = 64
+	// maxPoints bounds the window; of more distinct levels those of like age are merged.
+	maxPoints = 32
+	// levelMemory is how long a level that is not needed is remembered: beyond the longest
+	// gap that is learned.
+	levelMemory = spanLimit * time.Second
 )
 
-// Window is the maximum of a step function over ScaleInWindow. It keeps only the levels
-// that can still become the maximum: N falls from point to point, At does not.
+// Window is when each level of a step function held last: level k at the last point with N
+// of k or more. It keeps only what that needs: N falls from point to point, At does not.
 type Window struct {
 	Points []Point `json:"points,omitempty"`
 }
@@ -31,35 +35,39 @@ type Point struct {
 func (w Window) Push(n int, now time.Time) Window {
 	keep := make([]Point, 0, len(w.Points)+1)
 	for _, p := range w.Points {
-		if p.N > n && p.At.Add(ScaleInWindow).After(now) {
+		if p.N > n && p.At.Add(levelMemory).After(now) {
 			keep = append(keep, p)
 		}
 	}
 	keep = append(keep, Point{N: n, At: now})
 	if len(keep) > maxPoints {
-		keep[1].N = keep[0].N // merged upwards: later than due, never too early
-		keep = keep[1:]
+		keep = merge(keep, now)
 	}
 	return Window{Points: keep}
 }
 
-// Peak is the largest level in the window; 0 for an empty one.
-func (w Window) Peak() int {
-	peak := 0
-	for _, p := range w.Points {
-		peak = max(peak, p.N)
+// merge makes one of the two neighbours whose ages differ least: the higher level counts as
+// needed as late as the lower one. So it is held longer than due, never too short.
+func merge(points []Point, now time.Time) []Point {
+	best, least := 0, math.Inf(1)
+	for i := range len(points) - 1 {
+		older, newer := now.Sub(points[i].At).Seconds(), now.Sub(points[i+1].At).Seconds()
+		if ratio := (older + 1) / (newer + 1); ratio < least {
+			best, least = i, ratio
+		}
 	}
-	return peak
+	points[best+1].N = points[best].N
+	return slices.Delete(points, best, best+1)
 }
 
-// Falls is when the peak leaves the window if nothing above n is pushed; zero if the peak
-// is n or less.
-func (w Window) Falls(n int) time.Time {
-	if w.Peak() <= n {
-		return time.Time{}
+// Peak is the largest level within ScaleInWindow; 0 for an empty window.
+func (w Window) Peak(now time.Time) int {
+	for _, p := range w.Points {
+		if p.At.Add(ScaleInWindow).After(now) {
+			return p.N
+		}
 	}
-	i := slices.IndexFunc(w.Points, func(p Point) bool { return p.N == w.Peak() })
-	return w.Points[i].At.Add(ScaleInWindow)
+	return 0
 }
 
 // settled bounds what a store held.

@@ -1,0 +1,124 @@
+package scale
+
+import (
+	"math"
+	"time"
+)
+
+// levelKinds is how many kinds of levels are told apart: the first replica, the second, the
+// third and fourth, up to eight, and the rest. Within a kind gaps look alike.
+const levelKinds = 5
+
+// kindOf is the kind of a level, which counts from 1.
+func kindOf(level int) int {
+	switch {
+	case level <= 2:
+		return max(level, 1) - 1
+	case level <= 4:
+		return 2
+	case level <= 8:
+		return 3
+	}
+	return 4
+}
+
+// lastOf is the highest level of a kind.
+func lastOf(kind int) int { return [levelKinds]int{1, 2, 4, 8, MaxReplicas}[kind] }
+
+// Habits are what is learned of a function's traffic, or of that of a pool together.
+type Habits struct {
+	Gaps    [levelKinds]Spans    `json:"gaps"`    // how long a level was not needed
+	Late    [levelKinds]Estimate `json:"late"`    // requests that were late when one had to be started
+	Starts  Starts               `json:"starts"`  // how long starts take
+	Allowed float64              `json:"allowed"` // requests that may have been late, by the SLO
+	Missed  float64              `json:"missed"`  // that were
+	Since   time.Time            `json:"since,omitzero"`
+}
+
+// Constants of the price of a late request.
+const (
+	// minPrice is what a late request costs, GPU-seconds, while the SLO is met with ease:
+	// little enough that the cold start itself decides.
+	minPrice = 1
+	// maxPrice bounds it: about three hours of a GPU for one request. Beyond, whoever wants
+	// more sets scaling.min.
+	maxPrice = 10_000
+	// The price rises from the first to the second share of the error budget that is used,
+	// evenly in its logarithm. It ends below 1, since what is learned from misses comes
+	// after them.
+	priceFrom, priceTo = 0.75, 0.90
+	// budgetSpan is the time whose error budget may be spent at once: a day, so that the
+	// unavoidable first misses of a new function are no emergency.
+	budgetSpan = 24 * time.Hour
+	// habitMemory is how fast old requests stop counting for the budget: two weeks.
+	habitMemory = 14 * 24 * time.Hour
+)
+
+// PoolOf is what several functions learned together, each counting as much as it has seen.
+// It is what [Observation.Pool] wants. Its order does not matter but for rounding.
+func PoolOf(all []*Habits) *Habits {
+	p := &Habits{}
+	for _, h := range all {
+		for k := range levelKinds {
+			p.Gaps[k] = p.Gaps[k].plus(&h.Gaps[k], 1)
+			p.Late[k] = p.Late[k].with(h.Late[k])
+		}
+		p.Starts.Ready = p.Starts.Ready.plus(&h.Starts.Ready, 1)
+		p.Starts.Off = p.Starts.Off.plus(&h.Starts.Off, 1)
+		p.Allowed += h.Allowed
+		p.Missed += h.Missed
+		if p.Since.IsZero() || !h.Since.IsZero() && h.Since.Before(p.Since) {
+			p.Since = h.Since
+		}
+	}
+	return p
+}
+
+// with is the mean of both, weighted by their samples.
+func (e Estimate) with(o Estimate) Estimate {
+	n := e.Samples + o.Samples
+	if n == 0 {
+		return Estimate{}
+	}
+	return Estimate{Samples: n, Mean: (e.Mean*float64(e.Samples) + o.Mean*float64(o.Samples)) / float64(n)}
+}
+
+// price is what one more late request is worth, GPU-seconds: the more of the error budget
+// is used, the more.
+func (h *Habits) price(now time.Time) float64 {
+	if h.Allowed <= 0 {
+		return minPrice
+	}
+	spread := max(1, budgetSpan.Seconds()/max(1, now.Sub(h.Since).Seconds()))
+	used := h.Missed / (h.Allowed * spread)
+	x := clamp01((used - priceFrom) / (priceTo - priceFrom))
+	return minPrice * math.Pow(maxPrice/minPrice, x)
+}
+
+func clamp01(x float64) float64 { return max(0, min(x, 1)) }
+
+// count takes in requests that ended and those that began late.
+func (h Habits) count(ended uint64, late int, allowed float64, since time.Duration, now time.Time) Habits {
+	if h.Since.IsZero() {
+		h.Since = now
+	}
+	fade := math.Exp(-since.Seconds() / habitMemory.Seconds())
+	h.Allowed = h.Allowed*fade + float64(min(ended, maxCount))*allowed
+	h.Missed = h.Missed*fade + float64(clamp(late, 0, maxCount))
+	return h
+}
+
+// settled bounds what a store held.
+func (h Habits) settled(now time.Time) Habits {
+	h.Allowed, h.Missed = saneNumber(h.Allowed), saneNumber(h.Missed)
+	h.Since = notAfter(h.Since, now)
+	return h
+}
+
+// saneNumber makes anything a finite number that is not negative.
+func saneNumber(x float64) float64 {
+	if math.IsNaN(x) {
+		return 0
+	}
+	return max(0, min(x, math.MaxInt64))
+}
