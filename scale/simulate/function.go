@@ -262,7 +262,7 @@ func (f *function) decide(now time.Duration) {
 	v.Peak = max(v.Peak, v.Load())
 	v.FreeGPUs = f.w.freeGPUs()
 	o := f.policy.Decide(v)
-	v.Arrived, v.Ended, v.Service, v.Peak, v.ColdStarts = 0, 0, 0, v.Load(), v.ColdStarts[:0]
+	v.Arrived, v.Ended, v.Late, v.Service, v.Peak, v.ColdStarts = 0, 0, 0, 0, v.Load(), v.ColdStarts[:0]
 	f.lookAt, f.evalAt = never, never
 	if o.Next > 0 {
 		f.evalAt = max(o.Next, now+minPause)

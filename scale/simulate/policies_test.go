@@ -108,8 +108,10 @@ func TestPolicies(t *testing.T) {
 `},
 		{"stoker: sized by the queue, auto keep-alive", Stoker(), [][]Arrival{requests(0, 8, 1)}, `
 0: 0 hot, 1 starting
-10: 1 hot, 0 starting
-114: 0 hot, 0 starting
+0: 0 hot, 2 starting
+10: 1 hot, 1 starting
+10: 2 hot, 0 starting
+27: 0 hot, 0 starting
 `},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,6 +16,9 @@ type Family struct {
 	Name string
 	// New makes the policy of one function; it may keep what it learns.
 	New func(function string, s Settings) Policy
+	// Shared makes New for one world, for policies whose functions learn from each other;
+	// nil: they do not.
+	Shared func() func(function string, s Settings) Policy
 	// Beat is the pace at which a change that nobody waits for is looked at, on whole
 	// multiples of it; 0 is at once.
 	Beat time.Duration
@@ -51,6 +54,7 @@ type View struct {
 
 	Arrived    int           // since the last call
 	Ended      int           // since the last call
+	Late       int           // that began after the objective's wait, since the last call
 	Service    time.Duration // theirs, summed
 	Peak       int           // most requests waiting and running at a time since the last call
 	Area       float64       // integral of waiting and running requests over time, request-nanoseconds

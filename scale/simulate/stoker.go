@@ -11,17 +11,41 @@ import (
 // function that is awake (cmd/stoker-agent's beatEvery).
 const beat = time.Second
 
+// poolEvery is how often what the functions of a world learned is put together, as often as
+// the controller does (cmd/stoker/controller's poolEvery).
+const poolEvery = time.Minute
+
 // Stoker is today's production policy: [scale.Decide] itself, seeing what the controller
 // would see when it would see it.
 func Stoker() Family {
-	return Family{
-		Name: "stoker", Beat: beat, Push: true,
-		New: func(_ string, s Settings) Policy {
-			spec := s.Spec
-			spec.Revision = revision
-			return &stoker{spec: spec, pending: map[functions.Class]int{}}
-		},
+	return Family{Name: "stoker", Beat: beat, Push: true, New: together(), Shared: together}
+}
+
+// together makes policies that learn from each other.
+func together() func(function string, s Settings) Policy {
+	shared := &pool{}
+	return func(_ string, s Settings) Policy {
+		spec := s.Spec
+		spec.Revision = revision
+		p := &stoker{spec: spec, pending: map[functions.Class]int{}, pool: shared}
+		shared.all = append(shared.all, &p.state.Habits)
+		return p
 	}
+}
+
+// pool is what the functions of a world learn together.
+type pool struct {
+	all    []*scale.Habits
+	habits *scale.Habits
+	at     time.Duration
+}
+
+// now is what was learned, no older than poolEvery.
+func (p *pool) now(now time.Duration) *scale.Habits {
+	if p.habits == nil || now >= p.at+poolEvery {
+		p.habits, p.at = scale.PoolOf(p.all), now
+	}
+	return p.habits
 }
 
 type stoker struct {
@@ -29,6 +53,7 @@ type stoker struct {
 	state   scale.State
 	pending map[functions.Class]int
 	seen    []scale.Replica
+	pool    *pool
 }
 
 // Decide builds the observation as the controller does.
@@ -38,6 +63,7 @@ func (p *stoker) Decide(v *View) Order {
 	obs := scale.Observation{
 		Pending: p.pending, InFlight: v.InFlight, Replicas: p.seen, FreeGPUs: v.FreeGPUs,
 		Ended: uint64(v.Ended), ServiceSec: v.Service.Seconds(), ColdStarts: v.ColdStarts,
+		Late: v.Late, Pool: p.pool.now(v.Now),
 	}
 	var d scale.Decision
 	p.state, d = scale.Decide(p.spec, p.state, obs, moment(v.Now))

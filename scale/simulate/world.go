@@ -46,6 +46,9 @@ type World struct {
 // New makes an empty world.
 func New(c Config) *World {
 	w := &World{config: c, family: c.Family, gpus: 1, byName: map[string]*function{}, waits: newWaits(), begin: c.Begin}
+	if c.Family.Shared != nil {
+		w.family.New = c.Family.Shared()
+	}
 	for _, name := range c.Always {
 		f := w.function(name)
 		w.gpus = max(1, f.settings().GPUs)
@@ -162,5 +165,7 @@ func (w *World) waited(f *function, d time.Duration) {
 	w.waits.record(d)
 	if d <= f.wait {
 		f.tally.inTime++
+	} else {
+		f.view.Late++
 	}
 }
