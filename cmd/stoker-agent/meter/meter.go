@@ -102,6 +102,13 @@ func (m *Meter) Begin(now time.Time) {
 	}
 }
 
+// Late says that a request was taken later than the wait SLO allows.
+func (m *Meter) Late() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.totals.Late++
+}
+
 // FirstByte says that the first byte of an answer came.
 func (m *Meter) FirstByte(now time.Time) {
 	m.mu.Lock()

@@ -89,6 +89,7 @@ func TestReceiptKeepsTheFirst(t *testing.T) {
 	m.FirstByte(start.Add(2 * time.Second))
 	m.Begin(start.Add(3 * time.Second))
 	m.FirstByte(start.Add(4 * time.Second))
+	m.Late()
 	m.End(Failed, time.Second, start.Add(5*time.Second))
 	m.End(Expired, 0, start.Add(5*time.Second))
 	var hb events.Heartbeat
@@ -96,7 +97,7 @@ func TestReceiptKeepsTheFirst(t *testing.T) {
 	if r := hb.Receipt; r.FirstRequest != start.Add(time.Second) || r.FirstByte != start.Add(2*time.Second) {
 		t.Errorf("receipt %+v", r)
 	}
-	if got := hb.Totals; got.Failed != 1 || got.Expired != 1 || got.Served != 0 || got.ServiceSec != 1 || hb.InFlight != 0 {
+	if got := hb.Totals; got.Failed != 1 || got.Expired != 1 || got.Late != 1 || got.Served != 0 || got.ServiceSec != 1 || hb.InFlight != 0 {
 		t.Errorf("totals %+v, %d in flight", got, hb.InFlight)
 	}
 }

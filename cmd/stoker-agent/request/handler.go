@@ -79,6 +79,9 @@ func New(o Options) *Handler { return &Handler{Options: o, jobs: map[uint64]*job
 func (h *Handler) Handle(ctx, life context.Context, d *events.Delivery) {
 	began := time.Now()
 	h.Meter.Begin(began)
+	if h.late(d, began) {
+		h.Meter.Late()
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	j := &job{h: h, d: d, req: d.Request, life: life, began: began, cancel: cancel}
@@ -88,6 +91,14 @@ func (h *Handler) Handle(ctx, life context.Context, d *events.Delivery) {
 		h.leave(j)
 	}
 	h.Meter.End(outcome, j.service, time.Now())
+}
+
+// late tells whether a request waited longer than the objective's limit. A second delivery
+// is none: what it waited for was an attempt. The broker's clock says when it was stored.
+func (h *Handler) late(d *events.Delivery, began time.Time) bool {
+	_, limit := h.Config.Spec.Scaling.WaitSLO.Target()
+	stored := d.Request.Stored
+	return d.Delivered <= 1 && !stored.IsZero() && limit > 0 && began.Sub(stored) > limit
 }
 
 // enter lists a job as in flight. It refuses a request that is in flight here already: the

@@ -42,6 +42,7 @@ type Controller struct {
 	ctx     context.Context //nolint:containedctx // 2026-11-23: of Run: ends the work outside the loop
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
+	pooled  pooled   // what they learned together
 	firsts  int      // syncs in flight that make a workflow for a function at rest
 	soon    bool     // the inventory is about to be looked at
 	admit   sync.Map // functions.Key → api.Admission, for gateways
@@ -218,7 +219,7 @@ func (c *Controller) evaluate(f *function) {
 	c.metrics.Evaluations.Add(1)
 	now := c.Now()
 	ledger := c.Ledger.Snapshot()
-	obs := f.observation(ledger, now)
+	obs := c.observation(f, ledger, now)
 	before := f.stored.State.Epoch
 	var d scale.Decision
 	f.stored.State, d = scale.Decide(f.spec, f.stored.State, obs, now)

@@ -32,6 +32,7 @@ type function struct {
 	ended      uint64
 	refused    int // answered fail-fast
 	serviceSec float64
+	late       int // waited longer than the SLO allows
 
 	unwake  *events.Subscription // stops the subscription to wakes; nil while awake
 	wf      *workflows.Status
@@ -133,7 +134,7 @@ func (f *function) waiting() map[functions.Class]int {
 func (f *function) observation(l scale.Ledger, now time.Time) scale.Observation {
 	obs := scale.Observation{
 		Pending: f.waiting(), InFlight: f.inFlight(), Exits: f.exits, Ended: f.ended,
-		ServiceSec: f.serviceSec, ColdStarts: f.colds,
+		ServiceSec: f.serviceSec, ColdStarts: f.colds, Late: f.late,
 		Refused: f.refused, FreeGPUs: f.free(l), Holders: l.Holders(),
 	}
 	for _, r := range f.sorted() {
@@ -159,7 +160,7 @@ func (f *function) free(l scale.Ledger) int {
 
 // takeIn marks what was observed as decided upon.
 func (f *function) takeIn() {
-	f.exits, f.colds, f.ended, f.serviceSec, f.refused = nil, nil, 0, 0, 0
+	f.exits, f.colds, f.ended, f.serviceSec, f.refused, f.late = nil, nil, 0, 0, 0, 0
 }
 
 // coldStart is the last one, with what its replica went through since.

@@ -79,6 +79,7 @@ func (f *function) account(old, now events.Totals) {
 	f.stored.Served += served
 	f.stored.Failed += failed
 	f.ended += served + failed
+	f.late += int(now.Late - min(old.Late, now.Late))
 	f.serviceSec += max(now.ServiceSec-old.ServiceSec, 0)
 }
 

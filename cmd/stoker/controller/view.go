@@ -115,7 +115,7 @@ func (c *Controller) Explain(ctx context.Context, k functions.Key) (api.Explanat
 	var out api.Explanation
 	fn, err := c.look(ctx, k, func(f *function) api.Function {
 		l, now := c.Ledger.Snapshot(), c.Now()
-		out.Lines = scale.Explain(f.spec, f.stored.State, f.observation(l, now), now)
+		out.Lines = scale.Explain(f.spec, f.stored.State, c.observation(f, l, now), now)
 		out.Decisions = newestFirst(f.stored.State.Recent)
 		out.Holders, out.FreeGPUs, out.Capacity = l.Holders(), f.free(l), len(l.Devices)
 		return c.view(f)
