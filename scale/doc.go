@@ -70,7 +70,8 @@
 //   - Racing: where starts are slower than the SLO allows only sometimes, several are started
 //     for one that is needed and the first to be ready stays, as long as the lates that saves
 //     are worth more than a start ("The Tail at Scale", Dean and Barroso, CACM 2013). It
-//     supposes that starts are slow independently of each other.
+//     supposes that starts are slow independently of each other. Only with keep-alive auto:
+//     who sets a time has said what idling is worth.
 //
 // What is learned is small, lives in [State] and fades. It takes effect at the next moment,
 // so that a decision made twice comes out the same.
