@@ -9,6 +9,8 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"stoker.dev/stoker/activities"
 )
 
 // A pool is one platform's: two would each stop the other's Pods as nobody's.
@@ -17,25 +19,39 @@ const (
 	claimRenew = 5 * time.Second
 	// claimSilence is how long it may say nothing until another takes its pool: two renewals may fail.
 	claimSilence = 15 * time.Second
-	// claimLook is the pause between two looks at somebody else's claim.
+	// claimTrust is how long a renewal may lie back for this platform to act on it: the rest of
+	// claimSilence is for what it has begun by then, which is over within callTimeout.
+	claimTrust = claimSilence - callTimeout - time.Second
+	// claimLook is the pause between two looks at somebody else's claim, and between two tries to
+	// renew the own one.
 	claimLook = 500 * time.Millisecond
 )
 
 // claim is a Lease object that names whose a pool is. What runs is nobody's but the holder's to adopt
 // or to stop.
 type claim struct {
-	o    Options
-	lost atomic.Pointer[error]
+	o       Options
+	lost    atomic.Pointer[error]
+	renewed atomic.Pointer[time.Time] // when the last renewal that went through was begun; monotonic
 }
 
 func (c *claim) name() string { return "stoker-" + c.o.Pool }
 
-// err is why this platform may not act any more, nil while it may.
+// err is why this platform may not act, nil while it may. One that was cut off, or stood still, does
+// not know whether another one has its pool by now, and finds out first.
 func (c *claim) err() error {
 	if p := c.lost.Load(); p != nil {
 		return *p
 	}
-	return nil
+	if c.fresh() {
+		return nil
+	}
+	return fmt.Errorf("%w: the claim on pool %s could not be renewed for %v", activities.ErrNotNow, c.o.Pool, claimTrust)
+}
+
+func (c *claim) fresh() bool {
+	at := c.renewed.Load()
+	return c.o.Owner == "" || at != nil && time.Since(*at) < claimTrust
 }
 
 // take makes the pool this platform's. A claim of another one is watched: one that is renewed is
@@ -47,7 +63,11 @@ func (c *claim) take(ctx context.Context) error {
 	var first *coordinationv1.Lease
 	since := time.Now()
 	for {
-		lease, err := c.tryTake(ctx, first != nil && time.Since(since) >= claimSilence)
+		var over *coordinationv1.Lease
+		if first != nil && time.Since(since) >= claimSilence {
+			over = first
+		}
+		lease, err := c.tryTake(ctx, over)
 		switch {
 		case err != nil || lease == nil:
 			return err
@@ -65,8 +85,10 @@ func (c *claim) take(ctx context.Context) error {
 	}
 }
 
-// tryTake takes the claim if it is free, ours, or over. Otherwise it returns it as it is.
-func (c *claim) tryTake(ctx context.Context, over bool) (*coordinationv1.Lease, error) {
+// tryTake takes the claim if it is free, ours, or still as it was when it was found over. Otherwise
+// it returns it as it is.
+func (c *claim) tryTake(ctx context.Context, over *coordinationv1.Lease) (*coordinationv1.Lease, error) {
+	begun := time.Now()
 	leases := c.o.Client.CoordinationV1().Leases(c.o.Namespace)
 	lease, err := leases.Get(ctx, c.name(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -76,19 +98,28 @@ func (c *claim) tryTake(ctx context.Context, over bool) (*coordinationv1.Lease, 
 		if apierrors.IsAlreadyExists(err) { // somebody was faster
 			return leases.Get(ctx, c.name(), metav1.GetOptions{})
 		}
-		return nil, c.wrap(err)
+		return nil, c.took(begun, err)
 	}
 	if err != nil {
 		return nil, c.wrap(err)
 	}
-	if who := holderOf(lease); who != "" && who != c.o.Owner && !over {
+	silent := over != nil && over.ResourceVersion == lease.ResourceVersion
+	if who := holderOf(lease); who != "" && who != c.o.Owner && !silent {
 		return lease, nil
 	}
 	_, err = leases.Update(ctx, c.filled(lease.DeepCopy()), metav1.UpdateOptions{})
 	if apierrors.IsConflict(err) {
 		return leases.Get(ctx, c.name(), metav1.GetOptions{})
 	}
-	return nil, c.wrap(err)
+	return nil, c.took(begun, err)
+}
+
+// took notes that the claim was renewed, unless it failed.
+func (c *claim) took(begun time.Time, err error) error {
+	if err == nil {
+		c.renewed.Store(&begun)
+	}
+	return c.wrap(err)
 }
 
 func (c *claim) wrap(err error) error {
@@ -121,11 +152,13 @@ func (c *claim) run(ctx context.Context) {
 	if c.o.Owner == "" {
 		return
 	}
-	tick := time.NewTicker(claimRenew)
-	defer tick.Stop()
-	for c.err() == nil {
+	for c.lost.Load() == nil {
+		pace := claimRenew
+		if !c.fresh() {
+			pace = claimLook
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(pace):
 		case <-ctx.Done():
 			return
 		}
@@ -136,7 +169,7 @@ func (c *claim) run(ctx context.Context) {
 func (c *claim) renew(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	lease, err := c.tryTake(ctx, false)
+	lease, err := c.tryTake(ctx, nil)
 	if lease != nil && holderOf(lease) != c.o.Owner {
 		err := c.taken(lease)
 		c.lost.Store(&err)
@@ -150,7 +183,7 @@ func (c *claim) renew(ctx context.Context) {
 
 // release gives the pool away, so that another platform need not wait.
 func (c *claim) release() {
-	if c.o.Owner == "" || c.err() != nil {
+	if c.o.Owner == "" || c.lost.Load() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)

@@ -30,6 +30,8 @@ func refused(kind string, r activities.ReplicaSpec, err error) error {
 		return fmt.Errorf("%w: exceeded quota%s: %s", activities.ErrNotNow, quota, what)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return fmt.Errorf("%w: namespace %s is being deleted: %s: %w", activities.ErrNotNow, r.Key.Namespace, what, err)
+	case apierrors.IsForbidden(err) && !strings.Contains(err.Error(), "cannot create resource"): // an admission's no
+		return fmt.Errorf("%w: %s: %w", activities.ErrNotNow, what, err)
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("%w: `kubectl auth can-i create %ss -n %s`: no: %w", activities.ErrNotNow, strings.ToLower(kind), r.Key.Namespace, err)
 	case apierrors.IsNotFound(err):

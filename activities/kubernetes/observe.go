@@ -2,17 +2,42 @@ package kubernetes
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"stoker.dev/stoker/activities"
 )
 
-// retryGiveUp is the pause before giving up is tried again, where the API server did not take it.
-const retryGiveUp = 5 * time.Second
+// retryEnd is the pause before an end is tried again that the API server did not take.
+const retryEnd = 5 * time.Second
+
+// changedPod takes in a change of a Pod. One that loses our label is still ours, whoever took it: it holds
+// its GPUs, and nobody else would end it.
+func (p *Provider) changedPod(before, now any) {
+	was, is := before.(*corev1.Pod), now.(*corev1.Pod)
+	switch {
+	case p.isOurs(is):
+		p.seen(is)
+	case p.isOurs(was):
+		p.wg.Go(func() { p.relabel(is) })
+	}
+}
+
+// relabel puts our label back.
+func (p *Provider) relabel(pod *corev1.Pod) {
+	p.o.Logger.Warn("somebody took the label off a replica's Pod; putting it back", "replica", pod.Name, "label", LabelPool)
+	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
+	defer cancel()
+	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"labels":{%q:%q}}}`, pod.UID, LabelPool, p.o.Pool)
+	if _, err := p.o.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		p.o.Logger.Error("a replica's Pod is without its label: it is not seen to end", "replica", pod.Name, "err", err)
+	}
+}
 
 // seen takes in a Pod of ours as it is now.
 func (p *Provider) seen(pod *corev1.Pod) {
@@ -56,8 +81,12 @@ func (p *Provider) vanished(obj any) {
 	if r == nil || r.pod == nil || r.pod.UID != pod.UID {
 		return
 	}
-	if newer(pod, r.pod) {
+	if p.isOurs(pod) && newer(pod, r.pod) {
 		r.pod = pod
+	}
+	if ended(r.pod) && p.stopped.has(pod.Name) { // forgotten; the watch has only now come to it
+		p.forgotten(pod.Name, r)
+		return
 	}
 	r.absent = true
 	p.tell(r)
@@ -66,12 +95,51 @@ func (p *Provider) vanished(obj any) {
 // tell posts what a replica is now; the provider is locked.
 func (p *Provider) tell(r *replica) {
 	s := p.status(r)
-	if s.State != activities.RunStarting {
-		r.rest()
-	} else {
+	switch {
+	case !r.absent && undeleted(r.pod):
+		p.finish(r)
+	case s.State == activities.RunStarting:
 		p.judge(r)
+	default:
+		r.rest()
 	}
 	p.board.Post(s)
+}
+
+// undeleted tells a Pod that was noted to go and has not been asked to: the second call failed, or the
+// platform died in between.
+func undeleted(pod *corev1.Pod) bool {
+	return pod.Annotations[AnnotationAsked] != "" && pod.DeletionTimestamp == nil && !ended(pod)
+}
+
+// finish sets the time at which what was noted is done, unless that happens before; the provider is
+// locked.
+func (p *Provider) finish(r *replica) {
+	id := r.pod.Name
+	r.rest()
+	r.timer = time.AfterFunc(retryEnd, func() { p.wg.Go(func() { p.endNoted(id) }) })
+}
+
+// endNoted asks a Pod to go that was only noted to.
+func (p *Provider) endNoted(id string) {
+	r := p.take(id)
+	defer p.leave(id, r)
+	pod := p.known(r)
+	if p.ctx.Err() != nil || pod == nil || !undeleted(pod) {
+		return
+	}
+	grace := time.Duration(0)
+	if pod.Annotations[AnnotationAsked] == AskedDrain && pod.Spec.TerminationGracePeriodSeconds != nil {
+		grace = time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
+	defer cancel()
+	if err := p.end(ctx, r, pod, pod.Annotations[AnnotationAsked], "", grace); err != nil {
+		p.o.Logger.Warn("a Pod that is to go is not asked to yet", "replica", id, "err", err)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.finish(r)
+	}
 }
 
 // status is a replica's status; the provider is locked.
@@ -175,14 +243,14 @@ func (p *Provider) nodeChanged(before, now *corev1.Node) {
 func (p *Provider) judge(r *replica) {
 	v, id := verdictOn(r.pod), r.pod.Name
 	r.rest()
-	r.giveUp = time.AfterFunc(v.at.Sub(p.o.Now()), func() { p.wg.Go(func() { p.endStart(id, v) }) })
+	r.timer = time.AfterFunc(v.at.Sub(p.o.Now()), func() { p.wg.Go(func() { p.endStart(id, v) }) })
 }
 
 // rest ends the wait for a replica to run.
 func (r *replica) rest() {
-	if r.giveUp != nil {
-		r.giveUp.Stop()
-		r.giveUp = nil
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
 	}
 }
 
@@ -200,8 +268,8 @@ func (p *Provider) endStart(id string, v verdict) {
 	now, err := p.o.Client.CoreV1().Pods(pod.Namespace).Get(ctx, id, metav1.GetOptions{})
 	if err == nil {
 		p.seen(now)
-		if now.UID != pod.UID || !p.starting(now) {
-			return
+		if v = verdictOn(now); now.UID != pod.UID || !p.starting(now) || v.at.After(p.o.Now()) {
+			return // it runs, or what it waits for is another thing by now, with a time of its own
 		}
 		p.o.Logger.Warn("a replica is given up before it ran", "replica", id, "cause", v.cause, "message", v.message)
 		err = p.end(ctx, r, now, v.cause, v.message, 0)
@@ -211,7 +279,7 @@ func (p *Provider) endStart(id string, v verdict) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		r.rest()
-		r.giveUp = time.AfterFunc(retryGiveUp, func() { p.wg.Go(func() { p.endStart(id, v) }) })
+		r.timer = time.AfterFunc(retryEnd, func() { p.wg.Go(func() { p.endStart(id, v) }) })
 	}
 }
 

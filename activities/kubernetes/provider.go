@@ -54,7 +54,7 @@ type replica struct {
 	pod    *corev1.Pod // the newest known; nil while there is none
 	absent bool        // the API server has it no more
 	endAt  time.Time   // when its end was seen
-	giveUp *time.Timer // while it does not run yet
+	timer  *time.Timer // of what is done if nothing happens: it is given up, or its end tried again
 }
 
 // New makes a provider once it knows the cluster: what runs there is adopted by that.
@@ -105,13 +105,15 @@ func (p *Provider) listen(pods, nodes cache.SharedIndexInformer) ([]cache.Inform
 	if err := nodes.SetTransform(slimNode); err != nil {
 		return nil, err
 	}
-	ofPods, err := pods.AddEventHandler(cache.FilteringResourceEventHandler{
-		FilterFunc: p.isOurs,
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(obj any) { p.seen(obj.(*corev1.Pod)) },
-			UpdateFunc: func(_, obj any) { p.seen(obj.(*corev1.Pod)) },
-			DeleteFunc: p.vanished,
+	// Not filtered by label: a Pod that loses it would be told as deleted.
+	ofPods, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if p.isOurs(obj) {
+				p.seen(obj.(*corev1.Pod))
+			}
 		},
+		UpdateFunc: p.changedPod,
+		DeleteFunc: p.vanished,
 	})
 	if err != nil {
 		return nil, err

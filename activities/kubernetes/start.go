@@ -59,10 +59,11 @@ func (p *Provider) create(ctx context.Context, spec activities.ReplicaSpec) (*co
 		if err == nil && pod.Labels[LabelPool] != p.o.Pool {
 			return nil, fmt.Errorf("%w: Pod %s/%s is somebody else's", activities.ErrBadSpec, spec.Key.Namespace, spec.ID)
 		}
-		if err == nil {
-			p.seen(pod)
-			return pod, nil
+		if err != nil {
+			return nil, fmt.Errorf("look at Pod %s/%s, which is there: %w", spec.Key.Namespace, spec.ID, err)
 		}
+		p.seen(pod)
+		return pod, nil
 	}
 	if err != nil {
 		return nil, refused("Pod", spec, err)

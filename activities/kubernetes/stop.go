@@ -100,8 +100,16 @@ func (p *Provider) drop(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r := p.replicas[id]; r != nil {
-		r.rest()
-		r.pod, r.absent = nil, false
+		p.forgotten(id, r)
+	}
+}
+
+// forgotten takes a replica out of sight; the provider is locked.
+func (p *Provider) forgotten(id string, r *replica) {
+	r.rest()
+	r.pod, r.absent = nil, false
+	if r.users == 0 {
+		delete(p.replicas, id)
 	}
 	p.board.Drop(id)
 }

@@ -54,7 +54,13 @@ func TestAPoolIsOnePlatforms(t *testing.T) {
 	cut.Store(false)
 	never1 := replica("default", "gpu-0", "gpu-01")
 	never1.Lease.Epoch = 0 // of a Pod that is there it would be refused as outdated
-	eventually(t, "the first one knows", func() bool { return errors.Is(first.Start(t.Context(), never1), provider.ErrPoolTaken) })
+	eventually(t, "the first one knows", func() bool {
+		err := first.Start(t.Context(), never1)
+		if err == nil {
+			t.Fatal("it started a Pod in another one's pool")
+		}
+		return errors.Is(err, provider.ErrPoolTaken)
+	})
 	if s := status(t, second, r.ID); s.State != activities.RunRunning {
 		t.Errorf("what runs is %s to the one that took over", s.State)
 	}

@@ -69,7 +69,7 @@ func images(t testing.TB) map[string]kubetest.Image {
 // behave makes a real process of each behaviour.
 func behave(b providertest.Behaviour) functions.Runtime { return shell(providertest.Script(b)) }
 
-// living lists the processes that name a replica in their environment or their arguments, as a Pod's do.
+// living lists the processes that name a replica in their environment, as a Pod's do.
 func living(t *testing.T, id string) []int {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*")

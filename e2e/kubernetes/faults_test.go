@@ -90,6 +90,8 @@ func TestClusterFaults(t *testing.T) {
 	}{
 		{"APodDeletedByHand", podDeleted},
 		{"APodForcedAway", podForced},
+		{"APodNotedToGoAndNotAsked", podNoted},
+		{"APodWhoseLabelIsTaken", labelTaken},
 		{"APodEvicted", podEvicted},
 		{"APodPreempted", podPreempted},
 		{"APodEvictedByATaint", podTainted},
@@ -145,6 +147,30 @@ func podForced(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 		t.Fatal(err)
 	}
 	end(t, p, r.ID, events.CausePodDeleted, "somebody else")
+}
+
+// podNoted is a Pod whose platform died between the two calls of an end.
+func podNoted(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
+	r := started(t, p, replica("default", "gpu-0", "gpu-00"))
+	note(t, c.Client(), r.ID, provider.AnnotationAsked, provider.AskedDrain)
+	await(t, p, r.ID, activities.RunStopping)
+	end(t, p, r.ID, events.CauseDrained, "")
+}
+
+// labelTaken takes our label off a Pod that runs: it is no less ours.
+func labelTaken(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
+	r := started(t, p, replica("default", "gpu-0", "gpu-00"))
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, provider.LabelPool)
+	if _, err := c.Client().CoreV1().Pods("default").Patch(t.Context(), r.ID, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the label is back", func() bool {
+		pod, err := c.Client().CoreV1().Pods("default").Get(t.Context(), r.ID, metav1.GetOptions{})
+		return err == nil && pod.Labels[provider.LabelPool] == "default"
+	})
+	if s := status(t, p, r.ID); s.State != activities.RunRunning {
+		t.Errorf("it is %s", s.State)
+	}
 }
 
 func podEvicted(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {

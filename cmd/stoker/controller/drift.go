@@ -113,10 +113,11 @@ func (c *Controller) lookAgain() {
 const lingers = 5 * time.Second
 
 // endLingering stops what is left of a replica whose agent gave it up: one that does not own the
-// model server, as in a Pod, can only say so, and says it again each second.
+// model server, as in a Pod, can only say so, and says it again each second. What is on its way out
+// already has its own grace, and whoever sent it its own reasons.
 func (c *Controller) endLingering(r *replica, now time.Time) {
 	switch {
-	case r.beat.Phase != events.PhaseExited || r.run == activities.RunGone || r.run == activities.RunUnknown:
+	case r.beat.Phase != events.PhaseExited || r.run != activities.RunStarting && r.run != activities.RunRunning:
 	case r.lastWordAt.IsZero():
 		r.lastWordAt = now
 	case now.Sub(r.lastWordAt) > lingers:

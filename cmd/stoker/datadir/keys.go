@@ -3,6 +3,7 @@ package datadir
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,6 +24,18 @@ type Keys struct {
 	HMAC  []byte // signs agent tokens
 	Admin string // the bearer token of CLI and platform
 }
+
+// ID tells this data directory from every other, on other machines too; it is no secret.
+func (d *Dir) ID() (string, error) {
+	id, err := d.secret("id")
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(id[:idSize]), nil
+}
+
+// idSize bytes of an ID are as good as unique, and can be read out.
+const idSize = 8
 
 // Keys reads the secrets, making them at the first start.
 func (d *Dir) Keys() (Keys, error) {

@@ -71,9 +71,13 @@ func (p *Platform) startKubernetes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the name this platform goes by on the cluster: %w", err)
 	}
+	id, err := p.dir.ID()
+	if err != nil {
+		return err
+	}
 	k, err := kubernetes.New(ctx, kubernetes.Options{
 		Client: client, Namespace: cmp.Or(p.Config.KubeNamespace, namespace), Pool: p.Config.Pool, PriorityClass: p.Config.KubePriority,
-		Owner:      host + ":" + p.dir.Path(),
+		Owner:      host + ":" + p.dir.Path() + "#" + id, // two machines may have one name, and one path
 		AgentImage: p.Config.AgentImage, AgentNATS: p.Config.AgentNATSURL, Logger: p.Log.With("part", "kubernetes"),
 	})
 	if err != nil {
