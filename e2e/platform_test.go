@@ -38,7 +38,7 @@ func TestUpRefusesInOneLine(t *testing.T) {
 		"off loopback":           {"", []string{"--listen", "0.0.0.0:0"}, []string{"0.0.0.0:0", "--tls-cert", "127.0.0.1"}},
 		"directory under a file": {filepath.Join(file, "data"), nil, []string{file, "--data-dir"}},
 		"unwritable directory":   {"/proc/self/stoker", nil, []string{"/proc/self", "--data-dir"}},
-		"no such provider":       {"", []string{"--provider", "cloud"}, []string{"cloud", "local, simulated"}},
+		"no such provider":       {"", []string{"--provider", "cloud"}, []string{"cloud", "local, kubernetes, simulated"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := harness.New(t, harness.Options{Dir: tc.dir, Args: tc.args})
