@@ -67,6 +67,7 @@ func (p *stoker) Decide(v *View) Order {
 	}
 	var d scale.Decision
 	p.state, d = scale.Decide(p.spec, p.state, obs, moment(v.Now))
+	p.state.Recent = nil // kept for people alone, and copied at every change
 	o := Order{Target: d.Target, Victims: d.Victims, Short: d.Limit == scale.ReasonNoGPU}
 	if !d.Next.IsZero() {
 		o.Next = d.Next.Sub(epoch)
