@@ -62,9 +62,9 @@ func Start(t testing.TB, opts Options) *Cluster {
 	return c
 }
 
-// Launch starts a cluster without nodes that several tests share, from a TestMain, with its files in dir. [Cluster.Close]
-// ends it; so does the end of this process, however that comes. It is an error wrapping [ErrMissing] if the binary
-// is not built. Tests call [Cluster.LogsOnFailure].
+// Launch starts a cluster without nodes that several tests share, from a TestMain, or that a person uses, with its
+// files in dir. [Cluster.Grow] adds nodes. [Cluster.Close] ends it; so does the end of this process, however that
+// comes. It is an error wrapping [ErrMissing] if the binary is not built. Tests call [Cluster.LogsOnFailure].
 func Launch(ctx context.Context, dir string) (*Cluster, error) {
 	binary, err := find()
 	if err != nil {

@@ -81,26 +81,43 @@ func (s NodeSpec) node(name string) *corev1.Node {
 // AddNodes adds simulated nodes, waits until Pods can be scheduled on them, and returns their names.
 func (c *Cluster) AddNodes(t testing.TB, spec NodeSpec) []string {
 	t.Helper()
+	names, err := c.Grow(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// Grow is [Cluster.AddNodes] without a test.
+func (c *Cluster) Grow(ctx context.Context, spec NodeSpec) ([]string, error) {
 	spec = spec.withDefaults()
 	names := make([]string, spec.Count)
 	for i := range names {
 		names[i] = fmt.Sprintf("%s-%d", spec.Name, i)
 		node := spec.node(names[i])
 		node.Labels[simulatedLabel] = "true"
-		if _, err := c.client.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
-			t.Fatalf("add node %s: %v", names[i], err)
+		if _, err := c.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+			return nil, fmt.Errorf("add node %s: %w", names[i], err)
 		}
 	}
 	for _, name := range names {
-		c.WaitNode(t, name, true)
+		if err := c.awaitNode(ctx, name, true); err != nil {
+			return nil, err
+		}
 	}
-	return names
+	return names, nil
 }
 
 // WaitNode waits until a node is Ready and free of the taints that nodes get while they are not, or the opposite.
 func (c *Cluster) WaitNode(t testing.TB, name string, ready bool) {
 	t.Helper()
-	Eventually(t, fmt.Sprintf("node %s is ready: %t", name, ready), func(ctx context.Context) (bool, any) {
+	if err := c.awaitNode(t.Context(), name, ready); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *Cluster) awaitNode(ctx context.Context, name string, ready bool) error {
+	return until(ctx, fmt.Sprintf("node %s is ready: %t", name, ready), func(ctx context.Context) (bool, any) {
 		node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, err
