@@ -10,6 +10,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"stoker.dev/stoker/activities"
 )
 
 // Limits of this provider.
@@ -52,6 +54,9 @@ type Options struct {
 	Tolerations []corev1.Toleration
 	Logger      *slog.Logger
 	Now         func() time.Time // nil: the machine's
+	// Created, where it is set, is called once the API server has confirmed a new Pod, before
+	// anything else is done: a benchmark takes the time.
+	Created func(activities.ReplicaSpec)
 }
 
 func (o Options) complete() (Options, error) {
@@ -70,10 +75,11 @@ func (o Options) complete() (Options, error) {
 	return o, nil
 }
 
-// Connect makes a client from a kubeconfig file, or with an empty path as a Pod of the cluster
-// does. It returns the namespace the configuration names, "default" if it names none.
+// Connect makes a client from a kubeconfig file; with an empty path from where kubectl finds one,
+// or as a Pod of the cluster does. It returns the namespace the configuration names, "default" if it names none.
 func Connect(kubeconfig string) (kubernetes.Interface, string, error) {
-	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil)
 	config, err := loader.ClientConfig()
 	if err != nil {

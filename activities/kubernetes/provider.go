@@ -53,6 +53,7 @@ type replica struct {
 	users  int         // who has taken it and not left it
 	pod    *corev1.Pod // the newest known; nil while there is none
 	absent bool        // the API server has it no more
+	undone bool        // its start failed half way, and what there is of it goes before anything else
 	endAt  time.Time   // when its end was seen
 	timer  *time.Timer // of what is done if nothing happens: it is given up, or its end tried again
 }

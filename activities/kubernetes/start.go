@@ -30,9 +30,12 @@ func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error
 	if p.stopped.has(spec.ID) {
 		return fmt.Errorf("%w: replica %s", activities.ErrStopped, spec.ID)
 	}
+	if err := p.finishUndo(ctx, r, spec.ID); err != nil {
+		return err
+	}
 	pod := p.known(r)
 	if pod == nil {
-		made, err := p.create(ctx, spec)
+		made, err := p.create(ctx, r, spec)
 		if err != nil || made == nil {
 			return err
 		}
@@ -51,7 +54,7 @@ func (p *Provider) mayAct() error {
 
 // create makes Pod and Secret. A Pod that is there already, though nobody here has seen it, is
 // returned instead: a call that was thought lost made it, or another platform.
-func (p *Provider) create(ctx context.Context, spec activities.ReplicaSpec) (*corev1.Pod, error) {
+func (p *Provider) create(ctx context.Context, r *replica, spec activities.ReplicaSpec) (*corev1.Pod, error) {
 	pods := p.o.Client.CoreV1().Pods(spec.Key.Namespace)
 	pod, err := pods.Create(ctx, p.o.pod(spec, p.o.Now()), metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
@@ -68,9 +71,13 @@ func (p *Provider) create(ctx context.Context, spec activities.ReplicaSpec) (*co
 	if err != nil {
 		return nil, refused("Pod", spec, err)
 	}
+	if p.o.Created != nil {
+		p.o.Created(spec)
+	}
 	p.seen(pod)
 	if err := p.createSecret(ctx, spec, pod); err != nil {
-		return nil, errors.Join(err, p.undo(ctx, pod))
+		p.setUndone(r)
+		return nil, errors.Join(err, p.finishUndo(context.WithoutCancel(ctx), r, spec.ID))
 	}
 	return nil, nil //nolint:nilnil // 2026-11-27: made, and nothing is there to compare with
 }
@@ -87,15 +94,32 @@ func (p *Provider) createSecret(ctx context.Context, spec activities.ReplicaSpec
 	return nil
 }
 
-// undo removes a Pod whose start failed half way. Its containers wait for the Secret, so nothing
-// runs that would have to be waited for.
-func (p *Provider) undo(ctx context.Context, pod *corev1.Pod) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
-	if err := p.remove(ctx, pod); err != nil {
-		return err
+// setUndone begins to undo a start. Nobody is told what becomes of its Pod: the ID has not been
+// started, and the next call may start it.
+func (p *Provider) setUndone(r *replica) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.undone = true
+	r.rest()
+}
+
+// finishUndo removes what a start that failed half way has left. Its containers wait for the
+// Secret, so nothing runs that would have to be waited for.
+func (p *Provider) finishUndo(ctx context.Context, r *replica, id string) error {
+	p.mu.Lock()
+	pod, absent, undone := r.pod, r.absent, r.undone
+	p.mu.Unlock()
+	if !undone {
+		return nil
 	}
-	p.drop(pod.Name)
+	if pod != nil && !absent {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		if err := p.remove(ctx, pod); err != nil {
+			return fmt.Errorf("undo the start of replica %s: %w", id, err)
+		}
+	}
+	p.drop(id)
 	return nil
 }
 

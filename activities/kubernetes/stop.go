@@ -19,6 +19,7 @@ func (p *Provider) Stop(ctx context.Context, id string, grace time.Duration) err
 	defer cancel()
 	r := p.take(id)
 	defer p.leave(id, r)
+	p.setDone(r)
 	pod := p.known(r)
 	if pod == nil || ended(pod) {
 		return p.stopped.add(ctx, id)
@@ -95,6 +96,17 @@ func (p *Provider) Forget(ctx context.Context, id string) error {
 	return nil
 }
 
+// setDone ends what [Provider.setUndone] began, for a start that nobody will try again: its Pod ends
+// as any other.
+func (p *Provider) setDone(r *replica) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.undone {
+		r.undone = false
+		p.tell(r)
+	}
+}
+
 // drop takes a replica out of sight.
 func (p *Provider) drop(id string) {
 	p.mu.Lock()
@@ -107,7 +119,7 @@ func (p *Provider) drop(id string) {
 // forgotten takes a replica out of sight; the provider is locked.
 func (p *Provider) forgotten(id string, r *replica) {
 	r.rest()
-	r.pod, r.absent = nil, false
+	r.pod, r.absent, r.undone = nil, false, false
 	if r.users == 0 {
 		delete(p.replicas, id)
 	}
