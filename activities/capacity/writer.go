@@ -103,6 +103,9 @@ func (w *Writer) Stats() Stats {
 // copy through the ledger's methods.
 func (w *Writer) Snapshot() scale.Ledger { return *w.current.Load() }
 
+// Newest is the same, not to be changed, and another one once anything has changed.
+func (w *Writer) Newest() *scale.Ledger { return w.current.Load() }
+
 // do queues an operation and waits for its write.
 func (w *Writer) do(ctx context.Context, apply func(l *scale.Ledger, now time.Time) error) error {
 	w.operations.Add(1)

@@ -42,11 +42,12 @@ type Controller struct {
 	ctx     context.Context //nolint:containedctx // 2026-11-23: of Run: ends the work outside the loop
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
-	pooled  pooled   // what they learned together
-	firsts  int      // syncs in flight that make a workflow for a function at rest
-	soon    bool     // the inventory is about to be looked at
-	admit   sync.Map // functions.Key → api.Admission, for gateways
-	shown   sync.Map // functions.Key → shown, for collectors
+	stock   scale.Stock // of the newest ledger
+	pooled  pooled      // what they learned together
+	firsts  int         // syncs in flight that make a workflow for a function at rest
+	soon    bool        // the inventory is about to be looked at
+	admit   sync.Map    // functions.Key → api.Admission, for gateways
+	shown   sync.Map    // functions.Key → shown, for collectors
 	ready   chan struct{}
 	stopped chan struct{}
 	frozen  atomic.Bool
@@ -210,6 +211,9 @@ func (c *Controller) due() {
 	}
 }
 
+// room is what the pool has to give. Only the loop may ask.
+func (c *Controller) room() *scale.Stock { return c.stock.Of(c.Ledger.Newest()) }
+
 // evaluate is the whole of deciding: observe, decide, and have it carried out if anything
 // differs from what the workflow knows.
 func (c *Controller) evaluate(f *function) {
@@ -218,8 +222,8 @@ func (c *Controller) evaluate(f *function) {
 	}
 	c.metrics.Evaluations.Add(1)
 	now := c.Now()
-	ledger := c.Ledger.Snapshot()
-	obs := c.observation(f, ledger, now)
+	stock := c.room()
+	obs := c.observation(f, stock, now)
 	before := f.stored.State.Epoch
 	var d scale.Decision
 	f.stored.State, d = scale.Decide(f.spec, f.stored.State, obs, now)
@@ -230,7 +234,7 @@ func (c *Controller) evaluate(f *function) {
 	c.listen(f, d)
 	c.publishAdmission(f)
 	c.show(f)
-	if f.wantsSync(now, f.free(ledger)) && c.mayBegin(f) {
+	if f.wantsSync(now, f.free(stock)) && c.mayBegin(f) {
 		c.sync(f)
 	}
 	if decided { // told after it was sent: starts go first

@@ -131,11 +131,11 @@ func (f *function) waiting() map[functions.Class]int {
 	return out
 }
 
-func (f *function) observation(l scale.Ledger, now time.Time) scale.Observation {
+func (f *function) observation(s *scale.Stock, now time.Time) scale.Observation {
 	obs := scale.Observation{
 		Pending: f.waiting(), InFlight: f.inFlight(), Exits: f.exits, Ended: f.ended,
 		ServiceSec: f.serviceSec, ColdStarts: f.colds, Late: f.late,
-		Refused: f.refused, FreeGPUs: f.free(l), Holders: l.Holders(),
+		Refused: f.refused, FreeGPUs: f.free(s), Holders: s.Holders(),
 	}
 	for _, r := range f.sorted() {
 		if r.phase == workflows.PhaseExited {
@@ -151,11 +151,11 @@ func (f *function) observation(l scale.Ledger, now time.Time) scale.Observation 
 
 // free is how many GPUs this function could have now: those of the replicas that would find
 // room. One that needs no GPU finds room everywhere.
-func (f *function) free(l scale.Ledger) int {
+func (f *function) free(s *scale.Stock) int {
 	if f.spec.GPUs == 0 {
 		return scale.UnknownGPUs
 	}
-	return l.Fit(activities.AskFor(f.key, f.rec.Function.Spec, "")) * f.spec.GPUs
+	return s.Fit(activities.AskFor(f.key, f.rec.Function.Spec, "")) * f.spec.GPUs
 }
 
 // takeIn marks what was observed as decided upon.

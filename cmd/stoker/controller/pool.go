@@ -48,8 +48,8 @@ func (c *Controller) habits() []*scale.Habits {
 }
 
 // observation is what is known of a function, with what its pool learned.
-func (c *Controller) observation(f *function, l scale.Ledger, now time.Time) scale.Observation {
-	obs := f.observation(l, now)
+func (c *Controller) observation(f *function, s *scale.Stock, now time.Time) scale.Observation {
+	obs := f.observation(s, now)
 	obs.Pool = c.pool(f, now)
 	return obs
 }

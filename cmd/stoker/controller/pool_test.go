@@ -40,11 +40,11 @@ func TestPool(t *testing.T) {
 func TestLateRequestsAreCountedOnce(t *testing.T) {
 	f := newFunction(functions.Key{Namespace: "default", Name: "f"})
 	f.account(events.Totals{Late: 1, Served: 4}, events.Totals{Late: 4, Served: 9})
-	if obs := f.observation(scale.Ledger{}, now); obs.Late != 3 || obs.Ended != 5 {
+	if obs := f.observation(new(scale.Stock).Of(&scale.Ledger{}), now); obs.Late != 3 || obs.Ended != 5 {
 		t.Errorf("%d late of %d", obs.Late, obs.Ended)
 	}
 	f.takeIn()
-	if obs := f.observation(scale.Ledger{}, now); obs.Late != 0 {
+	if obs := f.observation(new(scale.Stock).Of(&scale.Ledger{}), now); obs.Late != 0 {
 		t.Errorf("%d late again", obs.Late)
 	}
 }

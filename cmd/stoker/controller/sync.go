@@ -283,7 +283,7 @@ func (c *Controller) heldUp(f *function, st workflows.Status) string {
 	switch {
 	case st.Trouble != "":
 		return st.Trouble
-	case st.Superseded, st.Blocked != "" && f.free(c.Ledger.Snapshot()) != 0: // something else than GPUs is short
+	case st.Superseded, st.Blocked != "" && f.free(c.room()) != 0: // something else than GPUs is short
 		return st.Blocked
 	}
 	return ""

@@ -114,10 +114,10 @@ func (r *replica) view() api.Replica {
 func (c *Controller) Explain(ctx context.Context, k functions.Key) (api.Explanation, error) {
 	var out api.Explanation
 	fn, err := c.look(ctx, k, func(f *function) api.Function {
-		l, now := c.Ledger.Snapshot(), c.Now()
-		out.Lines = scale.Explain(f.spec, f.stored.State, c.observation(f, l, now), now)
+		stock, now := c.room(), c.Now()
+		out.Lines = scale.Explain(f.spec, f.stored.State, c.observation(f, stock, now), now)
 		out.Decisions = newestFirst(f.stored.State.Recent)
-		out.Holders, out.FreeGPUs, out.Capacity = l.Holders(), f.free(l), len(l.Devices)
+		out.Holders, out.FreeGPUs, out.Capacity = slices.Clone(stock.Holders()), f.free(stock), stock.Capacity()
 		return c.view(f)
 	})
 	out.Function = fn

@@ -47,6 +47,8 @@ var _ Bus = (*events.Bus)(nil)
 // Ledger is the capacity ledger as the controller reads and mends it.
 type Ledger interface {
 	Snapshot() scale.Ledger
+	// Newest is the same, not to be changed, and another one once anything has changed.
+	Newest() *scale.Ledger
 	Release(ctx context.Context, holder, cause string) error
 	SetInventory(ctx context.Context, inv activities.Inventory) error
 	Adopt(ctx context.Context, running []activities.ReplicaStatus) (capacity.Drift, error)
