@@ -46,7 +46,11 @@ func ConsumerConfig(k functions.Key, c functions.Class) jetstream.ConsumerConfig
 // It returns an error that is [ErrNotDeployed] where the shard does not own the function's subjects.
 func (b *Bus) OpenQueue(ctx context.Context, k functions.Key, shard int) error {
 	for _, c := range functions.Classes() {
-		_, err := b.js.CreateOrUpdateConsumer(ctx, ShardStream(shard), ConsumerConfig(k, c))
+		// Creating what is there as it should be writes nothing, and an update always does.
+		_, err := b.js.CreateConsumer(ctx, ShardStream(shard), ConsumerConfig(k, c))
+		if errors.Is(err, jetstream.ErrConsumerExists) {
+			_, err = b.js.UpdateConsumer(ctx, ShardStream(shard), ConsumerConfig(k, c))
+		}
 		if noStream(err) {
 			return fmt.Errorf("queue of %s on %s: %w; apply it first", k, ShardStream(shard), ErrNotDeployed)
 		}

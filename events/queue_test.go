@@ -291,3 +291,28 @@ func TestTooLargeIsSaidSo(t *testing.T) {
 		t.Errorf("got %v, want ErrTooLarge", err)
 	}
 }
+
+// TestAnOpenQueueIsMended: a consumer that another version has made otherwise gets what this one
+// wants, and one that is as it should be stays the same.
+func TestAnOpenQueueIsMended(t *testing.T) {
+	b := deployed(t)
+	ctx := t.Context()
+	old := ConsumerConfig(tiny, functions.Standard)
+	want := old.MaxAckPending
+	old.MaxAckPending = 7
+	if _, err := b.js.CreateConsumer(ctx, ShardStream(3), old); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := b.OpenQueue(ctx, tiny, 3); err != nil {
+			t.Fatal(err)
+		}
+		c, err := b.js.Consumer(ctx, ShardStream(3), Consumer(tiny, functions.Standard))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.CachedInfo().Config.MaxAckPending; got != want {
+			t.Errorf("up to %d are out at once, want %d", got, want)
+		}
+	}
+}
