@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -57,7 +58,9 @@ func Purge(ctx context.Context, o Options) error {
 		if pod.DeletionTimestamp == nil && err == nil {
 			err = of.Delete(ctx, pod.Name, metav1.DeleteOptions{})
 		}
-		errs = append(errs, err)
+		if !apierrors.IsNotFound(err) { // it may be on its way already
+			errs = append(errs, err)
+		}
 	}
 	errs = append(errs, o.Client.CoreV1().ConfigMaps(o.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, ours))
 	errs = append(errs, o.Client.CoordinationV1().Leases(o.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, ours))

@@ -58,6 +58,13 @@
 // model server as processes. A function is woken again once it is at rest: no replica, lease or
 // consumer is left of it.
 //
+// On Kubernetes there is a third end, the return of the API server's create call, and as its floor
+// the same Pods created directly by a client of the same limits: one after the other, and with
+// --at-once as many together as functions woke. The nodes are simulated, so this process plays the
+// agents: one is ready once the provider says that its Pod runs, and gone once it is asked to go.
+// The pool is the run's own, and nothing of it is left in the cluster. How long images, models and
+// real kubelets take is not in any figure.
+//
 // # idle
 //
 // Two platforms, each a `stoker up` of its own, one with functions at zero and one without any,
@@ -72,10 +79,12 @@
 //
 // # scale
 //
-// In one process, on simulated GPUs. What stands in for agents and callers has connections of its
+// In one process, on simulated GPUs or as Pods. What stands in for agents and callers has connections of its
 // own, so that what the platform's connection receives is the controller's and the gateway's.
 // One function is pinned to a number of replicas, which makes every change exact; many functions
 // wake by demand, each by two requests for every replica it shall have, whose answers are held
 // until all run. Times of replicas run from the order, or from the first request of the function,
-// to the entry of the provider's start or stop call. A change is a replica started or stopped.
+// to the entry of the provider's start or stop call. A change is a replica started or stopped. On
+// Kubernetes the many are also told by their Pods: until the last was created, and until all ran,
+// beside as many Pods created directly at once.
 package bench

@@ -14,8 +14,9 @@ import (
 
 // ScaleOptions of one measurement.
 type ScaleOptions struct {
-	Replicas  int // of one function: 1 → Replicas → 1
-	Functions int // of many, each 0 → Each → 0
+	Provider  string // simulated, or kubernetes: Pods on simulated nodes
+	Replicas  int    // of one function: 1 → Replicas → 1; 0: none
+	Functions int    // of many, each 0 → Each → 0
 	Each      int
 	Load      LoadOptions // on the one function at its full size
 	Seed      uint64
@@ -48,10 +49,22 @@ type ManyReport struct {
 	Functions int        `json:"functions"`
 	Each      int        `json:"each"`
 	Out       StepReport `json:"out"`
-	In        StepReport `json:"in"`       // begins when the scale-in window allows it
-	Requests  int        `json:"requests"` // that were acknowledged
-	Answered  int        `json:"answered"` // of them, those whose record is a result
-	Lost      int        `json:"lost"`     // of them, those without a record
+	In        StepReport `json:"in"` // begins when the scale-in window allows it
+	RSS       Memory     `json:"rss_mb"`
+	// CreateFloor is as many Pods created directly at once, by the provider's client; its maximum is until all were
+	// created. On Kubernetes.
+	CreateFloor Quantiles `json:"create_floor_at_once_ms,omitzero"`
+	Requests    int       `json:"requests"` // that were acknowledged
+	Answered    int       `json:"answered"` // of them, those whose record is a result
+	Lost        int       `json:"lost"`     // of them, those without a record
+}
+
+// Memory is what this process holds, in MB of 10^6 bytes: platform, embedded servers and what
+// stands in for agents and callers.
+type Memory struct {
+	Before  float64 `json:"before"`
+	Running float64 `json:"running"` // with all replicas
+	After   float64 `json:"after"`   // with none left
 }
 
 // StepReport is one change of capacity.
@@ -70,9 +83,20 @@ type StepReport struct {
 	LedgerConflicts   int     `json:"ledger_conflicts"`
 	TemporalEvents    int     `json:"temporal_events"`
 	EventsPerChange   float64 `json:"temporal_events_per_change"`
+	// Pods that were created, on Kubernetes.
+	Pods *PodsReport `json:"pods,omitempty"`
 }
 
-// Scale measures changes of capacity on simulated GPUs.
+// PodsReport is the creation of Pods.
+type PodsReport struct {
+	Count   int       `json:"count"`
+	Created Quantiles `json:"created_ms"` // from what asked for it to the return of the API server's create call
+	// AllCreatedMS and AllRunningMS are from the beginning of the step.
+	AllCreatedMS float64 `json:"all_created_ms"`
+	AllRunningMS float64 `json:"all_running_ms"` // as the provider tells it
+}
+
+// Scale measures changes of capacity.
 func Scale(ctx context.Context, o ScaleOptions) (rep ScaleReport, err error) {
 	w, err := openScaleWorld(ctx, o)
 	if err != nil {
@@ -91,14 +115,17 @@ func Scale(ctx context.Context, o ScaleOptions) (rep ScaleReport, err error) {
 }
 
 const oneManifest = `{"apiVersion":"stoker.dev/v1","kind":"Function","metadata":{"name":"one"},"spec":{
-"runtime":{"image":"none"},"resources":{"gpus":1},"scaling":{"max":%d,"slots":1,"keepAlive":"1ms"}}}`
+"runtime":{"image":%q},"resources":{"gpus":1},"scaling":{"max":%d,"slots":1,"keepAlive":"1ms"},"placement":{"pool":%q}}}`
 
 var oneKey = functions.Key{Namespace: "default", Name: "one"}
 
 // one takes a function from one replica to many and back, by order, and loads it in between.
 func (w *scaleWorld) one(ctx context.Context, rep *ScaleReport) (err error) {
 	rep.One.Replicas = w.o.Replicas
-	if err := w.apply(ctx, fmt.Appendf(nil, oneManifest, w.o.Replicas)); err != nil {
+	if w.o.Replicas == 0 {
+		return nil
+	}
+	if err := w.apply(ctx, fmt.Appendf(nil, oneManifest, noImage, w.o.Replicas, w.o.Config.Pool)); err != nil {
 		return err
 	}
 	if _, err := w.pin(ctx, 1); err != nil {

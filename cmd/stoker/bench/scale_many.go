@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 )
@@ -19,7 +21,8 @@ const requestsEach = 2
 
 // One slot, and a wait that is shorter than any service: a waiting request wants a replica.
 const manyManifest = `{"apiVersion":"stoker.dev/v1","kind":"Function","metadata":{"name":%q},"spec":{
-"runtime":{"image":"none"},"resources":{"gpus":1},"scaling":{"max":%d,"slots":1,"keepAlive":"1ms","waitSLO":{"p95":"100ms"}}}}
+"runtime":{"image":%q},"resources":{"gpus":1},"placement":{"pool":%q},
+"scaling":{"max":%d,"slots":1,"keepAlive":"1ms","waitSLO":{"p95":"100ms"}}}}
 ---
 `
 
@@ -33,6 +36,9 @@ func (w *scaleWorld) many(ctx context.Context) (rep ManyReport, err error) {
 	}
 	hold := w.record.holdAnswers()
 	defer hold.release()
+	if rep.RSS.Before, err = rss(); err != nil {
+		return rep, err
+	}
 	want := w.o.Functions * w.o.Each
 	fmt.Fprintf(w.o.Progress, "%d functions: 0 -> %d -> 0 replicas each\n", w.o.Functions, w.o.Each)
 	var asked []events.Request
@@ -43,6 +49,9 @@ func (w *scaleWorld) many(ctx context.Context) (rep ManyReport, err error) {
 	if err != nil {
 		return rep, err
 	}
+	if rep.RSS.Running, err = rss(); err != nil {
+		return rep, err
+	}
 	rep.In, err = w.step(ctx, func(began time.Time) error {
 		w.record.begin(began)
 		hold.release()
@@ -51,9 +60,26 @@ func (w *scaleWorld) many(ctx context.Context) (rep ManyReport, err error) {
 	if err != nil {
 		return rep, err
 	}
+	if rep.RSS.After, err = rss(); err != nil {
+		return rep, err
+	}
 	rep.Requests = len(asked)
-	rep.Answered, rep.Lost, err = outcomes(ctx, w.plat.Bus(), asked)
+	if rep.Answered, rep.Lost, err = outcomes(ctx, w.plat.Bus(), asked); err != nil {
+		return rep, err
+	}
+	below, err := w.kube.createFloor(ctx, 0, want, 1)
+	rep.CreateFloor = quantiles(below.atOnce)
 	return rep, err
+}
+
+// rss is the resident memory of this process, in MB.
+func rss() (float64, error) {
+	self, err := procfs.Self()
+	if err != nil {
+		return 0, err
+	}
+	st, err := self.Stat()
+	return float64(st.ResidentMemory()) / 1e6, err
 }
 
 func (w *scaleWorld) deployMany(ctx context.Context) ([]functions.Key, error) {
@@ -61,7 +87,7 @@ func (w *scaleWorld) deployMany(ctx context.Context) ([]functions.Key, error) {
 	var keys []functions.Key
 	for i := range w.o.Functions {
 		k := functions.Key{Namespace: "default", Name: fmt.Sprintf("many-%04d", i)}
-		text = fmt.Appendf(text, manyManifest, k.Name, w.o.Each)
+		text = fmt.Appendf(text, manyManifest, k.Name, noImage, w.o.Config.Pool, w.o.Each)
 		keys = append(keys, k)
 	}
 	if len(keys) == 0 {

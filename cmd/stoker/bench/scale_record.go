@@ -14,19 +14,29 @@ import (
 // what asked for it. It gives each an answerer for as long as it lives.
 type record struct {
 	bus *events.Bus
+	now bool // a replica runs once its start call returns; otherwise somebody tells
 
 	mu      sync.Mutex
 	asked   time.Time                   // by an order for all
 	demands map[functions.Key]time.Time // by the first request of a function
-	live    map[string]*answerer
+	live    map[string]*served
 	going   int             // replicas that are being stopped
 	delays  []time.Duration // of the starts and stops of this step
 	last    time.Time       // when the last of them was done
 	hold    chan struct{}   // of new answerers; nil: they answer at once
+
+	pods             []time.Duration // of the Pods created in this step
+	lastPod, lastRun time.Time       // when the last of them was created, and ran
+}
+
+// served is a replica that was started and not stopped.
+type served struct {
+	key     functions.Key
+	answers *answerer // nil until it runs
 }
 
 func newRecord() *record {
-	return &record{demands: map[functions.Key]time.Time{}, live: map[string]*answerer{}}
+	return &record{demands: map[functions.Key]time.Time{}, live: map[string]*served{}}
 }
 
 // reset begins a step.
@@ -34,6 +44,7 @@ func (r *record) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.delays, r.last, r.asked = nil, time.Time{}, time.Time{}
+	r.pods, r.lastPod, r.lastRun = nil, time.Time{}, time.Time{}
 	clear(r.demands)
 }
 
@@ -50,19 +61,42 @@ func (r *record) demand(k functions.Key, at time.Time) {
 	r.demands[k] = at
 }
 
+// since is what asked for a change of a function; zero: nobody, it is what a step before left.
+func (r *record) since(k functions.Key) time.Time {
+	if at, ok := r.demands[k]; ok {
+		return at
+	}
+	return r.asked
+}
+
 // changed notes one start or stop: when it was called for, and when it was done.
 func (r *record) changed(k functions.Key, called, done time.Time) {
-	since, ok := r.demands[k]
-	if !ok {
-		since = r.asked
-	}
+	since := r.since(k)
 	if since.IsZero() {
-		return // nobody asked: what a step before left
+		return
 	}
 	r.delays = append(r.delays, called.Sub(since))
 	if done.After(r.last) {
 		r.last = done
 	}
+}
+
+// created notes that the API server has confirmed a Pod.
+func (r *record) created(s activities.ReplicaSpec) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if since := r.since(s.Key); !since.IsZero() {
+		r.pods, r.lastPod = append(r.pods, now.Sub(since)), now
+	}
+}
+
+// runs notes that a replica runs, and lets it answer.
+func (r *record) runs(ctx context.Context, s activities.ReplicaSpec) error {
+	r.mu.Lock()
+	r.lastRun = time.Now()
+	r.mu.Unlock()
+	return r.serve(ctx, s)
 }
 
 // running counts replicas from their start until they are gone.
@@ -99,8 +133,8 @@ func (h *held) release() {
 func (r *record) fill(h *events.Heartbeat) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.live[h.Replica]; a != nil {
-		h.InFlight, h.Totals.Served = int(a.inFlight.Load()), uint64(a.served.Load())
+	if l := r.live[h.Replica]; l != nil && l.answers != nil {
+		h.InFlight, h.Totals.Served = int(l.answers.inFlight.Load()), uint64(l.answers.served.Load())
 	}
 }
 
@@ -116,6 +150,11 @@ func (r *record) report(began time.Time, took time.Duration, before, after count
 		TemporalEvents: after.events - before.events,
 	}
 	s.DecisionsPerSec, s.EvaluationsPerSec = float64(s.Decisions)/took.Seconds(), float64(s.Evaluations)/took.Seconds()
+	if len(r.pods) > 0 {
+		s.Pods = &PodsReport{
+			Count: len(r.pods), Created: quantiles(r.pods), AllCreatedMS: ms(r.lastPod.Sub(began)), AllRunningMS: ms(r.lastRun.Sub(began)),
+		}
+	}
 	s.EventsPerChange = float64(s.TemporalEvents) / float64(max(s.Changes, 1))
 	return s
 }
@@ -134,44 +173,76 @@ func (p *recorded) Start(ctx context.Context, s activities.ReplicaSpec) error {
 	if err := p.Provider.Start(ctx, s); err != nil {
 		return err
 	}
-	done := time.Now()
-	p.r.mu.Lock()
-	defer p.r.mu.Unlock()
-	if p.r.live[s.ID] != nil {
+	p.r.started(s, called, time.Now())
+	if !p.r.now {
 		return nil
 	}
-	a, err := answer(context.WithoutCancel(ctx), p.r.bus, s.Key, s.ID, s.Agent.Stream, p.r.hold)
-	if err != nil {
-		return err
+	return p.r.serve(context.WithoutCancel(ctx), s)
+}
+
+// started notes a replica that was started; the second call of a start adds nothing.
+func (r *record) started(s activities.ReplicaSpec, called, done time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live[s.ID] == nil {
+		r.live[s.ID] = &served{key: s.Key}
+		r.changed(s.Key, called, done)
 	}
-	p.r.live[s.ID] = a
-	p.r.changed(s.Key, called, done)
-	return nil
+}
+
+// serve gives a replica that was not stopped yet its answerer.
+func (r *record) serve(ctx context.Context, s activities.ReplicaSpec) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.live[s.ID]
+	if l == nil || l.answers != nil {
+		return nil
+	}
+	a, err := answer(ctx, r.bus, s.Key, s.ID, s.Agent.Stream, r.hold)
+	if err == nil {
+		l.answers = a
+	}
+	return err
+}
+
+// quiet ends the answers of a replica that ended without being stopped.
+func (r *record) quiet(id string) {
+	r.mu.Lock()
+	var a *answerer
+	if l := r.live[id]; l != nil {
+		a, l.answers = l.answers, nil
+	}
+	r.mu.Unlock()
+	if a != nil {
+		a.close()
+	}
 }
 
 // Stop ends the answerer, then the replica.
 func (p *recorded) Stop(ctx context.Context, id string, grace time.Duration) error {
 	called := time.Now()
-	a := p.r.leave(id)
-	if a == nil {
+	l := p.r.leave(id)
+	if l == nil {
 		return p.Provider.Stop(ctx, id, grace)
 	}
-	a.close()
+	if l.answers != nil {
+		l.answers.close()
+	}
 	err := p.Provider.Stop(ctx, id, grace)
-	p.r.left(a.key, called, time.Now())
+	p.r.left(l.key, called, time.Now())
 	return err
 }
 
-// leave takes the answerer of a replica that is to stop; nil where that was done before.
-func (r *record) leave(id string) *answerer {
+// leave takes a replica that is to stop from those that live; nil where that was done before.
+func (r *record) leave(id string) *served {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a := r.live[id]
-	if a != nil {
+	l := r.live[id]
+	if l != nil {
 		delete(r.live, id)
 		r.going++
 	}
-	return a
+	return l
 }
 
 // left notes that a replica is gone.

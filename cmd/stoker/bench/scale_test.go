@@ -43,7 +43,7 @@ func TestAStepLastsUntilTheLastIsDone(t *testing.T) {
 	r, k := newRecord(), functions.Key{Namespace: "default", Name: "f"}
 	r.reset()
 	r.begin(began)
-	r.live["a"], r.live["b"] = &answerer{key: k}, &answerer{key: k}
+	r.live["a"], r.live["b"] = &served{key: k}, &served{key: k}
 	for _, id := range []string{"a", "b"} {
 		r.leave(id)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/kubernetes"
 	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/platform"
@@ -24,12 +25,14 @@ const (
 	simulatedGPUs = 8
 )
 
-// scaleWorld is a platform in this process, on simulated GPUs, and what stands in for agents and
+// scaleWorld is a platform in this process, on simulated GPUs or a cluster, and what stands in for agents and
 // callers, on connections of their own: what the platform's connection receives is its alone.
 type scaleWorld struct {
 	o      ScaleOptions
 	dir    string
 	plat   *platform.Platform
+	kube   *kube     // on Kubernetes
+	agents *standIns // there too
 	client *api.Client
 	caller *events.Bus
 	record *record
@@ -42,6 +45,7 @@ func openScaleWorld(ctx context.Context, o ScaleOptions) (*scaleWorld, error) {
 		return nil, err
 	}
 	w := &scaleWorld{o: o, dir: dir, record: newRecord()}
+	w.record.now = o.Provider == providerSimulated
 	for _, step := range []func(context.Context) error{w.start, w.connect} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, w.close(context.WithoutCancel(ctx)))
@@ -51,15 +55,30 @@ func openScaleWorld(ctx context.Context, o ScaleOptions) (*scaleWorld, error) {
 }
 
 func (w *scaleWorld) start(ctx context.Context) (err error) {
-	c := w.o.Config
-	c.DataDir, c.Listen, c.RandomPorts, c.Provider, c.DrainGrace = filepath.Join(w.dir, "data"), "127.0.0.1:0", true, "simulated", time.Second
+	w.o.Config = place(w.o.Config, w.o.Provider, filepath.Join(w.dir, "data"))
+	if w.kube, err = openKube(&w.o.Config); err != nil {
+		return err
+	}
 	gpus := max(w.o.Replicas, w.o.Functions*w.o.Each)
 	w.plat, err = platform.Start(ctx, platform.Options{
-		Config: c, Version: w.o.Version, Log: slog.New(slog.DiscardHandler), Progress: w.o.Progress,
-		Simulated: simulated.Options{Nodes: 1 + gpus/simulatedGPUs, GPUs: simulatedGPUs, Seed: w.o.Seed, Fill: w.record.fill},
-		Wrap:      func(p activities.Provider) activities.Provider { return &recorded{p, w.record} },
+		Config: w.o.Config, Version: w.o.Version, Log: slog.New(slog.DiscardHandler), Progress: w.o.Progress,
+		Simulated:  simulated.Options{Nodes: 1 + gpus/simulatedGPUs, GPUs: simulatedGPUs, Seed: w.o.Seed, Fill: w.record.fill},
+		Kubernetes: kubernetes.Options{Created: w.record.created},
+		Wrap:       w.wrap,
 	})
 	return err
+}
+
+// wrap stands between the activities and the provider.
+func (w *scaleWorld) wrap(p activities.Provider) activities.Provider {
+	if w.kube != nil {
+		w.agents = &standIns{
+			Provider: p, bus: func() *events.Bus { return w.record.bus }, serve: w.record.runs, leave: w.record.quiet, fill: w.record.fill,
+			agents: map[string]*standIn{},
+		}
+		p = w.agents
+	}
+	return &recorded{p, w.record}
 }
 
 func (w *scaleWorld) connect(ctx context.Context) (err error) {
@@ -69,21 +88,23 @@ func (w *scaleWorld) connect(ctx context.Context) (err error) {
 	if w.record.bus, err = w.plat.Connect(ctx); err != nil {
 		return err
 	}
-	w.caller, err = events.Connect(events.NATSAccess{URL: s.NATS}, events.ConnectOptions{Name: "stoker bench caller", Once: true})
-	return err
+	if w.caller, err = events.Connect(events.NATSAccess{URL: s.NATS}, events.ConnectOptions{Name: "stoker bench caller", Once: true}); err != nil {
+		return err
+	}
+	return w.agents.begin(ctx)
 }
 
 func (w *scaleWorld) close(ctx context.Context) error {
-	var err error
+	err := w.agents.close()
 	if w.plat != nil {
-		err = w.plat.Stop(ctx)
+		err = errors.Join(err, w.plat.Stop(ctx))
 	}
 	for _, b := range []*events.Bus{w.caller, w.record.bus} {
 		if b != nil {
 			b.Close()
 		}
 	}
-	return errors.Join(err, os.RemoveAll(w.dir))
+	return errors.Join(err, w.kube.close(ctx), os.RemoveAll(w.dir))
 }
 
 func (w *scaleWorld) apply(ctx context.Context, manifests []byte) error {

@@ -8,7 +8,7 @@ import (
 )
 
 // timed takes the time at which the provider's start call is entered, and gives each replica an
-// answerer for as long as it lives.
+// answerer for as long as it lives, where nothing else gives it one.
 type timed struct {
 	activities.Provider
 	z *zero
@@ -16,17 +16,9 @@ type timed struct {
 
 // Start notes the time first of all.
 func (t *timed) Start(ctx context.Context, r activities.ReplicaSpec) error {
-	now := time.Now()
-	t.z.mu.Lock()
-	if c := t.z.started[r.Key]; c != nil {
-		select {
-		case c <- now:
-		default: // a second replica of the same wake
-		}
-	}
-	t.z.mu.Unlock()
-	if err := t.Provider.Start(ctx, r); err != nil || t.z.Provider == providerLocal {
-		return err // a real agent answers
+	t.z.started.note(r.Key)
+	if err := t.Provider.Start(ctx, r); err != nil || t.z.Provider != providerSimulated {
+		return err // what answers is there once the replica is
 	}
 	return t.z.serve(context.WithoutCancel(ctx), r)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/kubernetes"
 	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/config"
@@ -35,7 +36,7 @@ type ZeroOptions struct {
 	Functions int
 	Wakes     int    // at least so many
 	AtOnce    bool   // all functions in one moment; otherwise one at a time, at random moments
-	Provider  string // simulated, or local: with agents and model servers as processes
+	Provider  string // simulated; local: with agents and model servers as processes; kubernetes: Pods on simulated nodes
 	Self      string // this program, which plays the model server
 	Seed      uint64
 	Config    config.Config
@@ -49,10 +50,13 @@ type ZeroReport struct {
 	At            string    `json:"at"` // once or random
 	Wakes         int       `json:"wakes"`
 	EventToStart  Quantiles `json:"event_to_start_ms"`
+	EventToPod    Quantiles `json:"event_to_pod_ms,omitzero"` // to the return of the API server's create call; on Kubernetes
 	EventToAnswer Quantiles `json:"event_to_answer_ms"`
 	UpdateFloor   Quantiles `json:"update_floor_ms"`
-	FloorSamples  int       `json:"floor_samples"`
+	FloorSamples  int       `json:"floor_samples"`                    // of each floor, but at once
 	FloorAtOnce   Quantiles `json:"update_floor_at_once_ms,omitzero"` // as many at once as functions; zero when one woke at a time
+	CreateFloor   Quantiles `json:"create_floor_ms,omitzero"`         // a Pod created directly, by the provider's client; on Kubernetes
+	CreateAtOnce  Quantiles `json:"create_floor_at_once_ms,omitzero"` // as many at once as functions
 	Answered      int       `json:"answered"`
 	Lost          int       `json:"lost"`
 	Provider      string    `json:"provider"`
@@ -63,43 +67,74 @@ type ZeroReport struct {
 type zero struct {
 	ZeroOptions
 	plat    *platform.Platform
+	kube    *kube     // on Kubernetes
+	agents  *standIns // there too
 	client  *api.Client
-	dir     string
 	keys    []functions.Key
+	started moments // the entry of the provider's start call
+	created moments // the return of the API server's create call
+
 	mu      sync.Mutex
-	started map[functions.Key]chan time.Time // the next start of each function
-	workers map[string]*answerer             // by replica
+	workers map[string]*answerer // by replica
 	starts  []time.Duration
+	pods    []time.Duration
 	answers []time.Duration
 	lost    int
 }
 
 // Zero measures waking from zero: from just before the publish call to the entry of the
 // provider's start call, and to the terminal record. On the simulated provider an answerer stands
-// in for the agent; on the local one agent and model server are real, and each function has a
-// simulated GPU.
+// in for the agent, on Kubernetes once the Pod runs; on the local one agent and model server are
+// real, and each function has a simulated GPU.
 func Zero(ctx context.Context, o ZeroOptions) (rep ZeroReport, err error) {
 	dir, err := os.MkdirTemp("", "stoker-bench-")
 	if err != nil {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	z := &zero{ZeroOptions: o, started: map[functions.Key]chan time.Time{}, workers: map[string]*answerer{}}
-	o.Config.DataDir, o.Config.Listen, o.Config.RandomPorts, o.Config.Provider = dir, "127.0.0.1:0", true, o.Provider
-	o.Config.DrainGrace, o.Config.GPUs, z.dir = time.Second, 0, dir
+	o.Config = place(o.Config, o.Provider, dir)
+	o.Config.GPUs = 0
 	if o.Provider == providerLocal {
 		o.Config.GPUs = o.Functions
 	}
+	z := &zero{workers: map[string]*answerer{}}
+	if z.kube, err = openKube(&o.Config); err != nil {
+		return rep, err
+	}
+	z.ZeroOptions = o
+	defer func() { err = errors.Join(err, z.close(context.WithoutCancel(ctx))) }()
 	z.plat, err = platform.Start(ctx, platform.Options{
 		Config: o.Config, Version: o.Version, Log: slog.New(slog.DiscardHandler), Progress: o.Progress,
-		Simulated: simulated.Options{Nodes: 1 + o.Functions/8, GPUs: 8, Seed: o.Seed},
-		Wrap:      func(p activities.Provider) activities.Provider { return &timed{p, z} },
+		Simulated:  simulated.Options{Nodes: 1 + o.Functions/8, GPUs: 8, Seed: o.Seed},
+		Kubernetes: kubernetes.Options{Created: func(r activities.ReplicaSpec) { z.created.note(r.Key) }},
+		Wrap:       z.wrap,
 	})
 	if err != nil {
 		return rep, err
 	}
-	defer func() { err = errors.Join(err, z.plat.Stop(context.WithoutCancel(ctx))) }()
+	if err := z.agents.begin(ctx); err != nil {
+		return rep, err
+	}
 	return z.measure(ctx)
+}
+
+// wrap stands between the activities and the provider.
+func (z *zero) wrap(p activities.Provider) activities.Provider {
+	if z.kube != nil {
+		z.agents = &standIns{Provider: p, bus: z.bus, serve: z.serve, leave: z.unserve, agents: map[string]*standIn{}}
+		p = z.agents
+	}
+	return &timed{p, z}
+}
+
+func (z *zero) bus() *events.Bus { return z.plat.Bus() }
+
+func (z *zero) close(ctx context.Context) error {
+	err := z.agents.close()
+	if z.plat != nil {
+		err = errors.Join(err, z.plat.Stop(ctx))
+	}
+	return errors.Join(err, z.kube.close(ctx))
 }
 
 func (z *zero) measure(ctx context.Context) (ZeroReport, error) {
@@ -119,18 +154,25 @@ func (z *zero) measure(ctx context.Context) (ZeroReport, error) {
 	if z.AtOnce {
 		at, together = "once", z.Functions
 	}
-	below, err := measureFloor(ctx, z.plat.Temporal(), max(len(z.starts), minFloor), together, len(z.starts)/z.Functions)
+	samples := max(len(z.starts), minFloor)
+	below, err := measureFloor(ctx, z.plat.Temporal(), samples, together, len(z.starts)/z.Functions)
+	if err != nil {
+		return ZeroReport{}, err
+	}
+	creates, err := z.kube.createFloor(ctx, samples, together, len(z.starts)/z.Functions)
 	return ZeroReport{
-		Functions: z.Functions, At: at, Wakes: len(z.starts), EventToStart: quantiles(z.starts), EventToAnswer: quantiles(z.answers),
-		UpdateFloor: quantiles(below.single), FloorSamples: len(below.single), FloorAtOnce: quantiles(below.atOnce), Answered: len(z.answers), Lost: z.lost, Provider: z.Provider, LoadAverage: loadAverage(),
+		Functions: z.Functions, At: at, Wakes: len(z.starts), EventToStart: quantiles(z.starts), EventToPod: quantiles(z.pods), EventToAnswer: quantiles(z.answers),
+		UpdateFloor: quantiles(below.single), FloorSamples: len(below.single), FloorAtOnce: quantiles(below.atOnce),
+		CreateFloor: quantiles(creates.single), CreateAtOnce: quantiles(creates.atOnce),
+		Answered: len(z.answers), Lost: z.lost, Provider: z.Provider, LoadAverage: loadAverage(),
 	}, err
 }
 
-// providerLocal runs replicas as processes of this machine.
-const providerLocal = "local"
+// noImage is run by nobody: simulated replicas and nodes run nothing.
+const noImage = "none"
 
 const manifest = `{"apiVersion":"stoker.dev/v1","kind":"Function","metadata":{"name":%q},"spec":{
-"runtime":%s,"scaling":{"keepAlive":"1ms"}}}
+"runtime":%s,"scaling":{"keepAlive":"1ms"},"placement":{"pool":%q}}}
 ---
 `
 
@@ -142,7 +184,7 @@ func (z *zero) deploy(ctx context.Context) error {
 	var text []byte
 	for i := range z.Functions {
 		k := functions.Key{Namespace: "default", Name: fmt.Sprintf("bench-%04d", i)}
-		text = fmt.Appendf(text, manifest, k.Name, runtime)
+		text = fmt.Appendf(text, manifest, k.Name, runtime, z.Config.Pool)
 		z.keys = append(z.keys, k)
 	}
 	fmt.Fprintf(z.Progress, "deploying %d functions\n", z.Functions)
@@ -153,9 +195,9 @@ func (z *zero) deploy(ctx context.Context) error {
 // runtime is what replicas run, in JSON: nothing, or the least model server.
 func (z *zero) runtime() (string, error) {
 	if z.Provider != providerLocal {
-		return `{"image":"none"}`, nil
+		return `{"image":"` + noImage + `"}`, nil
 	}
-	command, err := json.Marshal([]string{z.Self, "bench", "part", "backend", filepath.Join(z.dir, "backend-address")})
+	command, err := json.Marshal([]string{z.Self, "bench", "part", "backend", filepath.Join(z.Config.DataDir, "backend-address")})
 	return fmt.Sprintf(`{"local":{"command":%s}}`, command), err
 }
 
@@ -185,11 +227,8 @@ func (z *zero) rounds(ctx context.Context) error {
 
 // round publishes one event to each function and waits for start and record of each.
 func (z *zero) round(ctx context.Context, keys []functions.Key) error {
-	z.mu.Lock()
-	for _, k := range keys {
-		z.started[k] = make(chan time.Time, 1)
-	}
-	z.mu.Unlock()
+	z.started.expect(keys)
+	z.created.expect(keys)
 	var wg sync.WaitGroup
 	errs := make([]error, len(keys))
 	for i, k := range keys {
@@ -202,9 +241,6 @@ func (z *zero) round(ctx context.Context, keys []functions.Key) error {
 func (z *zero) wake(ctx context.Context, k functions.Key) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	z.mu.Lock()
-	started := z.started[k]
-	z.mu.Unlock()
 	e := events.Event{ID: fmt.Sprintf("%s-%d", k.Name, time.Now().UnixNano()), Source: "stoker-bench", Type: "bench", Data: []byte("{}")}
 	begin := time.Now()
 	if _, err := z.plat.Bus().Publish(ctx, e, k, functions.Standard); err != nil {
@@ -212,19 +248,21 @@ func (z *zero) wake(ctx context.Context, k functions.Key) error {
 	}
 	rec, err := z.plat.Bus().WatchRecord(ctx, k, e.ID, e.Source)
 	end := time.Now()
-	var start time.Time
-	select {
-	case start = <-started:
-	case <-ctx.Done():
+	start, pod := z.started.of(ctx, k), time.Time{}
+	if z.kube != nil {
+		pod = z.created.of(ctx, k)
 	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if err != nil || rec.Status != events.StatusOK || start.IsZero() {
+	if err != nil || rec.Status != events.StatusOK || start.IsZero() || z.kube != nil && pod.IsZero() {
 		z.lost++
 		return nil // a request without its answer is a figure, not a failure of the benchmark
 	}
 	z.answers = append(z.answers, end.Sub(begin))
 	z.starts = append(z.starts, start.Sub(begin))
+	if z.kube != nil {
+		z.pods = append(z.pods, pod.Sub(begin))
+	}
 	return nil
 }
 

@@ -75,11 +75,11 @@ func (p *Platform) startKubernetes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k, err := kubernetes.New(ctx, kubernetes.Options{
-		Client: client, Namespace: cmp.Or(p.Config.KubeNamespace, namespace), Pool: p.Config.Pool, PriorityClass: p.Config.KubePriority,
-		Owner:      host + ":" + p.dir.Path() + "#" + id, // two machines may have one name, and one path
-		AgentImage: p.Config.AgentImage, AgentNATS: p.Config.AgentNATSURL, Logger: p.Log.With("part", "kubernetes"),
-	})
+	o := p.Kubernetes
+	o.Client, o.Namespace, o.Pool, o.PriorityClass = client, cmp.Or(p.Config.KubeNamespace, namespace), p.Config.Pool, p.Config.KubePriority
+	o.Owner = host + ":" + p.dir.Path() + "#" + id // two machines may have one name, and one path
+	o.AgentImage, o.AgentNATS, o.Logger = p.Config.AgentImage, p.Config.AgentNATSURL, p.Log.With("part", "kubernetes")
+	k, err := kubernetes.New(ctx, o)
 	if err != nil {
 		return err
 	}

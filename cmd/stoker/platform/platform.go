@@ -18,6 +18,7 @@ import (
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/capacity"
+	"stoker.dev/stoker/activities/kubernetes"
 	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/config"
@@ -63,6 +64,8 @@ type Options struct {
 	Progress io.Writer // where building a helper shows, and the address of the profiles
 	// Simulated shapes the simulated provider's world; its Beat is the platform's own.
 	Simulated simulated.Options
+	// Kubernetes is what a configuration does not say to the Kubernetes provider.
+	Kubernetes kubernetes.Options
 	// Wrap, where it is set, stands between the activities and the provider: a benchmark takes
 	// the time of its calls.
 	Wrap func(activities.Provider) activities.Provider
