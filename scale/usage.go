@@ -40,6 +40,19 @@ func (l Ledger) Usage() Usage {
 	return u
 }
 
+// Each calls do with every device, the lease that holds it (nil: none) and whether somebody could
+// be given it. The lease is the ledger's own: it may be read until the ledger changes.
+func (l Ledger) Each(do func(d Device, lease *Lease, usable bool)) {
+	held := l.held()
+	for i, d := range l.Devices {
+		var lease *Lease
+		if held[i] != nobody {
+			lease = &l.Leases[held[i]]
+		}
+		do(d, lease, d.Foreign == "" && l.sound(d))
+	}
+}
+
 func (u *Usage) count(s LeaseState) {
 	switch s {
 	case Reserved:

@@ -1,0 +1,202 @@
+package cost
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"stoker.dev/stoker/scale"
+)
+
+const (
+	// Version is the version of a stored Meter.
+	Version = 1
+	// Minute is the length of a row as it is booked.
+	Minute = time.Minute
+	// Explainable is how long booked time may be explained: heartbeats come each second, and a
+	// restart of the platform or of the broker takes less.
+	Explainable = 5 * time.Minute
+	// MinutesKept is how long rows are kept by the minute, and HoursKept by the hour.
+	MinutesKept = 24 * time.Hour
+	HoursKept   = 90 * 24 * time.Hour
+)
+
+// ownerPrefix begins the owner of a function's lease.
+const ownerPrefix = "function "
+
+// Meter books the GPU time of one pool. The zero Meter has booked nothing. Its fields are what has
+// to be stored; one writer changes it through its methods.
+type Meter struct {
+	Version int               `json:"version"`
+	Began   time.Time         `json:"began,omitzero"` // of the first booking
+	At      time.Time         `json:"at,omitzero"`    // everything before it is booked
+	Epoch   uint64            `json:"epoch"`          // of the ledger at At
+	Leases  map[string]*Lease `json:"leases,omitempty"`
+	Spare   []Spare           `json:"spare,omitempty"` // devices without a lease
+	Rows    []Row             `json:"rows,omitempty"`  // by the minute, not sealed yet, oldest first
+	Hours   []Row             `json:"hours,omitempty"` // of sealed minutes, not complete yet
+
+	tally tally
+}
+
+// Lease is one replica's hold on GPUs.
+type Lease struct {
+	Account
+	GPUs  int    `json:"gpus"`
+	Told  Told   `json:"told"`            // what its agent said last
+	Heard bool   `json:"heard,omitempty"` // it has said something
+	Over  bool   `json:"over,omitempty"`  // it said its last word
+	Open  []Open `json:"open,omitempty"`  // booked and not explained, oldest first
+}
+
+// Open is time of a lease that waits to be explained, in the row that begins at Start.
+type Open struct {
+	Start time.Time     `json:"start"`
+	Left  time.Duration `json:"left"`
+}
+
+// Spare is a number of devices of one product that no lease holds, and why not.
+type Spare struct {
+	Product string `json:"product"`
+	Cause   Cause  `json:"cause"`
+	GPUs    int    `json:"gpus"`
+}
+
+// Advance books the time up to now on what held the devices so far, and takes over what holds them
+// from now on. A time before the last one books nothing.
+func (m *Meter) Advance(l scale.Ledger, now time.Time) {
+	m.pass(now)
+	m.take(l)
+}
+
+// pass books the time since the last call.
+func (m *Meter) pass(now time.Time) {
+	now = now.UTC().Round(0)
+	if m.At.IsZero() {
+		m.Version, m.Began, m.At = Version, now, now
+	}
+	if !now.After(m.At) {
+		return // told by two that looked at the clock one after the other
+	}
+	for span := range spans(m.At, now) {
+		m.tally.turn(span.start)
+		for _, s := range m.Spare {
+			m.book(span.start, Account{Product: s.Product}, s.Cause, span.length*time.Duration(s.GPUs))
+		}
+		for _, id := range slices.Sorted(maps.Keys(m.Leases)) {
+			m.hold(m.Leases[id], span.start, span.length)
+		}
+	}
+	m.At = now
+	m.tally.turn(now)
+}
+
+// hold books time of a lease, to be explained.
+func (m *Meter) hold(x *Lease, start time.Time, length time.Duration) {
+	d := length * time.Duration(x.GPUs)
+	if d == 0 {
+		return
+	}
+	at := m.book(start, x.Account, Unknown, d)
+	if n := len(x.Open); n > 0 && x.Open[n-1].Start.Equal(at) {
+		x.Open[n-1].Left += d
+		return
+	}
+	x.Open = append(x.Open, Open{Start: at, Left: d})
+}
+
+// book adds time to the row of a moment and returns the row's start. What comes late, since a clock
+// was set back, goes into the oldest row that is still there.
+func (m *Meter) book(at time.Time, a Account, c Cause, d time.Duration) time.Time {
+	r := m.row(at)
+	r.entry(a).Time.put(c, d)
+	if a.Function != "" {
+		m.tally.add(a, d)
+	}
+	return r.Start
+}
+
+// row finds or makes the open row of a moment.
+func (m *Meter) row(at time.Time) *Row {
+	start := at.Truncate(Minute)
+	if n := len(m.Rows); n > 0 && start.Before(m.Rows[0].Start) {
+		return &m.Rows[0]
+	}
+	i, found := slices.BinarySearchFunc(m.Rows, start, func(r Row, t time.Time) int { return r.Start.Compare(t) })
+	if !found {
+		m.Rows = slices.Insert(m.Rows, i, Row{Start: start, Length: Minute})
+	}
+	return &m.Rows[i]
+}
+
+// take notes who holds what from now on.
+func (m *Meter) take(l scale.Ledger) {
+	spare := map[Spare]int{}
+	held := map[string]*Lease{}
+	l.Each(func(d scale.Device, x *scale.Lease, usable bool) {
+		if x == nil {
+			spare[Spare{Product: d.Product, Cause: causeOf(d, usable)}]++
+			return
+		}
+		m.seize(held, *x, d.Product).GPUs++
+	})
+	for _, x := range l.Leases { // of replicas without GPUs
+		if x.State != scale.Released && len(x.Devices) == 0 {
+			m.seize(held, x, "")
+		}
+	}
+	for id, x := range m.Leases {
+		if held[id] == nil {
+			m.close(x)
+		}
+	}
+	m.Leases, m.Epoch, m.Spare = held, l.Epoch, nil
+	for s, n := range spare {
+		s.GPUs = n
+		m.Spare = append(m.Spare, s)
+	}
+	slices.SortFunc(m.Spare, func(a, b Spare) int {
+		return cmp.Or(strings.Compare(a.Product, b.Product), strings.Compare(string(a.Cause), string(b.Cause)))
+	})
+}
+
+// seize is the lease as it is from now on: the one there was, its GPUs to be counted anew.
+func (m *Meter) seize(held map[string]*Lease, x scale.Lease, product string) *Lease {
+	if now := held[x.Holder]; now != nil {
+		return now
+	}
+	now := m.Leases[x.Holder]
+	if now == nil {
+		now = &Lease{Account: Account{Function: strings.TrimPrefix(x.Owner, ownerPrefix), Product: product}}
+	}
+	now.GPUs = 0
+	held[x.Holder] = now
+	return now
+}
+
+func causeOf(d scale.Device, usable bool) Cause {
+	switch {
+	case d.Foreign != "":
+		return Foreign
+	case !usable:
+		return Unusable
+	}
+	return Free
+}
+
+// close explains the rest of a lease that ended: after the last word it was on its way out, before
+// the first it was starting. What an agent that was cut off did last, nobody knows.
+func (m *Meter) close(x *Lease) {
+	switch {
+	case x.Over:
+		m.explainAll(x, Draining)
+	case !x.Heard:
+		m.explainAll(x, Cold)
+	}
+}
+
+func compare(a, b Account) int {
+	return cmp.Or(strings.Compare(a.Function, b.Function), strings.Compare(a.Product, b.Product))
+}
