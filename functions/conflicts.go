@@ -20,6 +20,7 @@ var conflicts = []func(Function) []FieldError{
 	checkGPUs,
 	checkBounds,
 	checkWaitSLO,
+	checkBudget,
 	checkBackoff,
 	checkShed,
 	checkFallback,
@@ -256,6 +257,17 @@ func checkWaitSLO(f Function) []FieldError {
 	return []FieldError{{
 		Path: "spec.scaling.waitSLO", Value: fmt.Sprintf("%d percentiles", given), Err: ErrConflict,
 		Allowed: "exactly one of p50, p95 and p99", Hint: "keep the one that callers feel; most keep p95",
+	}}
+}
+
+func checkBudget(f Function) []FieldError {
+	b := f.Spec.Scaling.Budget
+	if b == (Budget{}) || b.PerHour != "" || b.PerDay != "" || b.PerMonth != "" {
+		return nil
+	}
+	return []FieldError{{
+		Path: "spec.scaling.budget", Value: "no amount", Err: ErrConflict, Allowed: "at least one of perHour, perDay and perMonth",
+		Hint: "write budget: {perDay: 20, action: cap}, or leave it out",
 	}}
 }
 

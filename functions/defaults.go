@@ -41,6 +41,9 @@ func defaultSpec(s Spec) Spec {
 	setDefault(&s.Scaling.Slots, DefaultSlots)
 	setDefault(&s.Scaling.WaitSLO, WaitSLO{P95: Duration(DefaultWaitP95)})
 	setDefault(&s.Scaling.KeepAlive, KeepAliveAuto)
+	if s.Scaling.Budget != (Budget{}) {
+		setDefault(&s.Scaling.Budget.Action, BudgetWarn)
+	}
 	s.Queue = defaultQueue(s.Queue)
 	setDefault(&s.Results.Record, RecordAuto)
 	setDefault(&s.Results.Retention, Duration(DefaultRetention))

@@ -126,6 +126,25 @@ type Scaling struct {
 	Slots     int       `json:"slots,omitempty"`     // requests one replica takes at a time, default 1
 	WaitSLO   WaitSLO   `json:"waitSLO,omitzero"`    // default p95: 10s
 	KeepAlive KeepAlive `json:"keepAlive,omitempty"` // "auto" (default) or a duration
+	Budget    Budget    `json:"budget,omitzero"`
+}
+
+// BudgetAction is what happens when a budget is spent.
+type BudgetAction string
+
+// What may happen when a budget is spent.
+const (
+	BudgetWarn BudgetAction = "warn" // people are told
+	BudgetCap  BudgetAction = "cap"  // replicas are held back, and requests wait
+)
+
+// Budget is what the function's GPUs may cost, at the prices the platform knows. Windows are of
+// the UTC clock and calendar.
+type Budget struct {
+	PerHour  Quantity     `json:"perHour,omitempty"`  // US dollars
+	PerDay   Quantity     `json:"perDay,omitempty"`   // US dollars
+	PerMonth Quantity     `json:"perMonth,omitempty"` // US dollars
+	Action   BudgetAction `json:"action,omitempty"`   // default warn
 }
 
 // WaitSLO is the wait a request may have before a slot takes it, such as p95: 2s.

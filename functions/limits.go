@@ -89,9 +89,11 @@ const (
 
 // Limits of quantities.
 const (
-	minCPU    Quantity = "1m"   // the finest share that Kubernetes knows
-	maxCPU    Quantity = "4096" // cores; twice the largest machine
-	minMemory Quantity = "1Mi"  // below it a unit was forgotten
-	maxMemory Quantity = "64Ti" // twice the largest machine
-	maxGPUMem Quantity = "4Ti"  // above any GPU's memory for years
+	minCPU    Quantity = "1m"    // the finest share that Kubernetes knows
+	maxCPU    Quantity = "4096"  // cores; twice the largest machine
+	minMemory Quantity = "1Mi"   // below it a unit was forgotten
+	maxMemory Quantity = "64Ti"  // twice the largest machine
+	minUSD    Quantity = "0.001" // less is none: to run nothing, pause
+	maxUSD    Quantity = "1G"    // more than anybody lets a machine spend
+	maxGPUMem Quantity = "4Ti"   // above any GPU's memory for years
 )

@@ -73,6 +73,11 @@ func amount(path string, lo, hi Quantity, example string) rule {
 	}
 }
 
+// dollars is an amount of US dollars.
+func dollars(path string) rule {
+	return amount(path, minUSD, maxUSD, "2.50 or 100").orElse("US dollars, a number without a currency")
+}
+
 // memory is an amount of bytes up to hi.
 func memory(path string, hi Quantity, example string) rule {
 	r := amount(path, minMemory, hi, example)

@@ -84,6 +84,11 @@ var rules = []rule{
 	span("spec.scaling.waitSLO.p95", minWait, MaxWait).mayLack(),
 	span("spec.scaling.waitSLO.p99", minWait, MaxWait).mayLack(),
 	keepAliveRule("spec.scaling.keepAlive"),
+	shape("spec.scaling.budget", "US dollars perHour, perDay or perMonth, and an action").orElse("write budget: {perDay: 20, action: cap}"),
+	dollars("spec.scaling.budget.perHour"),
+	dollars("spec.scaling.budget.perDay"),
+	dollars("spec.scaling.budget.perMonth"),
+	oneOf("spec.scaling.budget.action", BudgetWarn, BudgetCap).mayLack(),
 
 	shape("spec.queue.depth", "numbers for interactive, standard and batch").orElse("write depth: {interactive: 100}"),
 	whole("spec.queue.depth.interactive", 1, MaxDepth),

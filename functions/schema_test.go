@@ -147,7 +147,7 @@ func TestSchemaAndParseRefuseTheSame(t *testing.T) {
 	for path, value := range map[string]any{
 		"apiVersion": "v2", "kind": "Job", "metadata.name": "A", "spec.runtime.protocol": "grpc", "spec.runtime.port": 65536,
 		"spec.runtime.path": "v1", "spec.runtime.ready.timeout": 5, "spec.resources.gpus": -1, "spec.resources.cpu": "two",
-		"spec.scaling.max": 0, "spec.scaling.keepAlive": "5", "spec.queue.depth.batch": 10_001, "spec.results.record": "all",
+		"spec.scaling.max": 0, "spec.scaling.keepAlive": "5", "spec.scaling.budget.action": "stop", "spec.scaling.budget.perDay": "20 USD", "spec.queue.depth.batch": 10_001, "spec.results.record": "all",
 		"spec.overload.shed": []string{"batch", "batch"}, "spec.placement.pool": "", "spec.scaling.min": "1", "metadata.labels": []string{},
 		"spec.scaling.waitSLO": map[string]any{"p50": "1s", "p95": "1s"}, "spec.runtime": map[string]any{}, "spec.resources.gpuMemory": "8GB",
 		"spec.runtime.local.command": []string{}, "spec.runtime.command": "vllm serve", "spec.runtime.args": []any{1},

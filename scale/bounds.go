@@ -4,7 +4,7 @@ package scale
 // demand held up by the window, the keep-alive and replicas out of reach, within the
 // manifest's bounds.
 func (t *turn) bound() {
-	spec := t.spec
+	spec := t.bounds()
 	switch {
 	case spec.Deleting || spec.Paused:
 		t.n = 0
@@ -19,6 +19,24 @@ func (t *turn) bound() {
 	t.racing = min(t.hedge(), max(0, min(t.have()+t.room(), t.spec.Max)-t.demand))
 	t.n = max(t.demand+t.racing, t.held(), count(t.fresh, Silent))
 	t.n = clamp(t.n, spec.Min, spec.Max)
+}
+
+// bounds are the manifest's, with what the budget allows as a lower maximum.
+func (t *turn) bounds() Spec {
+	spec := t.spec
+	if b := t.obs.Budget; b != nil && *b < spec.Max {
+		spec.Max = max(*b, 0)
+		spec.Min = min(spec.Min, spec.Max)
+	}
+	return spec
+}
+
+// topReason is what sets the maximum: the manifest or the budget.
+func (t *turn) topReason() Reason {
+	if t.bounds().Max < t.spec.Max {
+		return ReasonBudget
+	}
+	return ReasonMaxReplicas
 }
 
 // watch puts what is needed now into the window. What was needed before held until now.

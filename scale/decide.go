@@ -198,6 +198,7 @@ func (t *turn) inputs() Inputs {
 		Slots:        t.spec.Slots,
 		Min:          t.spec.Min,
 		Max:          t.spec.Max,
+		Budget:       t.obs.Budget,
 		ServiceSec:   t.service,
 		ColdStartSec: t.cold,
 		IdleSec:      t.idle.Seconds(),

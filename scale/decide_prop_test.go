@@ -31,6 +31,7 @@ func TestDecideProperties(t *testing.T) {
 			checkSameAgain(t, w.spec, before, obs, w.now, after, d)
 			checkCalm(t, w.spec, after, obs, w.now, d)
 			checkMoreLoad(t, w.spec, before, obs, w.now, d)
+			checkBudget(t, w.spec, before, obs, w.now)
 			if !d.Next.IsZero() && !d.Next.After(w.now) {
 				t.Fatalf("next %v is not after now %v", d.Next, w.now)
 			}
@@ -57,6 +58,21 @@ func checkBounds(t *rapid.T, spec Spec, after State, d Decision) {
 		t.Fatalf("reason %q is not in the closed set", d.Reason)
 	case d.Limit != ReasonNone && d.Limit.Meaning() == "":
 		t.Fatalf("limit %q is not in the closed set", d.Limit)
+	}
+}
+
+// What a budget allows is a maximum: never more, and a decision made again asks for the same.
+func checkBudget(t *rapid.T, spec Spec, before State, obs Observation, now time.Time) {
+	allowed := rapid.IntRange(0, 4).Draw(t, "budget")
+	obs.Budget = &allowed
+	after, d := Decide(spec, before, obs, now)
+	checkBounds(t, spec, after, d)
+	if counted := d.Target - len(after.Aside); counted > allowed {
+		t.Fatalf("target %d (%d set aside), and the budget allows %d", d.Target, len(after.Aside), allowed)
+	}
+	obs.Exits, obs.Ended, obs.Refused, obs.ColdStarts = nil, 0, 0, nil
+	if _, again := Decide(spec, after, obs, now); again.Target != d.Target {
+		t.Fatalf("target %d, and %d when asked again", d.Target, again.Target)
 	}
 }
 

@@ -36,6 +36,7 @@ type Inputs struct {
 	Slots        int      `json:"slots"`
 	Min          int      `json:"min"`
 	Max          int      `json:"max"`
+	Budget       *int     `json:"budget,omitempty"` // replicas that the budget allows; nil: not bounded by one
 	ServiceSec   float64  `json:"serviceSec"`   // estimate used, seconds
 	ColdStartSec float64  `json:"coldStartSec"` // estimate used, seconds
 	IdleSec      float64  `json:"idleSec"`
@@ -64,7 +65,7 @@ const (
 	PhaseServing  FunctionPhase = "Serving"  // at least one replica serves
 	PhaseIdle     FunctionPhase = "Idle"     // replicas held warm, no request for IdleAfter
 	PhaseDraining FunctionPhase = "Draining" // going to zero, replicas are left
-	PhaseWaiting  FunctionPhase = "Waiting"  // wants a GPU, none is free, nothing serves
+	PhaseWaiting  FunctionPhase = "Waiting"  // wants a GPU, none is free or paid for, nothing serves
 	PhaseFailing  FunctionPhase = "Failing"  // replicas keep crashing and none serves: the queue answers fail fast
 	PhasePaused   FunctionPhase = "Paused"
 	PhaseDeleting FunctionPhase = "Deleting"

@@ -116,6 +116,7 @@
 //	oversized       more replicas than are needed or worth holding for the next need: the surplus goes
 //	min-replicas    the manifest's minimum holds the number up
 //	max-replicas    the manifest's maximum holds the number down
+//	budget          what is left of the budget holds the number down
 //	no-gpu          a replica is wanted and no GPU it could use is free
 //	replace-lost    a replica ended unasked, another takes its place
 //	silent          held because a replica is out of reach: unreachable is not failed

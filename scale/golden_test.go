@@ -217,6 +217,9 @@ func (s *script) setObs(k, v string) (err error) {
 		o.Late, err = strconv.Atoi(v)
 	case "free":
 		o.FreeGPUs, err = strconv.Atoi(v)
+	case "budget":
+		o.Budget = new(int)
+		*o.Budget, err = strconv.Atoi(v)
 	case "ended":
 		o.Ended, err = strconv.ParseUint(v, 10, 64)
 	case "service":

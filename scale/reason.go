@@ -16,6 +16,7 @@ const (
 	ReasonOversized    Reason = "oversized"
 	ReasonMinReplicas  Reason = "min-replicas"
 	ReasonMaxReplicas  Reason = "max-replicas"
+	ReasonBudget       Reason = "budget"
 	ReasonNoGPU        Reason = "no-gpu"
 	ReasonReplace      Reason = "replace-lost"
 	ReasonSilent       Reason = "silent"
@@ -42,6 +43,7 @@ var meanings = []struct {
 	{ReasonOversized, "more replicas than are needed or worth holding for the next need: the surplus goes"},
 	{ReasonMinReplicas, "the manifest's minimum holds the number up"},
 	{ReasonMaxReplicas, "the manifest's maximum holds the number down"},
+	{ReasonBudget, "what is left of the budget holds the number down"},
 	{ReasonNoGPU, "a replica is wanted and no GPU it could use is free"},
 	{ReasonReplace, "a replica ended unasked, another takes its place"},
 	{ReasonSilent, "held because a replica is out of reach: unreachable is not failed"},

@@ -67,7 +67,7 @@ func (t *turn) limitByBounds() {
 	if t.limit != ReasonNone {
 		return
 	}
-	asked := t.demand
+	asked := max(t.demand, t.spec.Min)
 	if t.spec.Pinned != nil {
 		asked = *t.spec.Pinned
 	}
@@ -76,8 +76,8 @@ func (t *turn) limitByBounds() {
 		t.limit = ReasonDeleting
 	case t.spec.Paused:
 		t.limit = ReasonPaused
-	case asked > t.spec.Max:
-		t.limit = ReasonMaxReplicas
+	case asked > t.bounds().Max:
+		t.limit = t.topReason()
 	case t.spec.Pinned != nil && t.demand > t.n:
 		t.limit = ReasonPinned
 	}

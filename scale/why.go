@@ -54,8 +54,10 @@ func (t *turn) shrinkReason() Reason {
 		return ReasonPinned
 	case len(t.old) > t.oldKept && t.n > 0:
 		return ReasonRollout
-	case t.n == t.spec.Max && t.peak > t.spec.Max:
-		return ReasonMaxReplicas
+	case t.limit == ReasonBudget:
+		return ReasonBudget
+	case t.n == t.bounds().Max && t.peak > t.n:
+		return t.topReason()
 	case t.idleOver():
 		return ReasonIdle
 	}
@@ -81,7 +83,7 @@ func (t *turn) underWay(victims []string) bool {
 	if serving(t.fresh) < t.goal && slices.Contains(starts, last.Reason) {
 		return true
 	}
-	stops := []Reason{ReasonIdle, ReasonOversized, ReasonRollout, ReasonPinned, ReasonMaxReplicas}
+	stops := []Reason{ReasonIdle, ReasonOversized, ReasonRollout, ReasonPinned, ReasonMaxReplicas, ReasonBudget}
 	return len(victims) > 0 && slices.Contains(stops, last.Reason)
 }
 
@@ -95,10 +97,12 @@ func (t *turn) restReason() Reason {
 		return ReasonPinned
 	case t.n == 0 && t.s.Failures.failing():
 		return ReasonFailing
+	case t.limit == ReasonBudget:
+		return ReasonBudget
 	case t.n == 0:
 		return ReasonIdle
-	case t.peak > t.spec.Max && t.n == t.spec.Max:
-		return ReasonMaxReplicas
+	case t.n == t.bounds().Max && t.peak > t.n:
+		return t.topReason()
 	case !calm && t.s.Last.Reason == ReasonNoGPU && t.peak > t.goal && t.room() == 0:
 		return ReasonNoGPU // wanted a moment ago: load that ripples makes no decisions
 	case t.idleOver() && t.n > t.spec.Min:
@@ -135,7 +139,7 @@ func (t *turn) phase() FunctionPhase {
 func (t *turn) phaseAtNone() FunctionPhase {
 	goes := t.draining+len(t.victims) > 0
 	switch {
-	case t.want > 0 && t.limit == ReasonNoGPU && !goes:
+	case t.want > 0 && t.limit == ReasonNoGPU && !goes, t.limit == ReasonBudget && !goes:
 		return PhaseWaiting
 	case t.want > 0:
 		return PhaseWaking
