@@ -68,12 +68,14 @@ type Totals struct {
 	Served      uint64  `json:"served"` // ended with a result
 	Failed      uint64  `json:"failed"` // attempts that failed
 	Expired     uint64  `json:"expired"`
-	Late        uint64  `json:"late,omitempty"` // taken for the first time after the limit of the wait SLO
-	ServiceSec  float64 `json:"serviceSec"`     // sum of service times of ended attempts, seconds
-	UsefulSec   float64 `json:"usefulSec"`      // time with at least one request in flight, seconds
-	ColdSec     float64 `json:"coldSec"`        // start to ready
-	IdleSec     float64 `json:"idleSec"`        // ready, nothing in flight
-	DrainingSec float64 `json:"drainingSec"`    // from the notice to the exit, less what was useful
+	Late        uint64  `json:"late,omitempty"`      // taken for the first time after the limit of the wait SLO
+	TokensIn    uint64  `json:"tokensIn,omitempty"`  // as model servers of protocol openai tell
+	TokensOut   uint64  `json:"tokensOut,omitempty"` // the same, of the answers
+	ServiceSec  float64 `json:"serviceSec"`          // sum of service times of ended attempts, seconds
+	UsefulSec   float64 `json:"usefulSec"`           // time with at least one request in flight, seconds
+	ColdSec     float64 `json:"coldSec"`             // start to ready
+	IdleSec     float64 `json:"idleSec"`             // ready, nothing in flight
+	DrainingSec float64 `json:"drainingSec"`         // from the notice to the exit, less what was useful
 }
 
 // Receipt is the timed story of one cold start. Zero times have not happened yet.

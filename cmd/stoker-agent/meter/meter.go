@@ -118,6 +118,14 @@ func (m *Meter) FirstByte(now time.Time) {
 	}
 }
 
+// Tokens says how many tokens a try of the model server took and gave.
+func (m *Meter) Tokens(in, out uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.totals.TokensIn += in
+	m.totals.TokensOut += out
+}
+
 // End says that a request gave its slot back after a try of the model server that took
 // service (0: there was none).
 func (m *Meter) End(o Outcome, service time.Duration, now time.Time) {

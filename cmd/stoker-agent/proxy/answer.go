@@ -29,6 +29,7 @@ type Answer struct {
 	Cause       string // of a refusal or failure, events.Cause… or [CauseTooLarge]
 	Message     string // in words
 	Broken      bool   // the connection failed: the server may be dead
+	Usage       Usage  // as an OpenAI server tells it; zero: not told
 	Unsent      bool   // nobody listened: the request never got there
 }
 

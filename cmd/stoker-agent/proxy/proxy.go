@@ -147,6 +147,9 @@ func (p *Proxy) whole(resp *http.Response, limit int) Answer {
 		a.Verdict, a.Cause = Failed, events.CauseBackend
 		a.Message = fmt.Sprintf("the answer is not JSON, as protocol openai wants: %.*q", snippetBytes, body)
 	}
+	if p.runtime.Protocol == functions.ProtocolOpenAI {
+		a.Usage = usageOf(body)
+	}
 	return a
 }
 
@@ -165,13 +168,20 @@ func (p *Proxy) stream(resp *http.Response, c Call) Answer {
 	if !eventStream(resp) {
 		return streamed(resp, eachRead(resp.Body, c.Limit, c.Chunk), c.Limit)
 	}
-	done, err := eachEvent(resp.Body, c.Limit, c.Chunk)
+	var used Usage
+	chunk := c.Chunk
+	if p.runtime.Protocol == functions.ProtocolOpenAI {
+		chunk = counting(&used, chunk)
+	}
+	done, err := eachEvent(resp.Body, c.Limit, chunk)
 	framed := resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0
 	if err == nil && p.runtime.Protocol == functions.ProtocolOpenAI && !framed && !done {
 		// Without a length or chunks a dead server looks like one that is done.
 		err = fmt.Errorf("the stream ended without %q: %w", doneLine, io.ErrUnexpectedEOF)
 	}
-	return streamed(resp, err, c.Limit)
+	a := streamed(resp, err, c.Limit)
+	a.Usage = used
+	return a
 }
 
 func streamed(resp *http.Response, err error, limit int) Answer {

@@ -87,6 +87,7 @@ func (j *job) try(ctx context.Context) proxy.Answer {
 		Chunk:     j.answer.add,
 	})
 	j.service = time.Since(began)
+	j.h.Meter.Tokens(got.Usage.In, got.Usage.Out)
 	return got
 }
 
