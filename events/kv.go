@@ -5,8 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+)
+
+// How long GPU time is kept: a little longer than it is asked for.
+const (
+	CostRetention   = 91 * 24 * time.Hour
+	MinuteRetention = 26 * time.Hour
 )
 
 // bucketConfigs are the buckets the platform lives on.
@@ -20,11 +27,18 @@ func bucketConfigs(o StreamOptions) []jetstream.KeyValueConfig {
 	}
 	attempts := bucket(BucketAttempts, "failed attempts of requests")
 	attempts.History, attempts.TTL, attempts.LimitMarkerTTL = 1, AttemptRetention, attemptMarkerTTL
+	spending := func(name, what string, kept time.Duration) jetstream.KeyValueConfig {
+		c := bucket(name, what)
+		c.History, c.TTL = 1, kept // what is too old goes by itself
+		return c
+	}
 	return []jetstream.KeyValueConfig{
 		bucket(BucketFunctions, "deployed functions"),
 		bucket(BucketState, "scaling state of functions"),
 		bucket(BucketLedger, "capacity ledgers of pools"),
 		attempts,
+		spending(BucketCost, "GPU time by the hour", CostRetention),
+		spending(BucketMinutes, "GPU time by the minute", MinuteRetention),
 	}
 }
 

@@ -104,7 +104,7 @@ func EventsConfig(o StreamOptions) jetstream.StreamConfig {
 // beside them: who may administer the broker may make and delete streams.
 func OwnStream(name string) bool {
 	fixed := []string{StreamResults, StreamDead, StreamEvents}
-	for _, bucket := range []string{BucketFunctions, BucketState, BucketLedger, BucketAttempts} {
+	for _, bucket := range []string{BucketFunctions, BucketState, BucketLedger, BucketAttempts, BucketCost, BucketMinutes} {
 		fixed = append(fixed, bucketStream(bucket))
 	}
 	return slices.Contains(fixed, name) || isShard(name)

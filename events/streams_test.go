@@ -24,7 +24,7 @@ func TestEnsureTwiceChangesNothing(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, name := range []string{BucketFunctions, BucketState, BucketLedger, BucketAttempts} {
+	for _, name := range []string{BucketFunctions, BucketState, BucketLedger, BucketAttempts, BucketCost, BucketMinutes} {
 		if _, err := b.js.KeyValue(t.Context(), name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -21,6 +21,8 @@ const (
 	BucketState     = "STOKER_STATE"
 	BucketLedger    = "STOKER_LEDGER"
 	BucketAttempts  = "STOKER_ATTEMPTS"
+	BucketCost      = "STOKER_COST"         // GPU time by the hour, and the meter
+	BucketMinutes   = "STOKER_COST_MINUTES" // GPU time by the minute
 )
 
 // Shards is the number of WorkQueue streams the functions are spread over. Every ack walks

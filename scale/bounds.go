@@ -16,7 +16,7 @@ func (t *turn) bound() {
 		return
 	}
 	t.watch(max(t.demand, spec.Min))
-	t.racing = min(t.hedge(), max(0, min(t.have()+t.room(), t.spec.Max)-t.demand))
+	t.racing = min(t.hedge(), max(0, min(t.have()+t.room(), spec.Max)-t.demand))
 	t.n = max(t.demand+t.racing, t.held(), count(t.fresh, Silent))
 	t.n = clamp(t.n, spec.Min, spec.Max)
 }

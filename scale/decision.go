@@ -37,8 +37,8 @@ type Inputs struct {
 	Min          int      `json:"min"`
 	Max          int      `json:"max"`
 	Budget       *int     `json:"budget,omitempty"` // replicas that the budget allows; nil: not bounded by one
-	ServiceSec   float64  `json:"serviceSec"`   // estimate used, seconds
-	ColdStartSec float64  `json:"coldStartSec"` // estimate used, seconds
+	ServiceSec   float64  `json:"serviceSec"`       // estimate used, seconds
+	ColdStartSec float64  `json:"coldStartSec"`     // estimate used, seconds
 	IdleSec      float64  `json:"idleSec"`
 	KeepAliveSec float64  `json:"keepAliveSec"`
 	WaitSLOSec   float64  `json:"waitSLOSec"`

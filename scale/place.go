@@ -27,7 +27,7 @@ func (l Ledger) place(ask Ask) (node string, devices []string, err error) {
 		return "", nil, &NoCapacityError{
 			Ask:     ask,
 			Free:    l.Free(ask.Products, ask.Memory),
-			Holders: l.holders(ask.accepts),
+			Holders: l.holders(ask.Accepts),
 		}
 	}
 	best := slices.MinFunc(shelves, func(a, b shelf) int {
@@ -77,7 +77,9 @@ func (l Ledger) sound(d Device) bool {
 }
 
 // accepts is whether a device is of a kind that was asked for.
-func (a Ask) accepts(d Device) bool { return d.Memory >= a.Memory && a.preference(d.Product) >= 0 }
+// Accepts tells whether a device is of a kind that the ask takes; whether it is free is another
+// question.
+func (a Ask) Accepts(d Device) bool { return d.Memory >= a.Memory && a.preference(d.Product) >= 0 }
 
 // preference is the place of a product in the ask's order; negative: not acceptable.
 func (a Ask) preference(product string) int {

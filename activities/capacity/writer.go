@@ -48,6 +48,7 @@ type Writer struct {
 	ops     chan *op
 	ended   chan struct{}
 	current atomic.Pointer[scale.Ledger]
+	watcher atomic.Pointer[func(scale.Ledger, time.Time)]
 
 	operations, written, conflicts atomic.Uint64
 
@@ -105,6 +106,10 @@ func (w *Writer) Snapshot() scale.Ledger { return *w.current.Load() }
 
 // Newest is the same, not to be changed, and another one once anything has changed.
 func (w *Writer) Newest() *scale.Ledger { return w.current.Load() }
+
+// Watch calls f with every ledger from now on, when it is written or read: in the order of the
+// writes, and before whoever asked for the change is answered. f must be quick. There is one.
+func (w *Writer) Watch(f func(l scale.Ledger, now time.Time)) { w.watcher.Store(&f) }
 
 // do queues an operation and waits for its write.
 func (w *Writer) do(ctx context.Context, apply func(l *scale.Ledger, now time.Time) error) error {
@@ -244,6 +249,9 @@ func (w *Writer) load(ctx context.Context) error {
 func (w *Writer) keep(l scale.Ledger, rev uint64) {
 	w.ledger, w.rev, w.known = l, rev, true
 	w.current.Store(&l)
+	if f := w.watcher.Load(); f != nil {
+		(*f)(l, w.now())
+	}
 }
 
 // pause waits before the next try, longer each time, by chance, so that two writers do not

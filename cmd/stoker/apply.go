@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/terminal"
 	"stoker.dev/stoker/functions"
 )
 
@@ -31,7 +32,11 @@ func (a *app) applyCommand() *cobra.Command {
 
 FILE is YAML or JSON with one or more documents, a directory of such files, or - for
 standard input. All of them are checked before the first is deployed. A changed runtime,
-placement or resources makes a new revision, which takes over without dropping a request.`,
+placement or resources makes a new revision, which takes over without dropping a request.
+
+--dry-run deploys nothing and shows, field by field, what is there and what would be, and which
+of it replaces the replicas that run. It exits with 0 where everything could be deployed, changed
+or not, and with 1 where something could not; -o json tells the actions and changes to programs.`,
 		Example: "  stoker apply -f tinylm.yaml\n  stoker apply --dry-run -f deploy/examples",
 		Args:    exactly(0, "none beside -f FILE"),
 		RunE:    func(c *cobra.Command, _ []string) error { return a.apply(c, files, dryRun, out) },
@@ -109,8 +114,29 @@ func sayApplied(w io.Writer, all []api.Applied, dryRun bool) error {
 			rolls = ", new revision takes over"
 		}
 		fmt.Fprintf(w, "function %s %s, revision %s%s%s\n", x.Key, x.Action, x.Revision, rolls, suffix)
+		if dryRun {
+			sayChanges(w, x.Changes)
+		}
 	}
 	return nil
+}
+
+// sayChanges shows what is there and what would be.
+func sayChanges(w io.Writer, changes []functions.Change) {
+	for _, c := range changes {
+		effect := ""
+		if c.Rolls {
+			effect = "  (replaces running replicas)"
+		}
+		fmt.Fprintf(w, "  %s: %s → %s%s\n", c.Path, terminal.Line(unset(c.Old)), terminal.Line(unset(c.New)), effect)
+	}
+}
+
+func unset(value string) string {
+	if value == "" {
+		return "(none)"
+	}
+	return value
 }
 
 // source is the text of one manifest file.

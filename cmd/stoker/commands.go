@@ -16,10 +16,10 @@ const (
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		in(groupPlatform, a.upCommand()), in(groupPlatform, a.demoCommand()), in(groupPlatform, a.statusCommand()),
-		in(groupPlatform, a.configCommand()), in(groupPlatform, a.userCommand()), in(groupPlatform, a.uiCommand()),
+		in(groupPlatform, a.costCommand()), in(groupPlatform, a.configCommand()), in(groupPlatform, a.userCommand()), in(groupPlatform, a.uiCommand()),
 		in(groupPlatform, a.backupCommand()), in(groupPlatform, a.restoreCommand()),
 		in(groupDeploy, a.applyCommand()), in(groupDeploy, a.getCommand()), in(groupDeploy, a.describeCommand()),
-		in(groupDeploy, a.explainCommand()), in(groupDeploy, a.scaleCommand()), in(groupDeploy, a.pauseCommand(true)),
+		in(groupDeploy, a.explainCommand()), in(groupDeploy, a.decideCommand()), in(groupDeploy, a.scaleCommand()), in(groupDeploy, a.pauseCommand(true)),
 		in(groupDeploy, a.pauseCommand(false)), in(groupDeploy, a.deleteCommand()), in(groupDeploy, a.schemaCommand()),
 		in(groupRequests, a.invokeCommand()), in(groupRequests, a.resultCommand()), in(groupRequests, a.queueCommand()),
 		in(groupRequests, a.logsCommand()), in(groupRequests, a.eventsCommand()),

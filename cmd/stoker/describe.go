@@ -59,6 +59,9 @@ func describe(w io.Writer, f api.Function, now time.Time) error {
 	line("Cold start", "%s", coldStart(f.ColdStart, now))
 	s := f.GPUSeconds
 	line("GPU-seconds", "%.1f useful, %.1f cold start, %.1f idle, %.1f draining, %.1f unknown", s.Useful, s.Cold, s.Idle, s.Draining, s.Unknown)
+	if f.Budget != "" {
+		line("Budget", "%s", f.Budget)
+	}
 	if x := f.Failure; x != nil {
 		line("Last failure", "%s", failure(*x, now))
 		for _, l := range lastLines(x.Message, screenLog) {
@@ -85,6 +88,8 @@ func health(f api.Function) string {
 		if f.Failure != nil {
 			how += ", the last: " + f.Failure.Cause
 		}
+	case f.Phase == scale.PhaseWaiting && f.Last.Limit == scale.ReasonBudget:
+		how = "waits: the budget is spent"
 	case f.Phase == scale.PhaseWaiting:
 		how = "waits for a GPU" + heldBy(f)
 	case f.Blocked != "":

@@ -25,6 +25,7 @@ import (
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/events/eventstest"
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/cost"
 )
 
 var update = flag.Bool("update", false, "write the golden files from what is printed")
@@ -66,6 +67,7 @@ func (m *memory) Apply(_ context.Context, fs []functions.Function, dryRun bool) 
 		a := api.Applied{Key: f.Key(), Action: "created", Generation: 1, Revision: "aaaaaaaaaa"}
 		if old, ok := m.fns[f.Key()]; ok {
 			a.Action, a.Generation, a.Revision, a.Rolls = "configured", old.Generation+1, "bbbbbbbbbb", true
+			a.Changes = []functions.Change{{Path: "spec.runtime.image", Old: "a:1", New: "a:2", Rolls: true}, {Path: "spec.scaling.budget.perDay", New: "20"}}
 		}
 		out = append(out, a)
 	}
@@ -127,6 +129,22 @@ func (m *memory) Logs(ctx context.Context, k functions.Key, replica string, o ac
 }
 
 func (m *memory) Platform(context.Context) (api.Platform, error) { return platformFixture(), nil }
+
+// Cost is of a pool with one function and a price.
+func (m *memory) Cost(_ context.Context, since time.Time, by cost.By, see func(string) bool) (cost.Report, error) {
+	m.note("cost by %s since %s", by, time.Since(since).Round(time.Hour))
+	l4 := func(function string, t cost.Parts) cost.Entry {
+		return cost.Entry{Account: cost.Account{Function: function, Product: "NVIDIA L4"}, Time: t}
+	}
+	e := l4("default/tinylm", cost.Parts{cost.Useful: 90 * time.Minute, cost.Cold: 2 * time.Minute, cost.Idle: 26 * time.Minute, cost.Draining: time.Minute, cost.Unknown: time.Minute})
+	e.Served, e.TokensIn, e.TokensOut = 5400, 120_000, 80_000
+	old := cost.Entry{Account: cost.Account{Function: "chat/qwen", Product: "Tesla K80"}, Time: cost.Parts{cost.Useful: 10 * time.Second}}
+	rows := []cost.Row{{Start: noon.Add(-2 * time.Hour), Length: 2 * time.Hour, Entries: []cost.Entry{
+		l4("", cost.Parts{cost.Free: 90 * time.Minute, cost.Down: 30 * time.Minute}), old, e,
+	}}}
+	price := func(product string) (float64, bool) { return 0.8048, product == "NVIDIA L4" }
+	return cost.Summarize(rows, cost.Options{Pool: "default", By: by, See: see, Price: price}), nil
+}
 
 func (m *memory) Refused(functions.Key) {}
 

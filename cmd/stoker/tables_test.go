@@ -28,6 +28,10 @@ func TestGoldenOutput(t *testing.T) {
 		"explain":          "explain tinylm",
 		"explain-failing":  "explain broken --last 1",
 		"queue":            "queue list",
+		"cost":             "cost",
+		"cost-cause":       "cost --by cause --since 1h",
+		"cost.json":        "cost --by namespace --since 7d -o json",
+		"cost-wrong":       "cost --by colour --since tomorrow",
 		"status":           "status",
 		"status.json":      "status -o json",
 		"missing":          "describe nobody",
@@ -37,6 +41,12 @@ func TestGoldenOutput(t *testing.T) {
 			w.golden(name, w.run(strings.Fields(args)...))
 		})
 	}
+}
+
+// TestGoldenDryRun shows what a changed manifest would do.
+func TestGoldenDryRun(t *testing.T) {
+	w := newWorld(t, nil)
+	w.golden("dry-run", w.run("apply", "--dry-run", "-f", manifest(t, "f.yaml", manifestText)))
 }
 
 // TestDescribeFitsOneScreen describes functions about which there is a lot to say.

@@ -59,10 +59,13 @@ func (b Budget) each(s Spent, do func(window string, limit, spent float64)) {
 	}
 }
 
+// Commit is what a replica must be able to spend, in USD, at a price per GPU-hour.
+func Commit(perHour float64, gpus int) float64 { return perHour * float64(gpus) * commit.Hours() }
+
 // Replicas is how many replicas may run on what is left, at a price in USD per GPU-hour: each must
 // be able to run for five minutes. Replicas that cost nothing are not bounded: -1.
 func Replicas(left, perHour float64, gpus int) int {
-	each := perHour * float64(gpus) * commit.Hours()
+	each := Commit(perHour, gpus)
 	if each <= 0 || math.IsInf(left, 1) {
 		return -1
 	}

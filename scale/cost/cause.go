@@ -106,6 +106,9 @@ func (r *Row) entry(a Account) *Entry {
 	if !found {
 		r.Entries = slices.Insert(r.Entries, i, Entry{Account: a, Time: Parts{}})
 	}
+	if r.Entries[i].Time == nil { // as JSON writes none
+		r.Entries[i].Time = Parts{}
+	}
 	return &r.Entries[i]
 }
 

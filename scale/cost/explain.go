@@ -25,7 +25,7 @@ func (m *Meter) Explain(holder string, t Told, last bool, now time.Time) {
 	if x == nil || x.Over {
 		return
 	}
-	m.pass(now)
+	m.Pass(now)
 	m.count(x, t, now)
 	parts := []struct {
 		cause Cause

@@ -67,12 +67,12 @@ type Spare struct {
 // Advance books the time up to now on what held the devices so far, and takes over what holds them
 // from now on. A time before the last one books nothing.
 func (m *Meter) Advance(l scale.Ledger, now time.Time) {
-	m.pass(now)
+	m.Pass(now)
 	m.take(l)
 }
 
-// pass books the time since the last call.
-func (m *Meter) pass(now time.Time) {
+// Pass books the time since the last call.
+func (m *Meter) Pass(now time.Time) {
 	now = now.UTC().Round(0)
 	if m.At.IsZero() {
 		m.Version, m.Began, m.At = Version, now, now

@@ -75,6 +75,15 @@ func (m *Meter) Unsealed() []Row {
 	return out
 }
 
+// Copy is a meter with the rows of this one and nothing else, for [Meter.History].
+func (m *Meter) Copy() *Meter {
+	c := &Meter{Rows: m.Unsealed()}
+	for _, r := range m.Hours {
+		c.Hours = append(c.Hours, r.clone())
+	}
+	return c
+}
+
 // Exact is the first moment whose rows are kept by the minute.
 func Exact(now time.Time) time.Time { return now.UTC().Add(-MinutesKept).Truncate(time.Hour) }
 

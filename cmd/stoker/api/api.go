@@ -17,6 +17,7 @@
 //	POST   /api/v1/functions/{ns}/{name}/dead        DeadRequest (redrive or purge) → DeadAnswer
 //	GET    /api/v1/events?namespace= &function= &since= &follow=1   Event, one JSON object per line
 //	GET    /api/v1/status                            Platform
+//	GET    /api/v1/cost?by=function&since=24h        cost.Report; of functions that may not be looked at the sum
 //	POST   /api/v1/logins                            Login, for a browser
 package api
 
@@ -62,6 +63,7 @@ type Function struct {
 	Replicas   []Replica          `json:"replicas,omitempty"`
 	ColdStart  *ColdStart         `json:"coldStart,omitempty"` // the last one
 	GPUSeconds Split              `json:"gpuSeconds"`
+	Budget     string             `json:"budget,omitempty"`  // how it stands with its budget, for people
 	Failure    *Failure           `json:"failure,omitempty"` // the last replica that ended unasked
 	Manifest   functions.Function `json:"manifest"`
 	Workflow   string             `json:"workflow"` // its ID in Temporal
@@ -128,6 +130,7 @@ type Explanation struct {
 	Holders   []scale.Holder   `json:"holders,omitempty"`
 	FreeGPUs  int              `json:"freeGPUs"`
 	Capacity  int              `json:"capacity"`
+	Asked     scale.Question   `json:"asked"` // what `stoker decide` answers anew
 }
 
 // Applied is what became of one manifest.
@@ -137,6 +140,8 @@ type Applied struct {
 	Generation uint64        `json:"generation"`
 	Revision   string        `json:"revision"`
 	Rolls      bool          `json:"rolls"` // running replicas are replaced
+	// Changes are what the manifest changes, field by field; none for one that is created.
+	Changes []functions.Change `json:"changes,omitempty"`
 }
 
 // ScaleRequest pins the number of replicas, or, with nil, gives it back to demand.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/cost"
 )
 
 // Client speaks to a platform's HTTP port.
@@ -102,6 +103,19 @@ func (c *Client) Redeem(ctx context.Context, k functions.Key, r DeadRequest) (De
 func (c *Client) Platform(ctx context.Context) (Platform, error) {
 	var out Platform
 	err := c.call(ctx, http.MethodGet, "status", nil, nil, &out)
+	return out, err
+}
+
+// Cost says where the GPU time since a moment went; empty values are the defaults.
+func (c *Client) Cost(ctx context.Context, by cost.By, since string) (cost.Report, error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"by": string(by), "since": since} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	var out cost.Report
+	err := c.call(ctx, http.MethodGet, "cost", q, nil, &out)
 	return out, err
 }
 

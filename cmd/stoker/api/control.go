@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"io"
+	"time"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/cost"
 )
 
 // Control is what the controller offers to the HTTP side. Errors that people should read are
@@ -20,6 +22,8 @@ type Control interface {
 	Pause(ctx context.Context, k functions.Key, paused bool) error
 	Logs(ctx context.Context, k functions.Key, replica string, o activities.LogOptions) (io.ReadCloser, error)
 	Platform(ctx context.Context) (Platform, error)
+	// Cost says where the GPU time since a moment went, and names the functions of the namespaces that see chooses.
+	Cost(ctx context.Context, since time.Time, by cost.By, see func(namespace string) bool) (cost.Report, error)
 	// Admission is asked once per synchronous request: memory only, no I/O.
 	Admission(k functions.Key) (Admission, bool)
 	// Refused says that a request was answered fail-fast because the function is failing.

@@ -88,6 +88,7 @@ func (c *Controller) plan(fn functions.Function, shards []int) (applyPlan, error
 	p.rec.Shard, p.rec.Paused, p.rec.Pinned = old.rec.Shard, old.rec.Paused, old.rec.Pinned
 	p.rec.Generation = old.rec.Generation + 1
 	p.answer.Action, p.answer.Generation, p.answer.Rolls = "configured", p.rec.Generation, revision != old.rec.Revision
+	p.answer.Changes = functions.Diff(old.rec.Function, fn)
 	if sameManifest(old.rec.Function, fn) {
 		p.answer.Action, p.answer.Generation = unchanged, old.rec.Generation
 	}

@@ -50,6 +50,28 @@ func TestManyFunctionsAreDeployedTogether(t *testing.T) {
 	}
 }
 
+// TestDryRunTellsWhatChanges, and changes nothing.
+func TestDryRunTellsWhatChanges(t *testing.T) {
+	r := newRig(t)
+	f := r.manifest("f", "")
+	_, err := r.Apply(t.Context(), []functions.Function{f}, false)
+	must(t, err)
+	f.Spec.Scaling.Max, f.Spec.Scaling.Slots = f.Spec.Scaling.Max+1, f.Spec.Scaling.Slots+1
+	for range 2 { // the first one changes nothing, or the second would find nothing
+		out, err := r.Apply(t.Context(), []functions.Function{f}, true)
+		must(t, err)
+		if a := out[0]; a.Action != "configured" || !a.Rolls || len(a.Changes) != 2 || a.Changes[0].Path != "spec.scaling.max" || a.Changes[0].Rolls || !a.Changes[1].Rolls {
+			t.Errorf("%+v", a)
+		}
+	}
+	if out, err := r.Apply(t.Context(), []functions.Function{f}, false); err != nil || len(out[0].Changes) != 2 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if out, err := r.Apply(t.Context(), []functions.Function{f}, true); err != nil || out[0].Action != unchanged || len(out[0].Changes) != 0 {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
 // TestWhatCameBeforeAFailureIsDeployed: another platform deployed the third one meanwhile.
 func TestWhatCameBeforeAFailureIsDeployed(t *testing.T) {
 	r := newRig(t)

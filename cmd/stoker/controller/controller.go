@@ -241,5 +241,6 @@ func (c *Controller) evaluate(f *function) {
 		c.metrics.Decisions.Add(1)
 		c.announce(f, d)
 	}
+	c.watchBudget(f)
 	c.finishDelete(f)
 }

@@ -206,6 +206,7 @@ func (c *Controller) remove(f *function) {
 			delete(c.fns, f.key)
 			c.admit.Delete(f.key)
 			c.shown.Delete(f.key)
+			c.forgetBudget(f.key)
 		})
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/spending"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
@@ -46,9 +47,11 @@ type function struct {
 	walkAt  time.Time // before it, no deadline can have passed unseen for long
 	idleAt  time.Time // since when requests wait and nothing is in flight; zero: not so
 	// searched: what was stored when this process began was searched for requests that have ended.
-	searched bool
-	deleted  bool  // the workflow has nothing left; being removed
-	base     shown // what the totals were when this process first looked
+	searched  bool
+	deleted   bool // the workflow has nothing left; being removed
+	allowance spending.Allowance
+	strain    int   // how much of the budget people have been told of, in steps of [strains]
+	base      shown // what the totals were when this process first looked
 }
 
 // replica is one replica as agent, provider and workflow tell of it.

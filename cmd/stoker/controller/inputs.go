@@ -40,6 +40,7 @@ func (c *Controller) beat(k functions.Key, h events.Heartbeat) {
 	r := f.replica(h.Replica, h.Revision, c.Now())
 	f.account(r.beat.Totals, h.Totals)
 	r.beat, r.beatAt = h, c.Now()
+	c.tell(h)
 	f.raise(h.Pending)
 	moved := h.Phase != events.PhaseExited && r.advance(string(h.Phase), h.At)
 	if h.Phase == events.PhaseExited {
@@ -132,6 +133,7 @@ func (c *Controller) gone(f *function, r *replica, s activities.ReplicaStatus) {
 	if s.Last != nil {
 		f.account(r.beat.Totals, s.Last.Totals)
 		r.beat = *s.Last
+		c.tell(*s.Last)
 		ready = ready || !s.Last.Receipt.Ready.IsZero()
 	}
 	r.overrule(s)

@@ -50,6 +50,6 @@ func (c *Controller) habits() []*scale.Habits {
 // observation is what is known of a function, with what its pool learned.
 func (c *Controller) observation(f *function, s *scale.Stock, now time.Time) scale.Observation {
 	obs := f.observation(s, now)
-	obs.Pool = c.pool(f, now)
+	obs.Pool, obs.Budget = c.pool(f, now), c.budget(f)
 	return obs
 }

@@ -77,6 +77,7 @@ func (c *Controller) adopt(running []activities.ReplicaStatus) {
 		r := f.replica(s.ID, s.Revision, now)
 		if s.Last != nil {
 			r.beat, r.cold = *s.Last, !s.Last.Receipt.Ready.IsZero()
+			c.tell(r.beat)
 			if s.Last.Phase != events.PhaseExited {
 				r.advance(string(s.Last.Phase), s.Last.At)
 			}

@@ -67,7 +67,7 @@ func (c *Controller) view(f *function) api.Function {
 		Pinned: f.rec.Pinned, Applied: f.rec.Applied, Target: last.Target, Min: spec.Scaling.Min, Max: spec.Scaling.Max,
 		Slots: spec.Scaling.Slots, GPUs: spec.Resources.GPUs, Pending: f.waiting(), InFlight: f.inFlight(),
 		Served: f.stored.Served, Failed: f.stored.Failed, Last: last, ColdStart: f.coldStart(), GPUSeconds: f.split(),
-		Failure: f.stored.Failure, Manifest: presentable(f.rec.Function), Workflow: workflows.FunctionWorkflowID(f.key),
+		Failure: f.stored.Failure, Budget: f.allowance.Text, Manifest: presentable(f.rec.Function), Workflow: workflows.FunctionWorkflowID(f.key),
 	}
 	if out.Phase == "" {
 		out.Phase = scale.PhaseZero
@@ -115,7 +115,9 @@ func (c *Controller) Explain(ctx context.Context, k functions.Key) (api.Explanat
 	var out api.Explanation
 	fn, err := c.look(ctx, k, func(f *function) api.Function {
 		stock, now := c.room(), c.Now()
-		out.Lines = scale.Explain(f.spec, f.stored.State, c.observation(f, stock, now), now)
+		out.Asked = scale.Question{Spec: f.spec, State: f.stored.State, Observation: c.observation(f, stock, now), Now: now}
+		out.Lines = out.Asked.Answer().Lines
+		out.Lines = append(out.Lines, f.budgetLines()...)
 		out.Decisions = newestFirst(f.stored.State.Recent)
 		out.Holders, out.FreeGPUs, out.Capacity = slices.Clone(stock.Holders()), f.free(stock), stock.Capacity()
 		return c.view(f)

@@ -8,9 +8,11 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/capacity"
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/spending"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/scale/cost"
 	"stoker.dev/stoker/workflows"
 )
 
@@ -62,6 +64,16 @@ type Workflows interface {
 	Status(ctx context.Context, k functions.Key) (workflows.Status, error)
 }
 
+// Spending keeps the books of the pool's GPU time.
+type Spending interface {
+	Tell(h events.Heartbeat)
+	Allowance(k functions.Key, s functions.Spec) spending.Allowance
+	Forget(k functions.Key)
+	Report(ctx context.Context, since time.Time, by cost.By, see func(namespace string) bool) (cost.Report, error)
+}
+
+var _ Spending = (*spending.Keeper)(nil)
+
 // Options are the controller's parts.
 type Options struct {
 	Functions KV[events.FunctionRecord]
@@ -70,6 +82,7 @@ type Options struct {
 	Ledger    Ledger
 	Workflows Workflows
 	Provider  activities.Provider
+	Spending  Spending
 	Burst     *activities.Burst // told which starts are coming; may be nil
 	Pool      string            // the one pool's name
 	Log       *slog.Logger

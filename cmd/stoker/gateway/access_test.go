@@ -107,6 +107,17 @@ func TestPlatformWideRoutes(t *testing.T) {
 	if r := w.get("/metrics", alice...); r.StatusCode != http.StatusForbidden {
 		t.Errorf("metrics of every namespace: %d", r.StatusCode)
 	}
+	if r := w.get("/api/v1/cost", alice...); r.StatusCode != http.StatusOK || strings.Contains(r.body, "secret") || !strings.Contains(r.body, `"(others)"`) {
+		t.Errorf("cost: %d %s", r.StatusCode, r.body)
+	}
+	if r := w.get("/api/v1/cost?by=namespace&since=1h", root...); !strings.Contains(r.body, `"other"`) {
+		t.Errorf("cost for an admin: %d %s", r.StatusCode, r.body)
+	}
+	for _, q := range []string{"by=colour", "since=tomorrow", "since=-1h"} {
+		if r := w.get("/api/v1/cost?"+q, root...); r.StatusCode != http.StatusBadRequest || !strings.Contains(r.body, "allowed") {
+			t.Errorf("cost?%s: %d %s", q, r.StatusCode, r.body)
+		}
+	}
 	if r := w.post("/api/v1/logins", "", alice...); r.StatusCode != http.StatusForbidden {
 		t.Errorf("a login to Temporal: %d", r.StatusCode)
 	}
@@ -131,7 +142,7 @@ func TestOnlyProbesAnswerNobody(t *testing.T) {
 	must(t, err)
 	w.server.Config.Handler = New(Options{Bus: w.bus, Control: w.control, Keeper: keeper, UI: http.NotFoundHandler()}).Handler()
 	all := routes()
-	for _, path := range []string{"/metrics", "/temporal/", "/api/v1/status", "/api/v1/", "/api/v1/nothing"} {
+	for _, path := range []string{"/metrics", "/temporal/", "/api/v1/status", "/api/v1/cost", "/api/v1/", "/api/v1/nothing"} {
 		all = append(all, route{method: "GET", path: path})
 	}
 	for _, r := range all {

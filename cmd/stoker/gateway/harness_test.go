@@ -23,6 +23,7 @@ import (
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/events/eventstest"
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/cost"
 )
 
 // inTime bounds what a test waits for on a machine that runs other tests too.
@@ -389,6 +390,15 @@ func (f *fakeControl) Logs(ctx context.Context, _ functions.Key, replica string,
 
 func (f *fakeControl) Platform(context.Context) (api.Platform, error) {
 	return api.Platform{Version: "test", Capacity: 4}, nil
+}
+
+// Cost is of two namespaces, of which see chooses.
+func (f *fakeControl) Cost(_ context.Context, since time.Time, by cost.By, see func(string) bool) (cost.Report, error) {
+	rows := []cost.Row{{Start: since, Length: time.Minute, Entries: []cost.Entry{
+		{Account: cost.Account{Function: "default/echo"}, Time: cost.Parts{cost.Useful: time.Second}},
+		{Account: cost.Account{Function: "other/secret"}, Time: cost.Parts{cost.Useful: 2 * time.Second}},
+	}}}
+	return cost.Summarize(rows, cost.Options{By: by, See: see, Price: func(string) (float64, bool) { return 0, false }}), nil
 }
 
 func (f *fakeControl) Admission(k functions.Key) (api.Admission, bool) {

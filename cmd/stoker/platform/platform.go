@@ -28,6 +28,7 @@ import (
 	"stoker.dev/stoker/cmd/stoker/embedded"
 	"stoker.dev/stoker/cmd/stoker/gateway"
 	"stoker.dev/stoker/cmd/stoker/profile"
+	"stoker.dev/stoker/cmd/stoker/spending"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/scale"
 	"stoker.dev/stoker/workflows"
@@ -82,6 +83,7 @@ type Platform struct {
 	servers  *embedded.Platform
 	bus      *events.Bus
 	ledger   *capacity.Writer
+	spending *spending.Keeper
 	provider activities.Provider
 	burst    activities.Burst
 	control  *controller.Controller
@@ -104,7 +106,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	}
 	p := &Platform{Options: o, failed: make(chan error, 8), steady: newSteady(o.Clock)}
 	for _, step := range []func(context.Context) error{
-		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.watchRecords, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startWorker, p.startController, p.startGateway, p.keepMemory, p.publish,
+		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.watchRecords, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startSpending, p.startWorker, p.startController, p.startGateway, p.keepMemory, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -311,7 +313,7 @@ func (p *Platform) startController(ctx context.Context) error {
 	}
 	p.control = controller.New(controller.Options{
 		Functions: durable[events.FunctionRecord]{fns, p.syncManifests}, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
-		Provider: p.provider, Burst: &p.burst, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info,
+		Provider: p.provider, Spending: p.spending, Burst: &p.burst, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
