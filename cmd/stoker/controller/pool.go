@@ -47,7 +47,7 @@ func (c *Controller) habits() []*scale.Habits {
 	return all
 }
 
-// observation is what is known of a function, with what its pool learned.
+// observation is what is known of a function, with what its pool learned and its budgets allow.
 func (c *Controller) observation(f *function, s *scale.Stock, now time.Time) scale.Observation {
 	obs := f.observation(s, now)
 	obs.Pool, obs.Budget = c.pool(f, now), c.budget(f)
