@@ -54,7 +54,7 @@ func TestDescribeFitsOneScreen(t *testing.T) {
 	long := strings.Repeat("a long story about what went wrong, ", 20)
 	busy := serving()
 	busy.Replicas = append(busy.Replicas[:2], replica("tinylm-"+strings.Repeat("x", 25), "draining", 9*time.Hour, 64))
-	busy.Blocked, busy.Silent, busy.Draining = long, 1, 1
+	busy.Blocked, busy.Silent, busy.Draining, busy.Budget = long, 1, 1, long
 	busy.Pending = map[functions.Class]int{functions.Interactive: 10000, functions.Standard: 10000, functions.Batch: 10000}
 	busy.GPUSeconds = api.Split{Useful: 123456789.1, Cold: 123456.1, Idle: 1234567.1, Draining: 12345.1, Unknown: 12345.1}
 	broken := busy
