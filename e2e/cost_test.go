@@ -66,6 +66,24 @@ func ran(t *testing.T, p *harness.Platform, k functions.Key) (seconds float64, n
 	return seconds, n
 }
 
+// flushed waits until what was booked up to a moment is stored: what came later, a kill may take.
+func flushed(t *testing.T, p *harness.Platform, at time.Time) {
+	t.Helper()
+	kv, err := p.JetStream().KeyValue(t.Context(), events.BucketCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "GPU time stored", func() (bool, any) {
+		e, err := kv.Get(t.Context(), "default.meter")
+		if err != nil {
+			return false, err
+		}
+		var m cost.Meter
+		err = json.Unmarshal(e.Value(), &m)
+		return err == nil && m.At.After(at), m.At
+	})
+}
+
 // TestCostAddsUp lets two functions come and go on two GPUs, kills the platform in between, and compares what
 // `stoker cost` says with GPUs x time and with what the provider wrote down.
 func TestCostAddsUp(t *testing.T) {
@@ -80,6 +98,7 @@ func TestCostAddsUp(t *testing.T) {
 	}
 	mustInvoke(t, p, quiet, "x")
 	p.AwaitZero(quiet)
+	flushed(t, p, time.Now())
 	mustInvoke(t, p, busy, "x")
 	asked++
 	p.Kill9()

@@ -32,7 +32,11 @@ func (m *Meter) Resume(l scale.Ledger, lost time.Duration, now time.Time) error 
 	}
 	m.tally.turn(now)
 	before, changed := m.gone(l), m.Epoch != l.Epoch
+	known := m.Leases
 	m.take(l)
+	for id, x := range m.Leases {
+		x.Heard = x.Heard || known[id] == nil // how long it was starting, nobody knows any more
+	}
 	exact, doubt := Exact(now), now
 	if until := from.Add(lost); changed && until.Before(now) {
 		doubt = until

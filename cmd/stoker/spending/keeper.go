@@ -84,6 +84,9 @@ func Open(ctx context.Context, o Options, l scale.Ledger) (*Keeper, error) {
 		return nil, fmt.Errorf("read what pool %s cost this month: %w", o.Pool, err)
 	}
 	k.meter.Recall(rows, now)
+	if err := k.flush(ctx, l); err != nil { // from here on a kill costs no more than FlushEvery
+		return nil, fmt.Errorf("store the meter of pool %s: %w", o.Pool, err)
+	}
 	return k, nil
 }
 
