@@ -26,6 +26,12 @@ func pool(t *testing.T, now time.Time, holders ...string) scale.Ledger {
 	return l
 }
 
+// unsealed are the rows with everything booked up to the meter's own time.
+func unsealed(m *cost.Meter) []cost.Row {
+	m.Pass(m.At)
+	return m.Unsealed()
+}
+
 func summary(rows []cost.Row, by cost.By) map[string]map[cost.Cause]float64 {
 	out := map[string]map[cost.Cause]float64{}
 	for _, l := range cost.Summarize(rows, cost.Options{By: by, Price: func(string) (float64, bool) { return 0, false }}).Lines {
@@ -56,11 +62,11 @@ func TestLifeOfOneReplica(t *testing.T) {
 	m.Explain("r", cost.Told{Cold: 5, Useful: 10, Idle: 8, Draining: 2, Served: 7, TokensOut: 70}, true, at(36))
 	m.Advance(pool(t, at(37)), at(37)) // released a second after the last word
 	m.Advance(pool(t, at(40)), at(40))
-	same(t, summary(m.Unsealed(), cost.ByFunction), map[string]map[cost.Cause]float64{
+	same(t, summary(unsealed(&m), cost.ByFunction), map[string]map[cost.Cause]float64{
 		cost.NamePool: {cost.Free: 53},
 		"team/f":      {cost.Cold: 6, cost.Useful: 10, cost.Idle: 8, cost.Draining: 3},
 	})
-	r := cost.Summarize(m.Unsealed(), cost.Options{By: cost.ByNamespace, Price: func(string) (float64, bool) { return 3600, true }})
+	r := cost.Summarize(unsealed(&m), cost.Options{By: cost.ByNamespace, Price: func(string) (float64, bool) { return 3600, true }})
 	if l := r.Lines[1]; l.Name != "team" || *l.USD != 27 || *l.PerThousandRequests != 27.0/7*1000 || *l.PerMillionTokens != 27.0/70*1e6 {
 		t.Errorf("a USD a second, and the line is %+v", l)
 	}
@@ -75,6 +81,7 @@ func TestKillLosesAtMostTheLastInterval(t *testing.T) {
 		m := &cost.Meter{}
 		m.Advance(pool(t, at(0), "r"), at(0))
 		m.Explain("r", cost.Told{Useful: 5}, false, at(5))
+		m.Seal(at(5))
 		data, err := json.Marshal(m)
 		again := &cost.Meter{}
 		if err != nil || json.Unmarshal(data, again) != nil {
@@ -108,7 +115,7 @@ func TestKillLosesAtMostTheLastInterval(t *testing.T) {
 			if c.told != nil {
 				m.Explain("r", *c.told, false, at(65))
 			}
-			same(t, summary(m.Unsealed(), cost.ByFunction), c.want)
+			same(t, summary(unsealed(m), cost.ByFunction), c.want)
 		})
 	}
 	if m := (&cost.Meter{Version: cost.Version + 1}); m.Resume(scale.Ledger{}, lost, origin) == nil {
@@ -161,11 +168,12 @@ func TestSpent(t *testing.T) {
 	m.Advance(pool(t, at(0), "r"), at(60))
 	perSecond := func(string) (float64, bool) { return 3600, true }
 	mine := func(f string) bool { return f == "team/f" }
+	m.Pass(at(60))
 	want := cost.Spent{Hour: 30, Day: 60, Month: 60}
 	if got := m.Spent(mine, perSecond); got != want {
 		t.Errorf("spent %+v, want %+v", got, want)
 	}
-	m.Recall(m.Unsealed(), at(60))
+	m.Recall(unsealed(&m), at(60))
 	if got := m.Spent(mine, perSecond); got != want {
 		t.Errorf("recalled %+v, want %+v", got, want)
 	}

@@ -25,7 +25,8 @@ func (m *Meter) Explain(holder string, t Told, last bool, now time.Time) {
 	if x == nil || x.Over {
 		return
 	}
-	m.Pass(now)
+	now = m.start(now)
+	m.passLease(x, now)
 	m.count(x, t, now)
 	parts := []struct {
 		cause Cause

@@ -27,7 +27,7 @@ const (
 const ownerPrefix = "function "
 
 // Meter books the GPU time of one pool. The zero Meter has booked nothing. Its fields are what has
-// to be stored; one writer changes it through its methods.
+// to be stored, right after [Meter.Seal]; one writer changes it through its methods.
 type Meter struct {
 	Version int               `json:"version"`
 	Began   time.Time         `json:"began,omitzero"` // of the first booking
@@ -49,6 +49,8 @@ type Lease struct {
 	Heard bool   `json:"heard,omitempty"` // it has said something
 	Over  bool   `json:"over,omitempty"`  // it said its last word
 	Open  []Open `json:"open,omitempty"`  // booked and not explained, oldest first
+
+	at time.Time // everything before it is booked; a stored one is booked up to the meter's At
 }
 
 // Open is time of a lease that waits to be explained, in the row that begins at Start.
@@ -64,33 +66,55 @@ type Spare struct {
 	GPUs    int    `json:"gpus"`
 }
 
-// Advance books the time up to now on what held the devices so far, and takes over what holds them
-// from now on. A time before the last one books nothing.
+// Advance takes over what holds the devices from now on. A time before the last one books nothing.
+// What goes on as it was is booked later: by [Meter.Pass], or when it ends.
 func (m *Meter) Advance(l scale.Ledger, now time.Time) {
-	m.Pass(now)
-	m.take(l)
+	now = m.start(now)
+	m.passSpare(now)
+	m.take(l, now)
 }
 
-// Pass books the time since the last call.
+// Pass books everything up to now. It must come before the rows are read.
 func (m *Meter) Pass(now time.Time) {
+	now = m.start(now)
+	m.passSpare(now)
+	for _, id := range slices.Sorted(maps.Keys(m.Leases)) {
+		m.passLease(m.Leases[id], now)
+	}
+}
+
+// start is the time as rows have it; the first one begins the meter.
+func (m *Meter) start(now time.Time) time.Time {
 	now = now.UTC().Round(0)
 	if m.At.IsZero() {
 		m.Version, m.Began, m.At = Version, now, now
 	}
+	m.tally.turn(now)
+	return now
+}
+
+// passSpare books what no lease held.
+func (m *Meter) passSpare(now time.Time) {
 	if !now.After(m.At) {
 		return // told by two that looked at the clock one after the other
 	}
 	for span := range spans(m.At, now) {
-		m.tally.turn(span.start)
 		for _, s := range m.Spare {
 			m.book(span.start, Account{Product: s.Product}, s.Cause, span.length*time.Duration(s.GPUs))
 		}
-		for _, id := range slices.Sorted(maps.Keys(m.Leases)) {
-			m.hold(m.Leases[id], span.start, span.length)
-		}
 	}
 	m.At = now
-	m.tally.turn(now)
+}
+
+// passLease books what one lease held.
+func (m *Meter) passLease(x *Lease, now time.Time) {
+	if !now.After(x.at) {
+		return
+	}
+	for span := range spans(x.at, now) {
+		m.hold(x, span.start, span.length)
+	}
+	x.at = now
 }
 
 // hold books time of a lease, to be explained.
@@ -113,7 +137,7 @@ func (m *Meter) book(at time.Time, a Account, c Cause, d time.Duration) time.Tim
 	r := m.row(at)
 	r.entry(a).Time.put(c, d)
 	if a.Function != "" {
-		m.tally.add(a, d)
+		m.tally.add(at, a, d)
 	}
 	return r.Start
 }
@@ -132,27 +156,26 @@ func (m *Meter) row(at time.Time) *Row {
 }
 
 // take notes who holds what from now on.
-func (m *Meter) take(l scale.Ledger) {
+func (m *Meter) take(l scale.Ledger, now time.Time) {
 	spare := map[Spare]int{}
-	held := map[string]*Lease{}
+	held := map[string]Lease{}
 	l.Each(func(d scale.Device, x *scale.Lease, usable bool) {
 		if x == nil {
 			spare[Spare{Product: d.Product, Cause: causeOf(d, usable)}]++
 			return
 		}
-		m.seize(held, *x, d.Product).GPUs++
+		h := held[x.Holder]
+		h.Account = Account{Function: strings.TrimPrefix(x.Owner, ownerPrefix), Product: d.Product}
+		h.GPUs++
+		held[x.Holder] = h
 	})
 	for _, x := range l.Leases { // of replicas without GPUs
 		if x.State != scale.Released && len(x.Devices) == 0 {
-			m.seize(held, x, "")
+			held[x.Holder] = Lease{Account: Account{Function: strings.TrimPrefix(x.Owner, ownerPrefix)}}
 		}
 	}
-	for id, x := range m.Leases {
-		if held[id] == nil {
-			m.close(x)
-		}
-	}
-	m.Leases, m.Epoch, m.Spare = held, l.Epoch, nil
+	m.change(held, now)
+	m.Epoch, m.Spare = l.Epoch, nil
 	for s, n := range spare {
 		s.GPUs = n
 		m.Spare = append(m.Spare, s)
@@ -162,18 +185,30 @@ func (m *Meter) take(l scale.Ledger) {
 	})
 }
 
-// seize is the lease as it is from now on: the one there was, its GPUs to be counted anew.
-func (m *Meter) seize(held map[string]*Lease, x scale.Lease, product string) *Lease {
-	if now := held[x.Holder]; now != nil {
-		return now
+// change books the leases that end or hold another number of GPUs, and begins the new ones.
+func (m *Meter) change(held map[string]Lease, now time.Time) {
+	for id, x := range m.Leases {
+		h, still := held[id]
+		if still && h.GPUs == x.GPUs {
+			continue
+		}
+		m.passLease(x, now)
+		if !still {
+			m.close(x)
+			delete(m.Leases, id)
+			continue
+		}
+		x.GPUs = h.GPUs
 	}
-	now := m.Leases[x.Holder]
-	if now == nil {
-		now = &Lease{Account: Account{Function: strings.TrimPrefix(x.Owner, ownerPrefix), Product: product}}
+	for id, h := range held {
+		if m.Leases[id] == nil {
+			if m.Leases == nil {
+				m.Leases = map[string]*Lease{}
+			}
+			h.at = now
+			m.Leases[id] = &h
+		}
 	}
-	now.GPUs = 0
-	held[x.Holder] = now
-	return now
 }
 
 func causeOf(d scale.Device, usable bool) Cause {

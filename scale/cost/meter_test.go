@@ -179,7 +179,7 @@ func TestPartsAddUpToWhatWasProvisioned(t *testing.T) {
 			default:
 				w.change()
 			}
-			w.meter.Advance(w.ledger, w.now)
+			w.meter.Pass(w.now)
 			w.check()
 		}
 		w.report()

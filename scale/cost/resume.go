@@ -32,10 +32,13 @@ func (m *Meter) Resume(l scale.Ledger, lost time.Duration, now time.Time) error 
 	}
 	m.tally.turn(now)
 	before, changed := m.gone(l), m.Epoch != l.Epoch
-	known := m.Leases
-	m.take(l)
+	known := map[string]bool{}
 	for id, x := range m.Leases {
-		x.Heard = x.Heard || known[id] == nil // how long it was starting, nobody knows any more
+		known[id], x.at = true, now
+	}
+	m.take(l, now)
+	for id, x := range m.Leases {
+		x.Heard = x.Heard || !known[id] // how long it was starting, nobody knows any more
 	}
 	exact, doubt := Exact(now), now
 	if until := from.Add(lost); changed && until.Before(now) {
@@ -83,7 +86,7 @@ func (m *Meter) absent(s span, gone map[Account]int, doubtful bool, row func(tim
 			continue
 		}
 		r.entry(x.Account).Time.put(Unknown, d)
-		m.tally.add(x.Account, d)
+		m.tally.add(s.start, x.Account, d)
 		switch n := len(x.Open); {
 		case r.Length != Minute: // too old to be told apart
 		case n > 0 && x.Open[n-1].Start.Equal(r.Start):

@@ -34,6 +34,7 @@ func cut(from, to time.Time, step time.Duration) iter.Seq[span] {
 // thereby. The caller stores them and then the meter: until that is done, the meter that was
 // stored before still has them.
 func (m *Meter) Seal(now time.Time) (minutes, hours []Row) {
+	m.Pass(now)
 	edge := now.UTC().Add(-Explainable)
 	n := 0
 	for n < len(m.Rows) && !m.Rows[n].End().After(edge) {

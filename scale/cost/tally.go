@@ -19,16 +19,19 @@ func (t *tally) turn(now time.Time) {
 	t.month.begin(month)
 }
 
+// begin never goes back: what is booked late belongs to a window that is over.
 func (w *window) begin(start time.Time) {
-	if !w.start.Equal(start) || w.time == nil {
+	if start.After(w.start) || w.time == nil {
 		w.start, w.time = start, map[Account]time.Duration{}
 	}
 }
 
-// add charges an account in all windows.
-func (t *tally) add(a Account, d time.Duration) {
+// add charges an account for a span in all windows that it began in.
+func (t *tally) add(at time.Time, a Account, d time.Duration) {
 	for _, w := range []*window{&t.hour, &t.day, &t.month} {
-		w.time[a] += d
+		if !at.Before(w.start) {
+			w.time[a] += d
+		}
 	}
 }
 

@@ -44,7 +44,10 @@ func (k *Keeper) Allowance(key functions.Key, spec functions.Spec) Allowance {
 	if r, known := k.budgets[key]; known && r.spec == spec.Scaling.Budget && now.Sub(r.at) < budgetEvery {
 		return r.a
 	}
-	k.meter.Pass(now)
+	if now.Sub(k.passed) >= budgetEvery {
+		k.meter.Pass(now)
+		k.passed = now
+	}
 	a := k.allowance(key, spec, ns)
 	k.budgets[key] = remembered{a, spec.Scaling.Budget, now}
 	return a

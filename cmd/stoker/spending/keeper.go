@@ -57,7 +57,8 @@ type Keeper struct {
 	devices []scale.Device
 	unsaved struct{ minutes, hours []cost.Row } // sealed, oldest first
 	budgets map[functions.Key]remembered
-	rev     uint64 // of the stored meter; of the flushing goroutine alone
+	passed  time.Time // when everything was booked for the sake of budgets
+	rev     uint64    // of the stored meter; of the flushing goroutine alone
 
 	away bool // the last flush failed; of the flushing goroutine alone
 }
