@@ -76,7 +76,6 @@ func (l Ledger) sound(d Device) bool {
 	return d.Healthy && !d.Missing && !lost
 }
 
-// accepts is whether a device is of a kind that was asked for.
 // Accepts tells whether a device is of a kind that the ask takes; whether it is free is another
 // question.
 func (a Ask) Accepts(d Device) bool { return d.Memory >= a.Memory && a.preference(d.Product) >= 0 }

@@ -13,14 +13,15 @@ import (
 const (
 	// Version is the version of a stored Meter.
 	Version = 1
-	// Minute is the length of a row as it is booked.
-	Minute = time.Minute
+	// RowLength is the length of a row as it is booked.
+	RowLength = time.Minute
 	// Explainable is how long booked time may be explained: heartbeats come each second, and a
 	// restart of the platform or of the broker takes less.
 	Explainable = 5 * time.Minute
-	// MinutesKept is how long rows are kept by the minute, and HoursKept by the hour.
+	// MinutesKept is how long rows are kept by the minute.
 	MinutesKept = 24 * time.Hour
-	HoursKept   = 90 * 24 * time.Hour
+	// HoursKept is how long rows are kept by the hour.
+	HoursKept = 90 * 24 * time.Hour
 )
 
 // ownerPrefix begins the owner of a function's lease.
@@ -144,13 +145,13 @@ func (m *Meter) book(at time.Time, a Account, c Cause, d time.Duration) time.Tim
 
 // row finds or makes the open row of a moment.
 func (m *Meter) row(at time.Time) *Row {
-	start := at.Truncate(Minute)
+	start := at.Truncate(RowLength)
 	if n := len(m.Rows); n > 0 && start.Before(m.Rows[0].Start) {
 		return &m.Rows[0]
 	}
 	i, found := slices.BinarySearchFunc(m.Rows, start, func(r Row, t time.Time) int { return r.Start.Compare(t) })
 	if !found {
-		m.Rows = slices.Insert(m.Rows, i, Row{Start: start, Length: Minute})
+		m.Rows = slices.Insert(m.Rows, i, Row{Start: start, Length: RowLength})
 	}
 	return &m.Rows[i]
 }

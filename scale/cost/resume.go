@@ -54,7 +54,7 @@ func (m *Meter) Resume(l scale.Ledger, lost time.Duration, now time.Time) error 
 		for s := range cut(x.from, minTime(x.to, exact), time.Hour) {
 			m.absent(s, before, x.doubtful, m.hour)
 		}
-		for s := range cut(maxTime(x.from, exact), x.to, Minute) {
+		for s := range cut(maxTime(x.from, exact), x.to, RowLength) {
 			m.absent(s, before, x.doubtful, m.row)
 		}
 	}
@@ -88,7 +88,7 @@ func (m *Meter) absent(s span, gone map[Account]int, doubtful bool, row func(tim
 		r.entry(x.Account).Time.put(Unknown, d)
 		m.tally.add(s.start, x.Account, d)
 		switch n := len(x.Open); {
-		case r.Length != Minute: // too old to be told apart
+		case r.Length != RowLength: // too old to be told apart
 		case n > 0 && x.Open[n-1].Start.Equal(r.Start):
 			x.Open[n-1].Left += d
 		default:

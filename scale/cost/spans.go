@@ -13,7 +13,7 @@ type span struct {
 }
 
 // spans cuts a stretch of time at the full minutes; none if it is empty or goes back.
-func spans(from, to time.Time) iter.Seq[span] { return cut(from, to, Minute) }
+func spans(from, to time.Time) iter.Seq[span] { return cut(from, to, RowLength) }
 
 func cut(from, to time.Time, step time.Duration) iter.Seq[span] {
 	return func(yield func(span) bool) {

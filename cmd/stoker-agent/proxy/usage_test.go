@@ -31,7 +31,7 @@ func TestUsage(t *testing.T) {
 // TestUsageOfAnswers reads whole answers and streams, of servers that speak OpenAI's protocol alone.
 func TestUsageOfAnswers(t *testing.T) {
 	answer := func(media, body string) *http.Response {
-		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {media}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {media}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 	}
 	stream := "data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n" +
 		"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":9}}\r\n\r\ndata: [DONE]\n\n"

@@ -16,7 +16,7 @@ import (
 // hour.
 func (k *Keeper) Report(ctx context.Context, since time.Time, by cost.By, see func(namespace string) bool) (cost.Report, error) {
 	now := k.Now()
-	from := since.UTC().Truncate(cost.Minute)
+	from := since.UTC().Truncate(cost.RowLength)
 	if from.Before(cost.Exact(now)) {
 		from = from.Truncate(time.Hour)
 	}
@@ -54,7 +54,7 @@ func (k *Keeper) rows(ctx context.Context, from time.Time) ([]cost.Row, error) {
 	waiting := k.unsaved
 	open := k.meter.Copy()
 	k.mu.Unlock()
-	minutes, err := k.stored(ctx, k.Minutes, later(from, cost.Exact(now)), now, cost.Minute)
+	minutes, err := k.stored(ctx, k.Minutes, later(from, cost.Exact(now)), now, cost.RowLength)
 	if err != nil {
 		return nil, err
 	}
