@@ -23,7 +23,8 @@ type Entry struct {
 	At      time.Time `json:"at"`
 }
 
-// ReadBooks reads a model server's books; none yet is no error.
+// ReadBooks reads a model server's books; none yet is no error, and a last line without its end is
+// not there yet: the model server is writing it, or was killed at that.
 func ReadBooks(t testing.TB, path string) []Entry {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -32,6 +33,9 @@ func ReadBooks(t testing.TB, path string) []Entry {
 	}
 	var out []Entry
 	for line := range bytes.Lines(data) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break
+		}
 		var e Entry
 		if err := json.Unmarshal(line, &e); err != nil {
 			t.Fatalf("%s: %v: %q", path, err, line)
