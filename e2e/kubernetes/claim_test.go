@@ -20,7 +20,7 @@ func TestAPoolIsOnePlatforms(t *testing.T) {
 	var cut atomic.Bool
 	config := c.RESTConfig()
 	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			if cut.Load() {
 				return nil, errors.New("cut")
 			}
