@@ -7,7 +7,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"stoker.dev/stoker/activities"
 )
@@ -51,12 +50,11 @@ func Purge(ctx context.Context, o Options) error {
 		return fmt.Errorf("list the Pods of pool %s: %w", o.Pool, err)
 	}
 	var errs []error
-	for _, pod := range pods.Items {
-		of := o.Client.CoreV1().Pods(pod.Namespace)
-		patch := fmt.Appendf(nil, `{"metadata":{"$deleteFromPrimitiveList/finalizers":[%q]}}`, Finalizer)
-		_, err := of.Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		err := release(ctx, o.Client, pod)
 		if pod.DeletionTimestamp == nil && err == nil {
-			err = of.Delete(ctx, pod.Name, metav1.DeleteOptions{})
+			err = o.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
 		}
 		if !apierrors.IsNotFound(err) { // it may be on its way already
 			errs = append(errs, err)

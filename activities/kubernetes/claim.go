@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"stoker.dev/stoker/activities"
 )
@@ -169,6 +171,9 @@ func (c *claim) run(ctx context.Context) {
 func (c *claim) renew(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if c.stillOurs(ctx) == nil {
+		return
+	}
 	lease, err := c.tryTake(ctx, nil)
 	if lease != nil && holderOf(lease) != c.o.Owner {
 		err := c.taken(lease)
@@ -179,6 +184,21 @@ func (c *claim) renew(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		c.o.Logger.Warn("the claim on the pool is not renewed, trying again", "error", err)
 	}
+}
+
+// stillOurs renews a claim that is still this platform's, which the API server itself looks at as it
+// writes: whatever else is written to the object meanwhile, nothing conflicts.
+func (c *claim) stillOurs(ctx context.Context) error {
+	begun := time.Now()
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/spec/holderIdentity", "value": c.o.Owner},
+		{"op": "replace", "path": "/spec/renewTime", "value": metav1.NewMicroTime(begun)},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = c.o.Client.CoordinationV1().Leases(c.o.Namespace).Patch(ctx, c.name(), types.JSONPatchType, patch, metav1.PatchOptions{})
+	return c.took(begun, err)
 }
 
 // release gives the pool away, so that another platform need not wait.

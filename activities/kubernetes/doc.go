@@ -6,7 +6,7 @@
 // model loads and goes after it. The Pod is never restarted by the kubelet: a replica that ended
 // is replaced by another one, with another ID.
 //
-//	Pod <id>      labels: function, namespace and revision; annotations: epoch, devices, the ask to go
+//	Pod <id>      labels: pool, function and revision; annotations: epoch, devices, the ask to go
 //	Secret <id>   the agent's configuration and token, owned by the Pod, gone with it
 //	ConfigMap     stoker-<pool>-stopped-<n>: IDs that must not start (any more), until they are old
 //	Lease         stoker-<pool>: which platform the pool belongs to

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +43,16 @@ func refused(kind string, r activities.ReplicaSpec, err error) error {
 	default:
 		return fmt.Errorf("%s: %w", what, err)
 	}
+}
+
+// unanswered tells whether a request may have been carried out although it failed: it was sent, and
+// what came back, if anything, was no refusal.
+func unanswered(err error) bool {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return status.Status().Code >= http.StatusInternalServerError
+	}
+	return !neverSent(err)
 }
 
 // neverSent tells whether a request cannot have been taken, since no connection was made.

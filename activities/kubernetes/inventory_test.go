@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -141,24 +140,5 @@ func TestOthersAreKeptSlim(t *testing.T) {
 	ours.ManagedFields = []metav1.ManagedFieldsEntry{{}}
 	if kept, _ := slim("default")(ours); kept != any(ours) || ours.ManagedFields != nil || ours.Labels[LabelFunction] != "chat" {
 		t.Errorf("of ours was kept: %+v", kept)
-	}
-}
-
-func TestStoppedIDsAreBounded(t *testing.T) {
-	data := map[string]string{"old": began.Add(-forbidFor).Format(time.RFC3339), "edited": "yesterday"}
-	fresh := map[string]time.Time{}
-	for i := range maxStopped + 10 {
-		fresh[fmt.Sprint("id-", i)] = began.Add(time.Duration(i) * time.Second)
-	}
-	got := withStopped(data, fresh, began.Add(time.Hour))
-	if len(got) != maxStopped || got["old"] != "" || got["edited"] != "" || got["id-9"] != "" || got["id-10"] == "" {
-		t.Errorf("%d are kept, the oldest of them id-9: %q, id-10: %q", len(got), got["id-9"], got["id-10"])
-	}
-	again := withStopped(got, nil, began.Add(forbidFor+time.Hour))
-	if len(again) != 0 {
-		t.Errorf("%d are kept for ever", len(again))
-	}
-	if at := parseStopped(got)["id-10"]; !at.Equal(began.Add(10 * time.Second).Truncate(time.Second)) {
-		t.Errorf("read back as %v", at)
 	}
 }

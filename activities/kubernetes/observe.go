@@ -24,7 +24,9 @@ func (p *Provider) changedPod(before, now any) {
 	case p.isOurs(is):
 		p.seen(is)
 	case p.isOurs(was):
-		p.wg.Go(func() { p.relabel(is) })
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.spawn(func() { p.relabel(is) })
 	}
 }
 
@@ -48,12 +50,13 @@ func (p *Provider) seen(pod *corev1.Pod) {
 		r = &replica{}
 		p.replicas[pod.Name] = r
 	}
-	if r.absent || !newer(pod, r.pod) {
+	if pod.UID == r.past || !newer(pod, r.pod) || r.absent && pod.UID == r.pod.UID {
 		return
 	}
-	r.pod = pod
-	if p.stopped.has(pod.Name) && pod.Annotations[AnnotationAsked] == "" && !ended(pod) {
-		p.wg.Go(func() { p.endLateStart(pod) })
+	late := r.absent || p.stopped.has(pod.Name) // gone is gone: what comes then came too late
+	r.pod, r.absent, r.doubt = pod, false, false
+	if late && pod.Annotations[AnnotationAsked] == "" && !ended(pod) {
+		p.spawn(func() { p.endLateStart(pod) })
 	}
 	p.tell(r)
 }
@@ -78,17 +81,25 @@ func (p *Provider) vanished(obj any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.replicas[pod.Name]
-	if r == nil || r.pod == nil || r.pod.UID != pod.UID {
+	if r == nil {
+		return
+	}
+	if r.past == pod.UID {
+		r.past = ""
+		p.tidy(pod.Name, r)
+		return
+	}
+	if r.pod == nil || r.pod.UID != pod.UID {
 		return
 	}
 	if p.isOurs(pod) && newer(pod, r.pod) {
 		r.pod = pod
 	}
+	r.absent = true
 	if ended(r.pod) && p.stopped.has(pod.Name) { // forgotten; the watch has only now come to it
 		p.forgotten(pod.Name, r)
 		return
 	}
-	r.absent = true
 	p.tell(r)
 }
 
@@ -120,7 +131,7 @@ func undeleted(pod *corev1.Pod) bool {
 func (p *Provider) finish(r *replica) {
 	id := r.pod.Name
 	r.rest()
-	r.timer = time.AfterFunc(retryEnd, func() { p.wg.Go(func() { p.endNoted(id) }) })
+	r.timer = p.later(retryEnd, func() { p.endNoted(id) })
 }
 
 // endNoted asks a Pod to go that was only noted to.
@@ -246,7 +257,7 @@ func (p *Provider) nodeChanged(before, now *corev1.Node) {
 func (p *Provider) judge(r *replica) {
 	v, id := verdictOn(r.pod), r.pod.Name
 	r.rest()
-	r.timer = time.AfterFunc(v.at.Sub(p.o.Now()), func() { p.wg.Go(func() { p.endStart(id, v) }) })
+	r.timer = p.later(v.at.Sub(p.o.Now()), func() { p.endStart(id, v) })
 }
 
 // rest ends the wait for a replica to run.
@@ -282,7 +293,7 @@ func (p *Provider) endStart(id string, v verdict) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		r.rest()
-		r.timer = time.AfterFunc(retryEnd, func() { p.wg.Go(func() { p.endStart(id, v) }) })
+		r.timer = p.later(retryEnd, func() { p.endStart(id, v) })
 	}
 }
 

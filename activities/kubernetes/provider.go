@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -35,6 +36,7 @@ type Provider struct {
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
+	closed   bool
 	replicas map[string]*replica
 }
 
@@ -54,6 +56,8 @@ type replica struct {
 	pod    *corev1.Pod // the newest known; nil while there is none
 	absent bool        // the API server has it no more
 	undone bool        // its start failed half way, and what there is of it goes before anything else
+	doubt  bool        // a Pod of it may be there that nobody has seen: its creation was not answered
+	past   types.UID   // a Pod that was taken out of sight, and of which the watch may still tell
 	endAt  time.Time   // when its end was seen
 	timer  *time.Timer // of what is done if nothing happens: it is given up, or its end tried again
 }
@@ -165,6 +169,7 @@ func (p *Provider) Close() error {
 		p.factory.Shutdown()
 	}
 	p.mu.Lock()
+	p.closed = true
 	for _, r := range p.replicas {
 		r.rest()
 	}
@@ -172,6 +177,22 @@ func (p *Provider) Close() error {
 	p.wg.Wait()
 	p.claim.release()
 	return nil
+}
+
+// spawn does something beside the caller, unless the provider is closed; it is locked.
+func (p *Provider) spawn(do func()) {
+	if !p.closed { // a WaitGroup that is waited for must not begin anew
+		p.wg.Go(do)
+	}
+}
+
+// later is a timer that spawns.
+func (p *Provider) later(after time.Duration, do func()) *time.Timer {
+	return time.AfterFunc(after, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.spawn(do)
+	})
 }
 
 // Name implements [activities.Provider].
@@ -234,7 +255,13 @@ func (p *Provider) leave(id string, r *replica) {
 	r.op.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.users--; r.users == 0 && r.pod == nil {
+	r.users--
+	p.tidy(id, r)
+}
+
+// tidy drops an entry that stands for nothing; the provider is locked.
+func (p *Provider) tidy(id string, r *replica) {
+	if r.users == 0 && r.pod == nil && r.past == "" && !r.doubt {
 		delete(p.replicas, id)
 	}
 }
@@ -249,10 +276,18 @@ func (p *Provider) known(r *replica) *corev1.Pod {
 	return r.pod
 }
 
+// isAbsent tells whether a replica has ended and its Pod with it.
+func (p *Provider) isAbsent(r *replica) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return r.absent
+}
+
 // newer tells whether a Pod is news. What the platform wrote itself is known before the watch
-// tells it, and the watch may still tell what was before.
+// tells it, and the watch may still tell what was before, also of an earlier Pod of the same name:
+// versions of one kind of object are ordered, whichever object they are of (KEP-5504).
 func newer(p, than *corev1.Pod) bool {
-	if than == nil || p.UID != than.UID {
+	if than == nil {
 		return true
 	}
 	order, err := resourceversion.CompareResourceVersion(p.ResourceVersion, than.ResourceVersion)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,18 +21,29 @@ func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error
 	if err := checkSpec(spec); err != nil {
 		return err
 	}
-	if err := p.mayAct(); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	r := p.take(spec.ID)
 	defer p.leave(spec.ID, r)
+	err := p.start(ctx, r, spec)
+	if nothingStarted(err) && p.mayBeThere(ctx, r, spec) {
+		return fmt.Errorf("replica %s may be there already, so its GPUs stay its own: %s", spec.ID, err.Error())
+	}
+	return err
+}
+
+func (p *Provider) start(ctx context.Context, r *replica, spec activities.ReplicaSpec) error {
+	if err := p.mayAct(); err != nil {
+		return err
+	}
 	if p.stopped.has(spec.ID) {
 		return fmt.Errorf("%w: replica %s", activities.ErrStopped, spec.ID)
 	}
 	if err := p.finishUndo(ctx, r, spec.ID); err != nil {
 		return err
+	}
+	if p.isAbsent(r) {
+		return nil // it has ended; whoever asks finds out
 	}
 	pod := p.known(r)
 	if pod == nil {
@@ -42,6 +54,38 @@ func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error
 		pod = made
 	}
 	return p.startAgain(ctx, pod, spec)
+}
+
+// nothingStarted tells a failure on which the caller gives the replica's GPUs to others.
+func nothingStarted(err error) bool {
+	return errors.Is(err, activities.ErrNotNow) || errors.Is(err, activities.ErrBadSpec)
+}
+
+// mayBeThere tells whether there is, or may be, a Pod of a replica whose start failed. Where an earlier
+// call was not answered, only the API server knows.
+func (p *Provider) mayBeThere(ctx context.Context, r *replica, spec activities.ReplicaSpec) bool {
+	p.mu.Lock()
+	pod, doubt := r.pod, r.doubt
+	p.mu.Unlock()
+	if pod != nil || !doubt {
+		return pod != nil
+	}
+	pod, err := p.o.Client.CoreV1().Pods(spec.Key.Namespace).Get(ctx, spec.ID, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		p.setDoubt(r, false)
+		return false
+	}
+	if err == nil && p.isOurs(pod) {
+		p.seen(pod)
+	}
+	return true
+}
+
+// setDoubt notes whether there may be a Pod that nobody has seen.
+func (p *Provider) setDoubt(r *replica, doubt bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.doubt = doubt
 }
 
 // mayAct tells whether what is in the cluster is still this provider's to change.
@@ -69,6 +113,9 @@ func (p *Provider) create(ctx context.Context, r *replica, spec activities.Repli
 		return pod, nil
 	}
 	if err != nil {
+		if unanswered(err) {
+			p.setDoubt(r, true)
+		}
 		return nil, refused("Pod", spec, err)
 	}
 	if p.o.Created != nil {
@@ -87,11 +134,35 @@ func (p *Provider) createSecret(ctx context.Context, spec activities.ReplicaSpec
 	if err != nil {
 		return err
 	}
-	_, err = p.o.Client.CoreV1().Secrets(pod.Namespace).Create(ctx, secret, metav1.CreateOptions{})
+	secrets := p.o.Client.CoreV1().Secrets(pod.Namespace)
+	_, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		if err = p.clearSecret(ctx, pod); err == nil {
+			_, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
+		}
+	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return refused("Secret", spec, err)
 	}
 	return nil
+}
+
+// clearSecret removes a Secret that is in the way of a Pod's own: one of an earlier Pod of the same
+// name, which the garbage collector has not come to and would take from under this one.
+func (p *Provider) clearSecret(ctx context.Context, pod *corev1.Pod) error {
+	secrets := p.o.Client.CoreV1().Secrets(pod.Namespace)
+	there, err := secrets.Get(ctx, pod.Name, metav1.GetOptions{})
+	if err == nil && !ownedBy(there, pod) {
+		err = secrets.Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(there.UID))})
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func ownedBy(s *corev1.Secret, pod *corev1.Pod) bool {
+	return slices.ContainsFunc(s.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == pod.UID })
 }
 
 // setUndone begins to undo a start. Nobody is told what becomes of its Pod: the ID has not been

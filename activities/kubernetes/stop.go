@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
 	"stoker.dev/stoker/activities"
 )
@@ -20,6 +21,9 @@ func (p *Provider) Stop(ctx context.Context, id string, grace time.Duration) err
 	r := p.take(id)
 	defer p.leave(id, r)
 	p.setDone(r)
+	if err := p.findUnseen(ctx, r, id); err != nil {
+		return err
+	}
 	pod := p.known(r)
 	if pod == nil || ended(pod) {
 		return p.stopped.add(ctx, id)
@@ -33,6 +37,25 @@ func (p *Provider) Stop(ctx context.Context, id string, grace time.Duration) err
 		return p.stopped.add(ctx, id)
 	}
 	return err
+}
+
+// findUnseen asks for a Pod that nobody here has seen: the call that made it was not answered, or
+// the watch is behind. What it says is gone must not hold GPUs.
+func (p *Provider) findUnseen(ctx context.Context, r *replica, id string) error {
+	if p.known(r) != nil || p.isAbsent(r) || p.stopped.has(id) {
+		return nil
+	}
+	pods, err := p.o.Client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
+		LabelSelector: LabelPool + "=" + p.o.Pool, FieldSelector: "metadata.name=" + id,
+	})
+	if err != nil {
+		return fmt.Errorf("look for Pod %s, which nobody here has seen: %w", id, err)
+	}
+	p.setDoubt(r, false)
+	for i := range pods.Items {
+		p.seen(&pods.Items[i])
+	}
+	return nil
 }
 
 // end notes on a Pod why it is to go, and asks it to. A note that is there already stays, since the
@@ -119,10 +142,11 @@ func (p *Provider) drop(id string) {
 // forgotten takes a replica out of sight; the provider is locked.
 func (p *Provider) forgotten(id string, r *replica) {
 	r.rest()
-	r.pod, r.absent, r.undone = nil, false, false
-	if r.users == 0 {
-		delete(p.replicas, id)
+	if r.pod != nil && !r.absent {
+		r.past = r.pod.UID
 	}
+	r.pod, r.absent, r.undone, r.endAt = nil, false, false, time.Time{}
+	p.tidy(id, r)
 	p.board.Drop(id)
 }
 
@@ -141,9 +165,14 @@ func (p *Provider) remove(ctx context.Context, pod *corev1.Pod) error {
 			return err
 		}
 	}
-	// A strategic merge names the one finalizer, so that nothing conflicts with those of others.
-	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"$deleteFromPrimitiveList/finalizers":[%q]}}`, pod.UID, Finalizer)
-	_, err := pods.Patch(ctx, pod.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	return release(ctx, p.o.Client, pod)
+}
+
+// release takes our finalizer off a Pod. A strategic merge names the one, so that nothing conflicts with
+// those of others.
+func release(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"$deleteFromPrimitiveList/finalizers":[%q]}}`, pod.UID, Finalizer)
+	_, err := client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

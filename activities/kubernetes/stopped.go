@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -12,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // IDs that must not start (any more) are kept in ConfigMaps, so that they outlive the platform.
@@ -37,7 +38,7 @@ type stoppedIDs struct {
 	closed chan struct{}
 
 	mu  sync.Mutex
-	ids map[string]time.Time // with when they were stopped
+	ids [stoppedMaps]map[string]time.Time // with when they were stopped
 }
 
 type stoppedAsk struct {
@@ -46,7 +47,11 @@ type stoppedAsk struct {
 }
 
 func newStoppedIDs(o Options) *stoppedIDs {
-	return &stoppedIDs{o: o, asks: make(chan stoppedAsk, stoppedBatch), closed: make(chan struct{}), ids: map[string]time.Time{}}
+	s := &stoppedIDs{o: o, asks: make(chan stoppedAsk, stoppedBatch), closed: make(chan struct{})}
+	for n := range s.ids {
+		s.ids[n] = map[string]time.Time{}
+	}
+	return s
 }
 
 // load reads what earlier platforms left.
@@ -58,7 +63,9 @@ func (s *stoppedIDs) load(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range list.Items {
-		maps.Copy(s.ids, parseStopped(m.Data))
+		for id, at := range parseStopped(m.Data) {
+			s.ids[mapOf(id)][id] = at
+		}
 	}
 	return nil
 }
@@ -67,7 +74,7 @@ func (s *stoppedIDs) load(ctx context.Context) error {
 func (s *stoppedIDs) has(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, there := s.ids[id]
+	at, there := s.ids[mapOf(id)][id]
 	return there && s.o.Now().Sub(at) < forbidFor
 }
 
@@ -138,46 +145,45 @@ func (s *stoppedIDs) write(ctx context.Context, batch map[int][]stoppedAsk) {
 	wg.Wait()
 }
 
+// store adds to an object what it names alone, so that nothing it does can conflict with what others do.
 func (s *stoppedIDs) store(ctx context.Context, n int, asks []stoppedAsk) error {
-	fresh, now := map[string]time.Time{}, s.o.Now()
+	s.mu.Lock()
+	was := s.ids[n]
+	next := maps.Clone(was)
+	s.mu.Unlock()
+	now := s.o.Now()
 	for _, a := range asks {
-		fresh[a.id] = now
+		next[a.id] = now
 	}
-	maps := s.o.Client.CoreV1().ConfigMaps(s.o.Namespace)
+	next = newest(next, now)
+	objects := s.o.Client.CoreV1().ConfigMaps(s.o.Namespace)
 	name := fmt.Sprintf("stoker-%s-stopped-%d", s.o.Pool, n)
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		m, err := maps.Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			_, err = maps.Create(ctx, s.configMap(name, withStopped(nil, fresh, now)), metav1.CreateOptions{})
-			return err
-		}
-		if err != nil {
-			return err
-		}
-		m.Data = withStopped(m.Data, fresh, now)
-		_, err = maps.Update(ctx, m, metav1.UpdateOptions{})
+	patch, err := json.Marshal(map[string]any{"data": difference(was, next)})
+	if err != nil {
 		return err
-	})
+	}
+	_, err = objects.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = objects.Create(ctx, s.configMap(name, next), metav1.CreateOptions{})
+	}
 	if err != nil {
 		return fmt.Errorf("store stopped IDs in ConfigMap %s/%s: %w", s.o.Namespace, name, err)
 	}
-	s.keep(fresh, now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ids[n] = next
 	return nil
 }
 
-func (s *stoppedIDs) configMap(name string, data map[string]string) *corev1.ConfigMap {
+func (s *stoppedIDs) configMap(name string, ids map[string]time.Time) *corev1.ConfigMap {
+	data := make(map[string]string, len(ids))
+	for id, at := range ids {
+		data[id] = stamp(at)
+	}
 	return &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.o.Namespace, Labels: map[string]string{LabelPool: s.o.Pool}},
 		Data:       data,
 	}
-}
-
-// keep takes what was stored into memory, and drops what is old.
-func (s *stoppedIDs) keep(fresh map[string]time.Time, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	maps.Copy(s.ids, fresh)
-	maps.DeleteFunc(s.ids, func(_ string, at time.Time) bool { return now.Sub(at) >= forbidFor })
 }
 
 // mapOf is the object an ID belongs to.
@@ -187,19 +193,34 @@ func mapOf(id string) int {
 	return int(h.Sum32() % stoppedMaps)
 }
 
-// withStopped is an object's data with IDs added, those that are old left out, and no more than
-// [maxStopped].
-func withStopped(data map[string]string, fresh map[string]time.Time, now time.Time) map[string]string {
-	all := parseStopped(data)
-	maps.Copy(all, fresh)
-	maps.DeleteFunc(all, func(_ string, at time.Time) bool { return now.Sub(at) >= forbidFor })
-	newest := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return all[b].Compare(all[a]) })
-	out := map[string]string{}
-	for _, id := range newest[:min(len(newest), maxStopped)] {
-		out[id] = all[id].UTC().Format(time.RFC3339)
+// newest are the IDs that are not old, no more than [maxStopped].
+func newest(ids map[string]time.Time, now time.Time) map[string]time.Time {
+	young := slices.DeleteFunc(slices.Collect(maps.Keys(ids)), func(id string) bool { return now.Sub(ids[id]) >= forbidFor })
+	slices.SortFunc(young, func(a, b string) int { return ids[b].Compare(ids[a]) })
+	out := map[string]time.Time{}
+	for _, id := range young[:min(len(young), maxStopped)] {
+		out[id] = ids[id]
 	}
 	return out
 }
+
+// difference is what makes one object's data of another's, as a merge patch has it: nil takes out.
+func difference(was, next map[string]time.Time) map[string]*string {
+	out := map[string]*string{}
+	for id := range was {
+		if _, there := next[id]; !there {
+			out[id] = nil
+		}
+	}
+	for id, at := range next {
+		if before, there := was[id]; !there || !before.Equal(at) {
+			out[id] = new(stamp(at))
+		}
+	}
+	return out
+}
+
+func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 
 func parseStopped(data map[string]string) map[string]time.Time {
 	out := make(map[string]time.Time, len(data))

@@ -10,17 +10,33 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"golang.org/x/sync/errgroup"
 )
+
+// renewAtOnce is how many tokens are renewed at the same time: two calls each, so that a thousand
+// take seconds, and starts still find room in the client's limits.
+const renewAtOnce = 16
 
 // RenewTokens implements [activities.Renewer]. The kubelet puts the new token before the agent
 // within a minute or two. A token that cannot be renewed is no reason to leave out the others.
 func (p *Provider) RenewTokens(renew func(token string) (string, error)) error {
-	var errs []error
-	for _, pod := range p.living() {
-		if err := p.renewToken(pod, renew); err != nil {
-			errs = append(errs, fmt.Errorf("token of replica %s: %w", pod.Name, err))
-		}
+	if err := p.mayAct(); err != nil {
+		return err
 	}
+	living := p.living()
+	errs := make([]error, len(living))
+	var group errgroup.Group
+	group.SetLimit(renewAtOnce)
+	for i, pod := range living {
+		group.Go(func() error {
+			if err := p.renewToken(pod, renew); err != nil {
+				errs[i] = fmt.Errorf("token of replica %s: %w", pod.Name, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // nothing above fails as a whole
 	return errors.Join(errs...)
 }
 

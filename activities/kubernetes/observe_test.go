@@ -1,0 +1,104 @@
+package kubernetes
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"stoker.dev/stoker/activities"
+)
+
+// blind is a provider that is told everything by its test.
+func blind(t *testing.T) *Provider {
+	t.Helper()
+	o, err := Options{Client: unused{}, Namespace: "stoker", Pool: "default", Now: func() time.Time { return began }}.complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	ready := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
+	ready.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	if err := nodes.Add(ready); err != nil {
+		t.Fatal(err)
+	}
+	p := &Provider{o: o, replicas: map[string]*replica{}, stopped: newStoppedIDs(o), claim: &claim{o: o}, nodes: corelisters.NewNodeLister(nodes)}
+	p.ctx, p.cancel = t.Context(), func() {}
+	return p
+}
+
+// told is a Pod of one replica ID as the API server tells it at some version.
+func told(uid types.UID, version string, change func(*corev1.Pod)) *corev1.Pod {
+	p := scenario(change)
+	p.UID, p.ResourceVersion = uid, version
+	return p
+}
+
+func pendingPod(p *corev1.Pod) { p.Status.ContainerStatuses, p.Status.InitContainerStatuses = nil, nil }
+
+func deletedPod(p *corev1.Pod) { stopped(p, 0) }
+
+// boardState is what a provider says of the one replica it has, empty if it has none.
+func boardState(p *Provider) activities.RunState {
+	for _, s := range p.board.List() {
+		return s.State
+	}
+	return ""
+}
+
+// TestAStartThatWasUndoneIsNotHeardOfAgain: the watch comes late with what became of the first Pod, while
+// the second one of the same ID runs.
+func TestAStartThatWasUndoneIsNotHeardOfAgain(t *testing.T) {
+	p := blind(t)
+	first := told("first", "10", pendingPod)
+	r := p.take(first.Name)
+	p.seen(first)
+	p.setUndone(r)
+	p.drop(first.Name)
+	second := told("second", "20", func(*corev1.Pod) {})
+	p.seen(second)
+	p.leave(first.Name, r)
+	late := told("first", "15", deletedPod)
+	for _, step := range []func(){func() { p.seen(told("first", "11", pendingPod)) }, func() { p.seen(late) }, func() { p.vanished(late) }, func() { p.seen(second) }} {
+		step()
+		if s := boardState(p); s != activities.RunRunning {
+			t.Fatalf("the replica that runs is said to be %q", s)
+		}
+	}
+}
+
+// TestAnUndoneStartLeavesNothingBehind: nobody starts the ID again, and the watch comes late.
+func TestAnUndoneStartLeavesNothingBehind(t *testing.T) {
+	p := blind(t)
+	first := told("first", "10", pendingPod)
+	r := p.take(first.Name)
+	p.seen(first)
+	p.setUndone(r)
+	p.drop(first.Name)
+	p.leave(first.Name, r)
+	late := told("first", "15", deletedPod)
+	p.seen(late)
+	if s := boardState(p); s != "" {
+		t.Errorf("what was never started is said to be %s", s)
+	}
+	p.vanished(late)
+	if len(p.replicas) != 0 {
+		t.Errorf("%d entries are left", len(p.replicas))
+	}
+}
+
+// TestNewsOfAnEarlierPodIsNone: an ID that was started again is its newest Pod, in whatever order it is told.
+func TestNewsOfAnEarlierPodIsNone(t *testing.T) {
+	p := blind(t)
+	p.seen(told("second", "20", func(*corev1.Pod) {}))
+	late := told("first", "15", deletedPod)
+	p.seen(late)
+	p.vanished(late)
+	if s := boardState(p); s != activities.RunRunning {
+		t.Errorf("the replica that runs is said to be %q", s)
+	}
+}
