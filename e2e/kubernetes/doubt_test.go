@@ -21,18 +21,18 @@ import (
 type line struct {
 	mu    sync.Mutex
 	wrong func(*http.Request, http.RoundTripper) (*http.Response, error) // nil: nothing
-	deaf  chan struct{}                                                  // while it is open, watches tell nothing
+	deaf  chan struct{}                                                  // while it is there and open, watches tell nothing
 }
 
 func (l *line) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		l.mu.Lock()
-		wrong, deaf := l.wrong, l.deaf
+		wrong := l.wrong
 		l.mu.Unlock()
 		if r.URL.Query().Get("watch") != "" {
 			answer, err := next.RoundTrip(r)
 			if err == nil {
-				answer.Body = deafBody{answer.Body, r.Context(), deaf}
+				answer.Body = deafBody{answer.Body, r.Context(), l}
 			}
 			return answer, err
 		}
@@ -49,17 +49,38 @@ func (l *line) becomes(wrong func(*http.Request, http.RoundTripper) (*http.Respo
 	l.wrong = wrong
 }
 
-// deafBody gives nothing on until its channel is closed.
+// goDeaf keeps back what watches tell, until its result is called.
+func (l *line) goDeaf() (hear func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	deaf := make(chan struct{})
+	l.deaf = deaf
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.deaf = nil
+		close(deaf)
+	}
+}
+
+// deafBody is what a watch tells, as soon as it is heard.
 type deafBody struct {
 	io.ReadCloser
-	ctx   context.Context //nolint:containedctx // 2026-11-27: of the request whose body it is
-	until <-chan struct{}
+	ctx context.Context //nolint:containedctx // 2026-11-27: of the request whose body it is
+	l   *line
 }
 
 func (b deafBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.l.mu.Lock()
+	deaf := b.l.deaf
+	b.l.mu.Unlock()
+	if deaf == nil {
+		return n, err
+	}
 	select {
-	case <-b.until:
-		return b.ReadCloser.Read(p)
+	case <-deaf:
+		return n, err
 	case <-b.ctx.Done():
 		return 0, b.ctx.Err()
 	}
@@ -84,7 +105,7 @@ func away(*http.Request, http.RoundTripper) (*http.Response, error) {
 // of, may hold GPUs: nobody may take it for not started, and a stop of it must find it.
 func TestAnUnansweredStartKeepsItsGPUs(t *testing.T) {
 	c := kubetest.Start(t, kubetest.Options{Nodes: 1})
-	l := &line{deaf: make(chan struct{})}
+	l := &line{}
 	config := c.RESTConfig()
 	config.Wrap(l.wrap)
 	client, err := provider.NewClient(config)
@@ -92,6 +113,7 @@ func TestAnUnansweredStartKeepsItsGPUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := open(t, c, provider.Options{Client: client})
+	hear := l.goDeaf()
 	never := replica("default", "gpu-0", "gpu-01")
 	l.becomes(away)
 	if err := p.Start(t.Context(), never); !errors.Is(err, activities.ErrNotNow) {
@@ -120,7 +142,7 @@ func TestAnUnansweredStartKeepsItsGPUs(t *testing.T) {
 	if err != nil || pod.DeletionTimestamp == nil {
 		t.Errorf("its Pod is not asked to go: %v, %v", pod.DeletionTimestamp, err)
 	}
-	close(l.deaf)
+	hear()
 	await(t, p, r.ID, activities.RunGone)
 	started(t, p, never)
 	clean(t, c, p)
