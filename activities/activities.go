@@ -257,7 +257,7 @@ func (a *Activities) replicaSpec(r order, id string, l scale.Lease, reserved tim
 // the replica's ID.
 func (a *Activities) startFailed(ctx context.Context, id string, cause error) (outcome, error) {
 	notNow := errors.Is(cause, ErrNotNow)
-	if !notNow && !permanent(cause) {
+	if !notNow && !Permanent(cause) {
 		return outcome{}, fmt.Errorf("start replica %s: %w", id, cause)
 	}
 	if err := a.Ledger.Release(ctx, id, events.CauseSpawnFailed); err != nil {
@@ -270,8 +270,8 @@ func (a *Activities) startFailed(ctx context.Context, id string, cause error) (o
 	return spawnFailed(id, cause), nil
 }
 
-// permanent is the one place that says which provider errors no retry mends.
-func permanent(err error) bool {
+// Permanent is the one place that says which errors of a [Provider] no retry mends.
+func Permanent(err error) bool {
 	for _, p := range []error{ErrFenced, ErrStopped, ErrNoCommand, ErrBadSpec} {
 		if errors.Is(err, p) {
 			return true

@@ -49,7 +49,8 @@ var (
 
 // replica is one ID.
 type replica struct {
-	op sync.Mutex // held while one of Start, Stop and Forget works on it
+	op     sync.Mutex // held while one of Start, Stop and Forget works on it
+	secret types.UID  // the Pod whose Secret is known to be there; guarded by op
 
 	// Guarded by the provider's mutex.
 	users  int         // who has taken it and not left it

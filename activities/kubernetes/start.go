@@ -53,7 +53,7 @@ func (p *Provider) start(ctx context.Context, r *replica, spec activities.Replic
 		}
 		pod = made
 	}
-	return p.startAgain(ctx, pod, spec)
+	return p.startAgain(ctx, r, pod, spec)
 }
 
 // nothingStarted tells a failure on which the caller gives the replica's GPUs to others.
@@ -122,14 +122,17 @@ func (p *Provider) create(ctx context.Context, r *replica, spec activities.Repli
 		p.o.Created(spec)
 	}
 	p.seen(pod)
-	if err := p.createSecret(ctx, spec, pod); err != nil {
+	if err := p.createSecret(ctx, r, spec, pod); err != nil {
 		p.setUndone(r)
 		return nil, errors.Join(err, p.finishUndo(context.WithoutCancel(ctx), r, spec.ID))
 	}
 	return nil, nil //nolint:nilnil // 2026-11-27: made, and nothing is there to compare with
 }
 
-func (p *Provider) createSecret(ctx context.Context, spec activities.ReplicaSpec, pod *corev1.Pod) error {
+func (p *Provider) createSecret(ctx context.Context, r *replica, spec activities.ReplicaSpec, pod *corev1.Pod) error {
+	if r.secret == pod.UID {
+		return nil
+	}
 	secret, err := p.o.secret(spec, pod)
 	if err != nil {
 		return err
@@ -137,28 +140,30 @@ func (p *Provider) createSecret(ctx context.Context, spec activities.ReplicaSpec
 	secrets := p.o.Client.CoreV1().Secrets(pod.Namespace)
 	_, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		if err = p.clearSecret(ctx, pod); err == nil {
+		var owned bool
+		if owned, err = p.clearSecret(ctx, pod); err == nil && !owned {
 			_, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
 		}
 	}
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	if err != nil {
 		return refused("Secret", spec, err)
 	}
+	r.secret = pod.UID
 	return nil
 }
 
-// clearSecret removes a Secret that is in the way of a Pod's own: one of an earlier Pod of the same
-// name, which the garbage collector has not come to and would take from under this one.
-func (p *Provider) clearSecret(ctx context.Context, pod *corev1.Pod) error {
+// clearSecret removes a Secret that is in the way of a Pod's own, unless it is that: one of an earlier
+// Pod of the same name, which the garbage collector has not come to and would take from under this one.
+func (p *Provider) clearSecret(ctx context.Context, pod *corev1.Pod) (owned bool, err error) {
 	secrets := p.o.Client.CoreV1().Secrets(pod.Namespace)
 	there, err := secrets.Get(ctx, pod.Name, metav1.GetOptions{})
 	if err == nil && !ownedBy(there, pod) {
 		err = secrets.Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(there.UID))})
 	}
-	if apierrors.IsNotFound(err) {
-		return nil
+	if err != nil && !apierrors.IsNotFound(err) {
+		return false, err
 	}
-	return err
+	return err == nil && ownedBy(there, pod), nil
 }
 
 func ownedBy(s *corev1.Secret, pod *corev1.Pod) bool {
@@ -195,7 +200,7 @@ func (p *Provider) finishUndo(ctx context.Context, r *replica, id string) error 
 }
 
 // startAgain is a start of what is there.
-func (p *Provider) startAgain(ctx context.Context, pod *corev1.Pod, spec activities.ReplicaSpec) error {
+func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, spec activities.ReplicaSpec) error {
 	seen := epochOf(pod)
 	switch {
 	case stop(pod.Annotations[AnnotationAsked]) || pod.DeletionTimestamp != nil:
@@ -212,7 +217,7 @@ func (p *Provider) startAgain(ctx context.Context, pod *corev1.Pod, spec activit
 		}
 	}
 	if stateOf(pod, false) == activities.RunStarting { // the call that made it may have ended before its Secret
-		return p.createSecret(ctx, spec, pod)
+		return p.createSecret(ctx, r, spec, pod)
 	}
 	return nil
 }

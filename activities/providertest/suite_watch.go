@@ -211,9 +211,9 @@ func fifty(t *testing.T, h *Harness) {
 	var wg sync.WaitGroup
 	for i := range specs {
 		specs[i] = h.replica(Serves)
-		for range 2 { // each twice, as a retried activity does
+		for range 2 { // each twice, as an activity does that has timed out and still runs
 			wg.Go(func() {
-				if err := h.Provider.Start(t.Context(), specs[i]); err != nil {
+				if err := insist(t, h.Provider, specs[i]); err != nil {
 					t.Errorf("start: %v", err)
 				}
 			})

@@ -88,6 +88,23 @@ func start(t *testing.T, h *Harness, spec activities.ReplicaSpec) activities.Rep
 	return awaitState(t, h.Provider, spec.ID, activities.RunRunning)
 }
 
+// insist starts a replica as an activity does: what may work next time is tried again.
+func insist(t *testing.T, p activities.Provider, spec activities.ReplicaSpec) error {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		err := p.Start(ctx, spec)
+		if err == nil || activities.Permanent(err) || ctx.Err() != nil {
+			return err
+		}
+		t.Logf("start, to be tried again: %v", err)
+		select {
+		case <-time.After(calm):
+		case <-ctx.Done():
+		}
+	}
+}
+
 // stop kills a replica and waits until it is gone.
 func stop(t *testing.T, h *Harness, id string) {
 	t.Helper()

@@ -363,12 +363,15 @@ func (c *container) id() string {
 
 func (c *container) logPath() string { return filepath.Join(c.pod.dir, c.spec.Name+".log") }
 
-// note adds a line of the node's own to the container's log.
+// notePath is of what the node itself has to say about the container, which a kubelet makes Events of.
+func (c *container) notePath() string { return filepath.Join(c.pod.dir, c.spec.Name+".notes") }
+
+// note adds a line to that.
 func (c *container) note(text string) {
-	f, err := os.OpenFile(c.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(c.notePath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	fmt.Fprintln(f, "kubetest:", text)
+	fmt.Fprintln(f, text)
 }

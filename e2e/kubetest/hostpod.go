@@ -288,6 +288,9 @@ func (p *podRun) logTails() string {
 	for _, c := range p.containers() {
 		lines := lastLines(c.logPath(), shownLines)
 		fmt.Fprintf(&b, "--- %s/%s\n%s\n", p.last().Name, c.spec.Name, lines)
+		if _, err := os.Stat(c.notePath()); err == nil {
+			fmt.Fprintf(&b, "--- the node on %s/%s\n%s\n", p.last().Name, c.spec.Name, lastLines(c.notePath(), shownLines))
+		}
 	}
 	return b.String()
 }

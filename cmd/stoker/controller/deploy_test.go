@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait of these tests; none of them is expected to need it.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // obedient stands in for the workflows: whatever it is told is carried out at once, by nobody.
 // The real ones run in the end-to-end tests.
