@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stoker.dev/stoker/cmd/stoker/simulate"
+	"stoker.dev/stoker/cmd/stoker/simulate/page"
 	"stoker.dev/stoker/cmd/stoker/terminal"
 	policies "stoker.dev/stoker/scale/simulate"
 )
@@ -21,7 +22,7 @@ type simulateFlags struct {
 	trace, manifest, profile string
 	policies                 []string
 	baselines, asJSON        bool
-	timeline                 string
+	timeline, page           string
 	seed                     uint64
 }
 
@@ -52,6 +53,7 @@ and cold-start times, price and objective; deploy/profiles has examples.`,
 	f.BoolVar(&o.baselines, "baselines", false, "stoker and every policy to compare with")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON array with an object per policy")
 	f.StringVar(&o.timeline, "timeline", "", "write what runs and waits to this CSV file; for further policies NAME.POLICY.csv beside it")
+	f.StringVar(&o.page, "html", "", "draw it: write a page that stands alone to this HTML file")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the cold starts")
 	c.MarkFlagsMutuallyExclusive("profile", "manifest")
 	c.MarkFlagsMutuallyExclusive("policy", "baselines")
@@ -75,12 +77,19 @@ func (a *app) simulate(c *cobra.Command, o simulateFlags) error {
 	if err != nil {
 		return err
 	}
+	if opts.Settings == nil {
+		opts.Settings = opts.Profile.Settings
+	}
+	drawing, err := page.Begin(o.page, &opts)
+	if err != nil {
+		return fmt.Errorf("--html: %w", err)
+	}
 	done := a.showPasses(&opts)
 	files := simulate.NewTimelines(o.timeline, names)
-	opts.Timeline = files.Of
+	opts.Timeline = both(files.Of, opts.Timeline)
 	report, err := simulate.Run(c.Context(), opts)
 	done()
-	if err := errors.Join(err, files.Close()); err != nil {
+	if err := errors.Join(err, files.Close(), drawing.End(report, err == nil)); err != nil {
 		return err
 	}
 	for _, line := range report.Advice {
@@ -94,6 +103,23 @@ func (a *app) simulate(c *cobra.Command, o simulateFlags) error {
 		return c.Context().Err()
 	}
 	return nil
+}
+
+// both tells two what one of them asked for; either may be nil.
+func both(a, b func(string) func(policies.Row)) func(string) func(policies.Row) {
+	if b == nil {
+		return a
+	}
+	return func(policy string) func(policies.Row) {
+		first, second := a(policy), b(policy)
+		if first == nil {
+			return second
+		}
+		return func(r policies.Row) {
+			first(r)
+			second(r)
+		}
+	}
 }
 
 // names are the policies asked for, each once.

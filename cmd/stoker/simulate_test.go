@@ -35,6 +35,18 @@ func TestSimulate(t *testing.T) {
 	}
 }
 
+func TestSimulateDraws(t *testing.T) {
+	trace, page, timeline := manifest(t, "trace.csv", traceText), filepath.Join(t.TempDir(), "r.html"), filepath.Join(t.TempDir(), "out.csv")
+	got := stoker(t, "", "simulate", "--trace", trace, "--baselines", "--html", page, "--timeline", timeline)
+	text, err := os.ReadFile(page)
+	if err != nil || got.code != 0 || !strings.Contains(string(text), "<th>hybrid-histogram</th>") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if rows, err := os.ReadFile(timeline); err != nil || strings.Count(string(rows), "\n") < 4 {
+		t.Errorf("the timeline beside it: %q, %v", rows, err)
+	}
+}
+
 func TestSimulateRefuses(t *testing.T) {
 	trace := manifest(t, "trace.csv", traceText)
 	for _, c := range []struct {
@@ -49,6 +61,7 @@ func TestSimulateRefuses(t *testing.T) {
 		{"--trace /none.csv", exitFailed, "no such file"},
 		{"--trace " + trace + " --profile /none.yaml", exitFailed, "bad profile"},
 		{"--trace " + trace + " --timeline /none/out.csv", exitFailed, "no such file or directory"},
+		{"--trace " + trace + " --html /none/r.html", exitFailed, "--html: open /none/"},
 		{"--trace " + manifest(t, "bad.csv", traceText+"1,1,1\n"), exitFailed, ":8:1: arrival_s"},
 	} {
 		got := stoker(t, "", append([]string{"simulate"}, strings.Fields(c.args)...)...)

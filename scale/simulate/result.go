@@ -125,6 +125,26 @@ func (w *World) sum(end time.Duration) Result {
 	return r
 }
 
+// FunctionResult is what one function came to under a policy.
+type FunctionResult struct {
+	Function     string
+	Requests     int
+	ColdRequests int // that found no ready replica
+	InTime       int // whose wait was within the objective's
+	ColdStarts   int // replicas started
+}
+
+// ByFunction says what each function has come to so far, by first arrival.
+func (w *World) ByFunction() []FunctionResult {
+	out := make([]FunctionResult, 0, len(w.functions))
+	for _, f := range w.functions {
+		out = append(out, FunctionResult{
+			Function: f.name, Requests: f.tally.requests, ColdRequests: f.tally.coldRequests, InTime: f.tally.inTime, ColdStarts: f.begun,
+		})
+	}
+	return out
+}
+
 func share(n, of int) float64 {
 	if of == 0 {
 		return 0

@@ -56,6 +56,7 @@ func New(c Config) *World {
 			f.makeReady(f.add(c.Begin), c.Begin)
 		}
 		f.areaAt = c.Begin
+		f.show(c.Begin)
 	}
 	w.began = len(c.Always) > 0
 	return w

@@ -21,6 +21,8 @@ type Options struct {
 	Seed     uint64
 	// Timeline is told every change of a policy; nil, or nil for a policy: nobody.
 	Timeline func(policy string) func(simulate.Row)
+	// Arrived is told every request that is handed to the policies, before them; nil: nobody.
+	Arrived func(simulate.Arrival)
 	// Progress is told which pass over the trace is at how many of its bytes; nil: nobody.
 	Progress func(pass string, read, of int64)
 }
@@ -33,6 +35,8 @@ type Report struct {
 	Cut bool
 	// Advice is what is wrong with the profile, in words.
 	Advice []string
+	// Functions are, for each policy but the bound, what each function came to.
+	Functions map[string][]simulate.FunctionResult
 }
 
 // batch is how many arrivals are handed to one policy after another: long enough that the
@@ -154,6 +158,11 @@ func (r *run) worldsOf() error {
 }
 
 func (r *run) arrive(as []simulate.Arrival) error {
+	if r.Arrived != nil {
+		for _, a := range as {
+			r.Arrived(a)
+		}
+	}
 	for _, w := range r.worlds {
 		began := time.Now()
 		for _, a := range as {
@@ -174,12 +183,14 @@ func (r *run) collect(result func(*simulate.World) simulate.Result) {
 	bound := r.survey.Oracle()
 	bound.CostUSD = bound.GPUSeconds / 3600 * r.Profile.Price
 	results := map[string]simulate.Result{simulate.NameOracle: bound}
+	r.report.Functions = map[string][]simulate.FunctionResult{}
 	for _, w := range r.worlds {
 		began := time.Now()
 		x := result(w.World)
 		w.took += time.Since(began)
 		x.PerSecond = float64(x.Requests) / max(w.took.Seconds(), 1e-9)
 		results[w.name] = x
+		r.report.Functions[w.name] = w.ByFunction()
 	}
 	peak := results[simulate.NamePeak].GPUSeconds
 	for _, name := range r.Policies {
