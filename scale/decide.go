@@ -56,6 +56,7 @@ type turn struct {
 	// measure
 	service, cold float64 // estimates, seconds
 	price         float64 // of a late request, GPU-seconds
+	tooLate       float64 // share of starts that take longer than the wait SLO
 	backlog       int     // replicas for what waits and runs
 	rising        int     // replicas for what comes
 	demand        int     // replicas

@@ -47,16 +47,18 @@
 //
 // The objective is a share of requests that begin within the wait SLO, at the least GPU time.
 // Both meet in one number, the price of a late request: [Habits] count the lates of a pool
-// against its error budget, and the price rises from 1 to 10,000 GPU-seconds while the budget
-// is used up from three quarters to nine tenths. Everything below weighs GPU-seconds with it.
+// against its error budget, and the price rises from 1 to 10,000 GPU-seconds while a day's budget
+// is used up from three tenths to 0.95; to 3,000 when that of what came so far is, in which no
+// single burst counts for much. Everything below weighs GPU-seconds with it.
 //
 //   - Backlog ([Size]): a queue may be as long as can begin within the SLO, less the time a
 //     start takes. Where a start takes longer than the SLO allows, it helps only those to
 //     come; then three tenths of the SLO may be filled while lates are cheap, nothing once they
 //     are dear.
 //   - Arrivals: by Little's law rate × service time runs at a time, and the rate tells so a
-//     service time earlier than what runs does. The rate counts less two standard deviations
-//     while lates are cheap, and up to three times while they are dear.
+//     service time earlier than what runs does. Where starts are in time for what waits, that is
+//     worth little, and the rate counts less four standard deviations. Where they are not, it
+//     counts less two while lates are cheap, and up to three times while they are dear.
 //   - Holding: the k-th replica is an application of its own that idles in gaps, as each
 //     container is in the hybrid histogram of Shahrad et al. ("Serverless in the Wild", ATC
 //     2020). It is held as long as the expected cost of idling on is below that of the misses

@@ -7,9 +7,10 @@ import (
 
 // Constants of what is learned.
 const (
-	// DefaultServiceTime stands in while no request of a function has ended: between a
-	// short completion and a long one. A wrong guess costs the first wake only.
-	DefaultServiceTime = time.Second
+	// DefaultServiceTime stands in while no request of a function has ended: what a chat
+	// completion takes. A wrong guess costs the first wake only: too long a one some
+	// replicas too many, too short a one the wait of all who come while they load.
+	DefaultServiceTime = 5 * time.Second
 	// DefaultColdStart stands in while no replica of a function has become ready: the
 	// middle of what loading a model from local disk takes.
 	DefaultColdStart = 20 * time.Second

@@ -19,7 +19,7 @@ func ExampleDecide() {
 	_, d := scale.Decide(spec, scale.State{}, obs, noon)
 
 	fmt.Printf("%s: %d of %d, %s, limited by %s\n", d.Phase, d.Target, d.Wanted, d.Reason, d.Limit)
-	// Output: Waking: 2 of 5, wake-from-zero, limited by no-gpu
+	// Output: Waking: 2 of 9, wake-from-zero, limited by no-gpu
 }
 
 func ExampleExplain() {

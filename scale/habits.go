@@ -27,11 +27,12 @@ func lastOf(kind int) int { return [levelKinds]int{1, 2, 4, 8, MaxReplicas}[kind
 
 // Habits are what is learned of a function's traffic, or of that of a pool together.
 type Habits struct {
-	Gaps    [levelKinds]Spans    `json:"gaps"`    // how long a level was not needed
-	Late    [levelKinds]Estimate `json:"late"`    // requests that were late when one had to be started
-	Starts  Starts               `json:"starts"`  // how long starts take
-	Allowed float64              `json:"allowed"` // requests that may have been late, by the SLO
-	Missed  float64              `json:"missed"`  // that were
+	Gaps    [levelKinds]Spans    `json:"gaps"`             // how long a level was not needed
+	Late    [levelKinds]Estimate `json:"late"`             // requests that were late when one had to be started
+	Starts  Starts               `json:"starts"`           // how long starts take
+	Allowed float64              `json:"allowed"`          // requests that may have been late, by the SLO
+	Missed  float64              `json:"missed"`           // that were
+	Blamed  float64              `json:"blamed,omitempty"` // of them, on starts that came too late, none for more than eventShare
 	Since   time.Time            `json:"since,omitzero"`
 }
 
@@ -45,11 +46,21 @@ const (
 	maxPrice = 10_000
 	// The price rises from the first to the second share of the error budget that is used,
 	// evenly in its logarithm. It ends below 1, since what is learned from misses comes
-	// after them.
-	priceFrom, priceTo = 0.75, 0.90
+	// after them, and begins early, so that it settles where the budget is just met: a
+	// price that waits for the budget to be gone buys dearly what it could have had before.
+	priceFrom, priceTo = 0.3, 0.95
 	// budgetSpan is the time whose error budget may be spent at once: a day, so that the
 	// unavoidable first misses of a new function are no emergency.
 	budgetSpan = 24 * time.Hour
+	// earlyPrice is how far the price rises by what was seen so far alone, long before a
+	// day's budget is gone. It is below maxPrice, since a look at an hour may deceive.
+	earlyPrice = 3_000
+	// eventShare bounds what one late start counts for in that look, by a day's budget: a
+	// single burst says little of the next, however many requests it made late.
+	eventShare = 0.01
+	// priorBudget late requests are assumed to have been allowed before anything was seen,
+	// and priorUsed of them used: a little cautious while nothing is known.
+	priorBudget, priorUsed = 3, 0.3
 	// habitMemory is how fast old requests stop counting for the budget: two weeks.
 	habitMemory = 14 * 24 * time.Hour
 )
@@ -67,6 +78,7 @@ func PoolOf(all []*Habits) *Habits {
 		p.Starts.Off = p.Starts.Off.plus(&h.Starts.Off, 1)
 		p.Allowed += h.Allowed
 		p.Missed += h.Missed
+		p.Blamed += h.Blamed
 		if p.Since.IsZero() || !h.Since.IsZero() && h.Since.Before(p.Since) {
 			p.Since = h.Since
 		}
@@ -84,15 +96,31 @@ func (e Estimate) with(o Estimate) Estimate {
 }
 
 // price is what one more late request is worth, GPU-seconds: the more of the error budget
-// is used, the more.
+// is used, the more. Of two looks at it the dearer counts: at a day's budget, which a few
+// bursts cannot use up, and at that of what came so far, which tells early.
 func (h *Habits) price(now time.Time) float64 {
-	if h.Allowed <= 0 {
-		return minPrice
+	day := rise(usedOf(h.Missed, h.dayBudget(now)), maxPrice)
+	soFar := rise((h.Blamed+priorBudget*priorUsed)/(h.Allowed+priorBudget), earlyPrice)
+	return max(day, soFar)
+}
+
+// rise is the price at a share of the budget that is used.
+func rise(used, most float64) float64 {
+	return minPrice * math.Pow(most/minPrice, clamp01((used-priceFrom)/(priceTo-priceFrom)))
+}
+
+// dayBudget is how many requests may be late at once: as many as the SLO allows in a day at
+// the rate seen so far, or in all of the time that counts, if that is longer.
+func (h *Habits) dayBudget(now time.Time) float64 {
+	return h.Allowed * max(1, budgetSpan.Seconds()/max(1, now.Sub(h.Since).Seconds()))
+}
+
+// usedOf is part of whole, and nothing where there is no whole.
+func usedOf(part, whole float64) float64 {
+	if whole <= 0 {
+		return 0
 	}
-	spread := max(1, budgetSpan.Seconds()/max(1, now.Sub(h.Since).Seconds()))
-	used := h.Missed / (h.Allowed * spread)
-	x := clamp01((used - priceFrom) / (priceTo - priceFrom))
-	return minPrice * math.Pow(maxPrice/minPrice, x)
+	return part / whole
 }
 
 func clamp01(x float64) float64 { return max(0, min(x, 1)) }
@@ -104,13 +132,14 @@ func (h Habits) count(ended uint64, late int, allowed float64, since time.Durati
 	}
 	fade := math.Exp(-since.Seconds() / habitMemory.Seconds())
 	h.Allowed = h.Allowed*fade + float64(min(ended, maxCount))*allowed
+	h.Blamed *= fade
 	h.Missed = h.Missed*fade + float64(clamp(late, 0, maxCount))
 	return h
 }
 
 // settled bounds what a store held.
 func (h Habits) settled(now time.Time) Habits {
-	h.Allowed, h.Missed = saneNumber(h.Allowed), saneNumber(h.Missed)
+	h.Allowed, h.Missed, h.Blamed = saneNumber(h.Allowed), saneNumber(h.Missed), saneNumber(h.Blamed)
 	h.Since = notAfter(h.Since, now)
 	return h
 }

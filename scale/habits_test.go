@@ -81,13 +81,13 @@ func holdCost(g *Spans, until, miss float64) float64 {
 func TestPrice(t *testing.T) {
 	day := origin.Add(48 * time.Hour)
 	h := func(missed float64) *Habits { return &Habits{Allowed: 100, Missed: missed, Since: origin} }
-	if got := h(70).price(day); got != minPrice {
-		t.Errorf("price %v with budget left", got)
+	if got := h(30).price(day); got != minPrice {
+		t.Errorf("price %v with most of the budget left", got)
 	}
 	if got := h(95).price(day); math.Abs(got-maxPrice) > 1e-6 {
 		t.Errorf("price %v with the budget used up", got)
 	}
-	if mid, more := h(80).price(day), h(85).price(day); mid <= minPrice || more <= mid || more >= maxPrice {
+	if mid, more := h(50).price(day), h(80).price(day); mid <= minPrice || more <= mid || more >= maxPrice {
 		t.Errorf("prices %v and %v between", mid, more)
 	}
 	if got := h(500).price(origin.Add(time.Hour)); got != minPrice {
@@ -96,16 +96,24 @@ func TestPrice(t *testing.T) {
 	if got := (&Habits{}).price(day); got != minPrice {
 		t.Errorf("price %v of nothing", got)
 	}
+	many := Habits{Allowed: 100, Missed: 500, Blamed: 500, Since: origin}
+	if got := many.price(origin.Add(time.Hour)); math.Abs(got-earlyPrice) > 1e-6 {
+		t.Errorf("price %v in the first hour, with many late starts", got)
+	}
+	few := Habits{Allowed: 100, Missed: 500, Blamed: 20, Since: origin}
+	if got := few.price(origin.Add(time.Hour)); got != minPrice {
+		t.Errorf("price %v in the first hour, with one late burst", got)
+	}
 }
 
 // A pool is the sum of its functions, and one that has seen nothing changes nothing.
 func TestPoolOf(t *testing.T) {
-	a, b := Habits{Allowed: 1, Missed: 2, Since: origin.Add(time.Hour)}, Habits{Allowed: 10, Missed: 3, Since: origin}
+	a, b := Habits{Allowed: 1, Missed: 2, Blamed: 1, Since: origin.Add(time.Hour)}, Habits{Allowed: 10, Missed: 3, Since: origin}
 	a.Gaps[0], b.Gaps[0] = spansOf(5, 5), spansOf(5, 60)
 	a.Late[1], b.Late[1] = Estimate{Samples: 1, Mean: 9}, Estimate{Samples: 2, Mean: 3}
 	a.Starts.Ready, b.Starts.Off = spansOf(20), spansOf(3)
 	got := PoolOf([]*Habits{&a, {}, &b})
-	want := &Habits{Allowed: 11, Missed: 5, Since: origin, Starts: Starts{Ready: spansOf(20), Off: spansOf(3)}}
+	want := &Habits{Allowed: 11, Missed: 5, Blamed: 1, Since: origin, Starts: Starts{Ready: spansOf(20), Off: spansOf(3)}}
 	want.Gaps[0], want.Late[1] = spansOf(5, 5, 5, 60), Estimate{Samples: 3, Mean: 5}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)

@@ -73,6 +73,7 @@ func (t *turn) takeLessons() {
 	t.s.Lessons = nil
 	if e := t.s.Episode; e.Over {
 		h.blame(e)
+		h.Blamed += min(e.Late, max(1, eventShare*t.pool().dayBudget(t.now)))
 		t.s.Episode = Episode{}
 	}
 }

@@ -26,7 +26,8 @@ const (
 	dearHeadroom = 1000
 	headroomMost = 3
 	// doubt is how many standard deviations a short look at the arrivals may be too high by
-	// chance before replicas are started for it; half of it where late requests are dear.
+	// chance before replicas are started for it; half of it where late requests are dear,
+	// twice as many where starts are in time for what waits.
 	doubt = 2
 
 	maxCount         = 1_000_000_000 // requests in one number of an observation
@@ -54,21 +55,36 @@ func Size(slots, pending, inFlight int, serviceSec, slackSec float64) int {
 // what waits now; then the price says how eager to be.
 func (t *turn) slack() float64 {
 	wait := t.spec.Wait.Seconds()
-	return max(wait-t.cold, easySlack*(1-dear(t.price, dearSlack))*wait)
+	return max(wait-t.cold, easySlack*(1-dear(t.price, dearSlack))*wait*t.tooLate)
+}
+
+// lateStarts is the share of starts that take longer than the wait SLO allows, so that they
+// do not help the request they are made for.
+func (t *turn) lateStarts() float64 {
+	own, pool := &t.s.Habits.Starts, &t.pool().Starts
+	switch wait := t.spec.Wait.Seconds(); {
+	case own.Ready.sum()+pool.Ready.sum() > 0:
+		return own.slow(wait, pool)
+	case t.cold > wait:
+		return 1
+	}
+	return 0
 }
 
 // dear is how far a price has come on the way to most, 0 to 1, in its logarithm.
 func dear(price, most float64) float64 { return clamp01(math.Log(max(1, price)) / math.Log(most)) }
 
 // forArrivals is how many replicas are busy all the time at the rate at which requests come
-// (Little's law), rounded up. It rises before what runs does, by a service time.
+// (Little's law), rounded up. It rises before what runs does, by a service time. Where starts
+// are in time for what waits, the queue tells soon enough: then the rate has to be surer, and
+// none is started beyond it. It says nothing until a service time was seen.
 func (t *turn) forArrivals() int {
-	if t.pending+t.busy == 0 {
+	if t.pending+t.busy == 0 || t.s.Service.Samples == 0 {
 		return 0
 	}
-	x := dear(t.price, dearHeadroom)
+	x := dear(t.price, dearHeadroom) * t.tooLate
 	seen := t.s.Rate.PerSec * rateWindow.Seconds()
-	sure := max(0, seen-doubt*(1-x/2)*math.Sqrt(seen)) / rateWindow.Seconds()
+	sure := max(0, seen-doubt*(2-t.tooLate)*(1-x/2)*math.Sqrt(seen)) / rateWindow.Seconds()
 	headroom := 1 + (headroomMost-1)*x
 	return int(min(math.Floor(sure*t.service/float64(t.spec.Slots)*headroom+x), MaxReplicas))
 }
@@ -79,6 +95,7 @@ func (t *turn) measure() {
 	t.service = s.Service.Seconds(DefaultServiceTime)
 	t.cold = s.ColdStart.Seconds(DefaultColdStart)
 	t.price = t.pool().price(t.now)
+	t.tooLate = t.lateStarts()
 	t.keepAlive = t.holdTime(0)
 	t.backlog = Size(t.spec.Slots, t.pending, t.busy, t.service, t.slack())
 	t.rising = t.forArrivals()

@@ -109,8 +109,12 @@ func TestPolicies(t *testing.T) {
 		{"stoker: sized by the queue, auto keep-alive", Stoker(), [][]Arrival{requests(0, 8, 1)}, `
 0: 0 hot, 1 starting
 0: 0 hot, 2 starting
-10: 1 hot, 1 starting
-10: 2 hot, 0 starting
+0: 0 hot, 3 starting
+0: 0 hot, 4 starting
+10: 1 hot, 3 starting
+10: 2 hot, 2 starting
+10: 3 hot, 1 starting
+10: 4 hot, 0 starting
 27: 0 hot, 0 starting
 `},
 	} {
