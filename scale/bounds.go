@@ -12,31 +12,40 @@ func (t *turn) bound() {
 		return
 	case spec.Pinned != nil:
 		t.n = clamp(*spec.Pinned, 0, spec.Max)
+		t.wish = clamp(*spec.Pinned, 0, t.spec.Max)
 		t.watch(t.n)
 		return
 	}
 	t.watch(max(t.demand, spec.Min))
 	t.racing = min(t.hedge(), max(0, min(t.have()+t.room(), spec.Max)-t.demand))
 	t.n = max(t.demand+t.racing, t.held(), count(t.fresh, Silent))
+	t.wish = clamp(t.n, t.spec.Min, t.spec.Max)
 	t.n = clamp(t.n, spec.Min, spec.Max)
 }
 
-// bounds are the manifest's, with what the budget allows as a lower maximum.
+// bounds are the manifest's, with what the budget allows, and what others leave while GPUs are
+// short, as lower maxima.
 func (t *turn) bounds() Spec {
 	spec := t.spec
-	if b := t.obs.Budget; b != nil && *b < spec.Max {
-		spec.Max = max(*b, 0)
-		spec.Min = min(spec.Min, spec.Max)
+	for _, most := range []*int{t.obs.Budget, t.obs.Share} {
+		if most != nil && *most < spec.Max {
+			spec.Max = max(*most, 0)
+			spec.Min = min(spec.Min, spec.Max)
+		}
 	}
 	return spec
 }
 
-// topReason is what sets the maximum: the manifest or the budget.
+// topReason is what sets the maximum: the manifest, the budget, or what others are due.
 func (t *turn) topReason() Reason {
-	if t.bounds().Max < t.spec.Max {
+	top, b := t.bounds().Max, t.obs.Budget
+	switch {
+	case top == t.spec.Max:
+		return ReasonMaxReplicas
+	case b != nil && max(*b, 0) == top:
 		return ReasonBudget
 	}
-	return ReasonMaxReplicas
+	return ReasonShare
 }
 
 // watch puts what is needed now into the window. What was needed before held until now.

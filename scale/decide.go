@@ -69,6 +69,7 @@ type turn struct {
 	racing        int       // replicas started beyond those needed, to have one in time
 
 	// bound and roll
+	wish    int // replicas there would be, were it not for a budget or for others
 	n       int // replicas there should be, all revisions
 	want    int // of the current revision, at this stage of a rollout
 	goal    int // of them, what can be had now
@@ -82,6 +83,7 @@ func deliberate(spec Spec, s State, obs Observation, now time.Time) turn {
 	t := turn{spec: spec.sane(), obs: obs, now: wall(now)}
 	t.s = s.settled(t.now)
 	t.countRequests()
+	t.learnUrgency()
 	t.learnTimes()
 	t.learnHabits()
 	t.learnRate()
@@ -160,6 +162,7 @@ func (t *turn) conclude() State {
 	}
 	s.Placing = placing
 	t.follow(&s)
+	t.followShortage(&s)
 	return s
 }
 
@@ -200,6 +203,7 @@ func (t *turn) inputs() Inputs {
 		Min:          t.spec.Min,
 		Max:          t.spec.Max,
 		Budget:       t.obs.Budget,
+		Share:        t.obs.Share,
 		ServiceSec:   t.service,
 		ColdStartSec: t.cold,
 		IdleSec:      t.idle.Seconds(),

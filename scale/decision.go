@@ -37,6 +37,7 @@ type Inputs struct {
 	Min          int      `json:"min"`
 	Max          int      `json:"max"`
 	Budget       *int     `json:"budget,omitempty"` // replicas that the budget allows; nil: not bounded by one
+	Share        *int     `json:"share,omitempty"`  // replicas that it is due while GPUs are short; nil: they are not
 	ServiceSec   float64  `json:"serviceSec"`       // estimate used, seconds
 	ColdStartSec float64  `json:"coldStartSec"`     // estimate used, seconds
 	IdleSec      float64  `json:"idleSec"`

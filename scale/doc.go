@@ -119,6 +119,7 @@
 //	min-replicas    the manifest's minimum holds the number up
 //	max-replicas    the manifest's maximum holds the number down
 //	budget          what is left of the budget holds the number down
+//	fair-share      GPUs are short: what other functions are due holds the number down
 //	no-gpu          a replica is wanted and no GPU it could use is free
 //	replace-lost    a replica ended unasked, another takes its place
 //	silent          held because a replica is out of reach: unreachable is not failed
@@ -128,6 +129,16 @@
 //	paused          paused by hand: none runs, requests are kept
 //	deleting        being deleted: all drain
 //	pinned          the number was set by hand
+//
+// # Who gets GPUs that are short
+//
+// While some function needs a replica for which no GPU is left, [Shares] says how many each may
+// have, and the decider takes that for a maximum (fair-share). First what is out of reach, which
+// nobody stops; then one replica for each that needs any, the manifests' minima, and what more is
+// needed by the weights of the classes of requests: interactive 4, standard 2, batch 1. That is
+// weighted max-min fairness (Bertsekas and Gallager, "Data Networks", 1992). What is held warm
+// goes first. Where GPUs do not suffice for one replica each, the most urgent class comes first,
+// and within it functions take turns of two minutes.
 //
 // # The ledger
 //

@@ -66,6 +66,9 @@ func (t *turn) explainBigger(d Decision) Line {
 		line.Text = fmt.Sprintf("%d wanted, scaling.max is %d", max(t.demand, t.ordered()), t.spec.Max)
 	case ReasonBudget:
 		line.Text = fmt.Sprintf("%d wanted, what is left of the budget allows %d", max(t.demand, t.ordered(), t.spec.Min), t.bounds().Max)
+	case ReasonShare:
+		line.Text = fmt.Sprintf("%d wanted; GPUs are short, and beside what others are due there are enough for %d",
+			max(t.demand, t.ordered(), t.spec.Min), t.bounds().Max)
 	case ReasonBackoff, ReasonFailing:
 		line.Text = fmt.Sprintf("%d more wanted; after %d failures one is started at a time, the next in %v",
 			short, d.Inputs.Failures, span(t.s.Failures.Until.Sub(t.now)))

@@ -220,6 +220,9 @@ func (s *script) setObs(k, v string) (err error) {
 	case "budget":
 		o.Budget = new(int)
 		*o.Budget, err = strconv.Atoi(v)
+	case "share":
+		o.Share = new(int)
+		*o.Share, err = strconv.Atoi(v)
 	case "ended":
 		o.Ended, err = strconv.ParseUint(v, 10, 64)
 	case "service":

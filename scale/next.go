@@ -25,6 +25,9 @@ func (t *turn) next() time.Time {
 	if t.rising > t.backlog { // falls by itself
 		due.add(t.now.Add(rateLook))
 	}
+	if t.isShort() {
+		due.add(t.now.Add(ShareTurn)) // its turn may come
+	}
 	t.addPlacing(&due)
 	t.addReplicas(&due)
 	return due.at

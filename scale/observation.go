@@ -52,6 +52,7 @@ type Observation struct {
 	Exits      []Exit                  `json:"exits,omitempty"`      // new since the last call
 	FreeGPUs   int                     `json:"freeGPUs"`             // placeable by this function (Ledger.Fit × GPUs); negative: not known, so not a limit
 	Budget     *int                    `json:"budget,omitempty"`     // replicas that its budget allows; nil: not bounded by one
+	Share      *int                    `json:"share,omitempty"`      // replicas that it is due while GPUs are short (Shares); nil: they are not
 	Holders    []Holder                `json:"holders,omitempty"`    // who holds the rest, for the explanation
 	Ended      uint64                  `json:"ended"`                // requests ended since the last call
 	ServiceSec float64                 `json:"serviceSec"`           // their service time, summed, seconds

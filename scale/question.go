@@ -75,6 +75,9 @@ func (c *checker) observation(o Observation) {
 	if o.Budget != nil {
 		c.atLeast(at+"budget", *o.Budget, 0)
 	}
+	if o.Share != nil {
+		c.atLeast(at+"share", *o.Share, 0)
+	}
 	for i, d := range o.ColdStarts {
 		c.that(d >= 0, fmt.Sprintf("%scoldStarts[%d]", at, i), d, "a duration in nanoseconds, 0 or more")
 	}

@@ -17,6 +17,7 @@ const (
 	ReasonMinReplicas  Reason = "min-replicas"
 	ReasonMaxReplicas  Reason = "max-replicas"
 	ReasonBudget       Reason = "budget"
+	ReasonShare        Reason = "fair-share"
 	ReasonNoGPU        Reason = "no-gpu"
 	ReasonReplace      Reason = "replace-lost"
 	ReasonSilent       Reason = "silent"
@@ -44,6 +45,7 @@ var meanings = []struct {
 	{ReasonMinReplicas, "the manifest's minimum holds the number up"},
 	{ReasonMaxReplicas, "the manifest's maximum holds the number down"},
 	{ReasonBudget, "what is left of the budget holds the number down"},
+	{ReasonShare, "GPUs are short: what other functions are due holds the number down"},
 	{ReasonNoGPU, "a replica is wanted and no GPU it could use is free"},
 	{ReasonReplace, "a replica ended unasked, another takes its place"},
 	{ReasonSilent, "held because a replica is out of reach: unreachable is not failed"},

@@ -31,10 +31,13 @@ type State struct {
 	Recreate  int        `json:"recreate,omitempty"` // current replicas there must be before a rollout without a free GPU drains another old one
 	Aside     []string   `json:"aside,omitempty"`    // silent replicas that are kept and no longer counted on, sorted
 	Failures  Failures   `json:"failures"`
-	Rate      Rate       `json:"rate"`
-	Habits    Habits     `json:"habits"`
-	Episode   Episode    `json:"episode"`
-	Lessons   []Lesson   `json:"lessons,omitempty"`
+	Urgency   Urgency    `json:"urgency,omitzero"`
+	// ShortSince is since when it has wanted a replica and had none for want of GPUs.
+	ShortSince time.Time `json:"shortSince,omitzero"`
+	Rate       Rate      `json:"rate"`
+	Habits     Habits    `json:"habits"`
+	Episode    Episode   `json:"episode"`
+	Lessons    []Lesson  `json:"lessons,omitempty"`
 }
 
 // Placing is about replicas that were decided on and are in no observation yet.
@@ -80,6 +83,8 @@ func (s State) settled(now time.Time) State {
 	s.Placing.Unseen = clamp(s.Placing.Unseen, 0, s.Placing.Goal)
 	s.Placing.Until = notAfter(s.Placing.Until, now.Add(PlaceGrace))
 	s.Failures = s.Failures.settled(now)
+	s.Urgency.At = notAfter(s.Urgency.At, now)
+	s.ShortSince = notAfter(s.ShortSince, now)
 	s.Rate = s.Rate.settled(now)
 	s.Habits = s.Habits.settled(now)
 	s.Episode.From = clamp(s.Episode.From, 0, MaxReplicas)

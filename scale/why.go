@@ -56,6 +56,8 @@ func (t *turn) shrinkReason() Reason {
 		return ReasonRollout
 	case t.limit == ReasonBudget:
 		return ReasonBudget
+	case t.limit == ReasonShare || t.shareBinds():
+		return ReasonShare
 	case t.n == t.bounds().Max && t.peak > t.n:
 		return t.topReason()
 	case t.idleOver():
@@ -83,7 +85,7 @@ func (t *turn) underWay(victims []string) bool {
 	if serving(t.fresh) < t.goal && slices.Contains(starts, last.Reason) {
 		return true
 	}
-	stops := []Reason{ReasonIdle, ReasonOversized, ReasonRollout, ReasonPinned, ReasonMaxReplicas, ReasonBudget}
+	stops := []Reason{ReasonIdle, ReasonOversized, ReasonRollout, ReasonPinned, ReasonMaxReplicas, ReasonBudget, ReasonShare}
 	return len(victims) > 0 && slices.Contains(stops, last.Reason)
 }
 
@@ -97,8 +99,8 @@ func (t *turn) restReason() Reason {
 		return ReasonPinned
 	case t.n == 0 && t.s.Failures.failing():
 		return ReasonFailing
-	case t.limit == ReasonBudget:
-		return ReasonBudget
+	case t.limit == ReasonBudget || t.limit == ReasonShare:
+		return t.limit
 	case t.n == 0:
 		return ReasonIdle
 	case t.n == t.bounds().Max && t.peak > t.n:
@@ -139,7 +141,7 @@ func (t *turn) phase() FunctionPhase {
 func (t *turn) phaseAtNone() FunctionPhase {
 	goes := t.draining+len(t.victims) > 0
 	switch {
-	case t.want > 0 && t.limit == ReasonNoGPU && !goes, t.limit == ReasonBudget && !goes:
+	case t.want > 0 && t.limit == ReasonNoGPU && !goes, t.limit == ReasonBudget && !goes, t.limit == ReasonShare && !goes:
 		return PhaseWaiting
 	case t.want > 0:
 		return PhaseWaking
