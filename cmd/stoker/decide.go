@@ -21,14 +21,14 @@ const maxQuestion = 16 << 20
 
 // decideFlags are what a decision is asked with.
 type decideFlags struct {
-	file, manifest, state, at string
+	file, manifest, state, at, replay string
 }
 
 func (a *app) decideCommand() *cobra.Command {
 	var in decideFlags
 	var out format
 	c := &cobra.Command{
-		Use:   "decide -f OBSERVATION",
+		Use:   "decide {-f OBSERVATION | --replay DECISIONS}",
 		Short: "Say what would be decided about an observation and why, and do nothing",
 		Long: `Decide as the platform does, on what is in files, and print the decision and its reasons. Nothing is
 asked of a platform, and nothing is started or stopped.
@@ -40,10 +40,16 @@ OBSERVATION is JSON: what stoker explain NAME -o json prints, which holds the wh
    "replicas": [{"id": "r1", "revision": "a", "phase": "ready", "since": "2026-11-27T09:00:00Z", "inFlight": 1}]}
 
 then with --manifest, whose function it is about. Without --state the function was never decided
-about before. Durations are in nanoseconds. The state in the answer (-o json) is the next --state.`,
-		Example: "  stoker explain tinylm -o json > now.json\n  stoker decide -f now.json\n  stoker decide -f observation.json --manifest tinylm.yaml -o json",
-		Args:    exactly(0, "none beside -f OBSERVATION"),
+about before. Durations are in nanoseconds. The state in the answer (-o json) is the next --state.
+
+DECISIONS is what stoker up --decisions FILE keeps. Each is decided anew from what it was made of;
+those that come out differently are shown, and then the command fails.`,
+		Example: "  stoker explain tinylm -o json > now.json\n  stoker decide -f now.json\n  stoker decide -f observation.json --manifest tinylm.yaml -o json\n  stoker decide --replay decisions.jsonl",
+		Args:    exactly(0, "none beside -f OBSERVATION or --replay DECISIONS"),
 		RunE: func(*cobra.Command, []string) error {
+			if in.replay != "" {
+				return a.replay(in, out)
+			}
 			q, err := a.question(in)
 			if err != nil {
 				return err
@@ -56,6 +62,8 @@ about before. Durations are in nanoseconds. The state in the answer (-o json) is
 	c.Flags().StringVar(&in.manifest, "manifest", "", "manifest of the function, instead of the question's own spec")
 	c.Flags().StringVar(&in.state, "state", "", "JSON of the scaling state, instead of the question's own")
 	c.Flags().StringVar(&in.at, "at", "", "when it is decided, such as 2026-11-27T09:00:00Z (default: the question's own time, or now)")
+	c.Flags().StringVar(&in.replay, "replay", "", "file of decisions to make again; - is standard input")
+	c.MarkFlagsMutuallyExclusive("replay", "filename")
 	out.bind(c)
 	return c
 }

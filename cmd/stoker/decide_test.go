@@ -100,3 +100,48 @@ func TestDecideRefusesWhatMakesNoSense(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRecordedDecisionsAreMadeAgain: those that follow from what was recorded, and one that does not.
+func TestRecordedDecisionsAreMadeAgain(t *testing.T) {
+	fns, err := functions.Parse("m", []byte(manifestText))
+	must(t, err)
+	q := scale.Question{Spec: scale.SpecOf(fns[0], functions.Revision(fns[0].Spec)), Now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	must(t, json.Unmarshal([]byte(observed), &q.Observation))
+	var lines []string
+	record := func(change func(*scale.Recorded)) {
+		r := scale.Recorded{Function: "default/chat", Question: q}
+		q.State, r.Decision = scale.Decide(q.Spec, q.State, q.Observation, q.Now)
+		change(&r)
+		line, err := json.Marshal(r)
+		must(t, err)
+		lines = append(lines, string(line))
+		q.Now = q.Now.Add(time.Second)
+	}
+	for range 3 {
+		record(func(*scale.Recorded) {})
+	}
+	good := strings.Join(lines, "\n") + "\n"
+	got := stoker(t, good, "decide", "--replay", "-")
+	if got.code != 0 {
+		t.Errorf("%+v", got)
+	}
+	wants(t, "the same", got.out, "3 decisions of 1 functions made again: 3 the same, 0 different")
+	record(func(r *scale.Recorded) { r.Decision.Target += 7 })
+	got = stoker(t, "", "decide", "--replay", manifest(t, "d.jsonl", strings.Join(lines, "\n")))
+	if got.code != 1 {
+		t.Errorf("a decision that does not follow: %+v", got)
+	}
+	wants(t, "different", got.out+got.err, "line 4, default/chat", "1 different", "1 of 4 decisions come out differently")
+	for text, want := range map[string]string{
+		"":              "no decision in it",
+		good + `{"spec`: ":4: not a recorded decision",
+	} {
+		got := stoker(t, text, "decide", "--replay", "-")
+		if got.code == 0 {
+			t.Errorf("%q was taken", text)
+		}
+		wants(t, text, got.err, want, "allowed: ")
+	}
+	got = stoker(t, good, "decide", "--replay", "-", "--at", "2026-11-24T12:00:00Z")
+	wants(t, "with --at", got.err, "leave out --manifest, --state and --at")
+}

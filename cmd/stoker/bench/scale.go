@@ -90,6 +90,7 @@ type StepReport struct {
 // PodsReport is the creation of Pods.
 type PodsReport struct {
 	Count   int       `json:"count"`
+	Unasked int       `json:"unasked"`    // replicas that ended without being stopped: on a slow machine a Pod is given up
 	Created Quantiles `json:"created_ms"` // from what asked for it to the return of the API server's create call
 	// AllCreatedMS and AllRunningMS are from the beginning of the step.
 	AllCreatedMS float64 `json:"all_created_ms"`

@@ -27,6 +27,7 @@ type record struct {
 
 	pods             []time.Duration // of the Pods created in this step
 	lastPod, lastRun time.Time       // when the last of them was created, and ran
+	unasked          int             // replicas that ended in this step without being stopped
 }
 
 // served is a replica that was started and not stopped.
@@ -44,7 +45,7 @@ func (r *record) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.delays, r.last, r.asked = nil, time.Time{}, time.Time{}
-	r.pods, r.lastPod, r.lastRun = nil, time.Time{}, time.Time{}
+	r.pods, r.lastPod, r.lastRun, r.unasked = nil, time.Time{}, time.Time{}, 0
 	clear(r.demands)
 }
 
@@ -152,7 +153,7 @@ func (r *record) report(began time.Time, took time.Duration, before, after count
 	s.DecisionsPerSec, s.EvaluationsPerSec = float64(s.Decisions)/took.Seconds(), float64(s.Evaluations)/took.Seconds()
 	if len(r.pods) > 0 {
 		s.Pods = &PodsReport{
-			Count: len(r.pods), Created: quantiles(r.pods), AllCreatedMS: ms(r.lastPod.Sub(began)), AllRunningMS: ms(r.lastRun.Sub(began)),
+			Count: len(r.pods), Created: quantiles(r.pods), AllCreatedMS: ms(r.lastPod.Sub(began)), AllRunningMS: ms(r.lastRun.Sub(began)), Unasked: r.unasked,
 		}
 	}
 	s.EventsPerChange = float64(s.TemporalEvents) / float64(max(s.Changes, 1))
@@ -215,6 +216,18 @@ func (r *record) quiet(id string) {
 	r.mu.Unlock()
 	if a != nil {
 		a.close()
+	}
+}
+
+// ended notes that a replica is gone: one that nobody stopped is replaced by another, and does not count
+// beside that.
+func (r *record) ended(id string) {
+	r.quiet(id)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live[id] != nil {
+		delete(r.live, id)
+		r.unasked++
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/events/eventstest"
 	"stoker.dev/stoker/functions"
@@ -58,5 +59,19 @@ func TestAStepLastsUntilTheLastIsDone(t *testing.T) {
 	}
 	if s.DecisionsPerSec != 2 || s.EvaluationsPerSec != 4 || s.EventsPerChange != 15 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestAReplicaThatEndedUnaskedIsNotCountedBesideItsReplacement.
+func TestAReplicaThatEndedUnaskedIsNotCountedBesideItsReplacement(t *testing.T) {
+	r := newRecord()
+	for _, id := range []string{"given up", "its replacement", "another"} {
+		r.started(activities.ReplicaSpec{ID: id}, time.Now(), time.Now())
+	}
+	r.ended("given up")
+	r.leave("another")
+	r.ended("another") // it was stopped, and the provider tells that it is gone
+	if r.running() != 2 || r.unasked != 1 {
+		t.Errorf("%d run and %d ended unasked, want 2 and 1", r.running(), r.unasked)
 	}
 }

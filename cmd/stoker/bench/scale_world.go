@@ -73,7 +73,7 @@ func (w *scaleWorld) start(ctx context.Context) (err error) {
 func (w *scaleWorld) wrap(p activities.Provider) activities.Provider {
 	if w.kube != nil {
 		w.agents = &standIns{
-			Provider: p, bus: func() *events.Bus { return w.record.bus }, serve: w.record.runs, leave: w.record.quiet, fill: w.record.fill,
+			Provider: p, bus: func() *events.Bus { return w.record.bus }, serve: w.record.runs, leave: w.record.quiet, gone: w.record.ended, fill: w.record.fill,
 			agents: map[string]*standIn{},
 		}
 		p = w.agents

@@ -21,6 +21,7 @@ type standIns struct {
 	bus   func() *events.Bus // of the heartbeats
 	serve func(context.Context, activities.ReplicaSpec) error
 	leave func(id string)
+	gone  func(id string)         // told of a replica that has ended; nil: nobody is
 	fill  func(*events.Heartbeat) // nil: nothing is in flight
 
 	cancel context.CancelFunc
@@ -77,6 +78,9 @@ func (s *standIns) Start(ctx context.Context, r activities.ReplicaSpec) error {
 }
 
 func (s *standIns) told(ctx context.Context, st activities.ReplicaStatus) {
+	if st.State == activities.RunGone && s.gone != nil {
+		s.gone(st.ID)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.agents[st.ID]

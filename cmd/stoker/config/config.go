@@ -71,6 +71,7 @@ type Config struct {
 
 	DrainGrace time.Duration `envconfig:"STOKER_DRAIN_GRACE" flag:"drain-grace" default:"30s" desc:"how long requests in flight may finish when the platform stops"`
 	Pprof      string        `envconfig:"STOKER_PPROF" flag:"pprof" desc:"serve Go's profiles on this loopback address, such as 127.0.0.1:0 (default: off)"`
+	Decisions  string        `envconfig:"STOKER_DECISIONS" flag:"decisions" desc:"append every scaling decision and what it was made of to this file, up to 1 GiB; stoker decide --replay makes them again (default: off)"`
 	LogLevel   string        `envconfig:"STOKER_LOG_LEVEL" flag:"log-level" default:"info" desc:"debug, info, warn or error"`
 	LogFormat  string        `envconfig:"STOKER_LOG_FORMAT" flag:"log-format" default:"text" desc:"text or json"`
 }

@@ -225,8 +225,12 @@ func (c *Controller) evaluate(f *function) {
 	stock := c.room()
 	obs := c.observation(f, stock, now)
 	before := f.stored.State.Epoch
+	asked := scale.Question{Spec: f.spec, State: f.stored.State, Observation: obs, Now: now}
 	var d scale.Decision
 	f.stored.State, d = scale.Decide(f.spec, f.stored.State, obs, now)
+	if c.Decided != nil {
+		c.Decided(f.key, asked, d)
+	}
 	f.takeIn()
 	f.nextAt = d.Next
 	decided := f.stored.State.Epoch != before

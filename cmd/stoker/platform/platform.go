@@ -311,9 +311,13 @@ func (p *Platform) startController(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	decided, err := p.keepDecisions()
+	if err != nil {
+		return err
+	}
 	p.control = controller.New(controller.Options{
 		Functions: durable[events.FunctionRecord]{fns, p.syncManifests}, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
-		Provider: p.provider, Spending: p.spending, Burst: &p.burst, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info,
+		Provider: p.provider, Spending: p.spending, Burst: &p.burst, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info, Decided: decided,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
