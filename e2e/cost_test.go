@@ -39,6 +39,18 @@ func priced(t *testing.T, gpus int) *harness.Platform {
 // ran is how long a function's replicas ran, by their provider's own record of start and end.
 func ran(t *testing.T, p *harness.Platform, k functions.Key) (seconds float64, n int) {
 	t.Helper()
+	lives := livesOf(t, p, k)
+	for _, l := range lives {
+		seconds += l.Ended.Sub(l.Begun).Seconds()
+	}
+	return seconds, len(lives)
+}
+
+// life is a replica's.
+type life struct{ Begun, Ended time.Time }
+
+func livesOf(t *testing.T, p *harness.Platform, k functions.Key) (out []life) {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.Dir, "replicas", "*", "run.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -49,8 +61,8 @@ func ran(t *testing.T, p *harness.Platform, k functions.Key) (seconds float64, n
 			t.Fatal(err)
 		}
 		var r struct {
-			Key          functions.Key
-			Begun, Ended time.Time
+			Key functions.Key
+			life
 		}
 		if err := json.Unmarshal(data, &r); err != nil {
 			t.Fatal(err)
@@ -61,9 +73,9 @@ func ran(t *testing.T, p *harness.Platform, k functions.Key) (seconds float64, n
 		if r.Begun.IsZero() || r.Ended.IsZero() {
 			t.Errorf("%s: begun %v, ended %v", file, r.Begun, r.Ended)
 		}
-		seconds, n = seconds+r.Ended.Sub(r.Begun).Seconds(), n+1
+		out = append(out, r.life)
 	}
-	return seconds, n
+	return out
 }
 
 // flushed waits until what was booked up to a moment is stored: what came later, a kill may take.

@@ -63,7 +63,7 @@ func TestTheSimulatorIsTheLiveSystem(t *testing.T) {
 	}
 	records := p.AwaitRecords("tinylm", ids)
 	p.AwaitZero("tinylm")
-	live, replicas := ran(t, p, harness.Key("tinylm"))
+	live, replicas := ranUntil(livesOf(t, p, harness.Key("tinylm")), lastEnd(records))
 
 	if said := stoker(t, p, "decide", "--replay", decisions); !strings.Contains(said, " 0 different") {
 		t.Errorf("decided again: %s", said)
@@ -75,6 +75,27 @@ func TestTheSimulatorIsTheLiveSystem(t *testing.T) {
 	if off := math.Abs(result.GPUSeconds-live) / live; off > fidelityError {
 		t.Errorf("the simulator is off by %.0f %%, allowed: %.0f %%", 100*off, 100*fidelityError)
 	}
+}
+
+// lastEnd is where a simulation of these requests ends, too.
+func lastEnd(records map[string]events.Record) (last time.Time) {
+	for _, r := range records {
+		if r.Ended.After(last) {
+			last = r.Ended
+		}
+	}
+	return last
+}
+
+// ranUntil is how long replicas ran before a moment.
+func ranUntil(lives []life, end time.Time) (seconds float64, n int) {
+	for _, l := range lives {
+		if l.Ended.After(end) {
+			l.Ended = end
+		}
+		seconds += l.Ended.Sub(l.Begun).Seconds()
+	}
+	return seconds, len(lives)
 }
 
 func recordedDecisions(t *testing.T, file string) []scale.Recorded {
