@@ -12,7 +12,7 @@ import (
 )
 
 // promisedVerbs are those a contributor can count on.
-var promisedVerbs = []string{"bench", "build", "chaos", "cluster", "demo", "e2e", "fuzz", "lint", "replay", "simcluster", "test", "vuln"}
+var promisedVerbs = []string{"bench", "build", "chaos", "cluster", "demo", "e2e", "fuzz", "lint", "replay", "sim", "simcluster", "test", "vuln"}
 
 // verbCall is how a document or CI calls a verb.
 var verbCall = regexp.MustCompile(`go tool task ([a-z][a-z0-9:-]*)`)
