@@ -23,7 +23,7 @@ func (a *app) commands() []*cobra.Command {
 		in(groupDeploy, a.pauseCommand(false)), in(groupDeploy, a.deleteCommand()), in(groupDeploy, a.schemaCommand()),
 		in(groupRequests, a.invokeCommand()), in(groupRequests, a.resultCommand()), in(groupRequests, a.queueCommand()),
 		in(groupRequests, a.logsCommand()), in(groupRequests, a.eventsCommand()),
-		in(groupMore, a.simulateCommand()), in(groupMore, a.benchCommand()), in(groupMore, a.versionCommand()),
+		in(groupMore, a.simulateCommand()), in(groupMore, a.planCommand()), in(groupMore, a.benchCommand()), in(groupMore, a.versionCommand()),
 	}
 }
 

@@ -132,14 +132,20 @@ type FunctionResult struct {
 	ColdRequests int // that found no ready replica
 	InTime       int // whose wait was within the objective's
 	ColdStarts   int // replicas started
+	GPUSeconds   float64
 }
 
 // ByFunction says what each function has come to so far, by first arrival.
 func (w *World) ByFunction() []FunctionResult {
 	out := make([]FunctionResult, 0, len(w.functions))
 	for _, f := range w.functions {
+		split := f.tally.split
+		for _, x := range f.replicas {
+			split = split.Add(x.split(w.now))
+		}
 		out = append(out, FunctionResult{
-			Function: f.name, Requests: f.tally.requests, ColdRequests: f.tally.coldRequests, InTime: f.tally.inTime, ColdStarts: f.begun,
+			GPUSeconds: split.Scale(float64(w.gpus)).Total(),
+			Function:   f.name, Requests: f.tally.requests, ColdRequests: f.tally.coldRequests, InTime: f.tally.inTime, ColdStarts: f.begun,
 		})
 	}
 	return out

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"stoker.dev/stoker/cmd/stoker/simulate"
+	"stoker.dev/stoker/cmd/stoker/terminal"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var o simulate.PlanOptions
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "plan",
+		Short: "Say what to write into manifests for a trace, and what each nine and each GPU product costs",
+		Long: `Simulate a trace under the manifest's objectives with several bounds and keep-alives, keep the
+cheapest for each function that meets its objective, and tell min, max and keepAlive to write into
+the manifest, GPUs, cost per hour and month, and what 90 %, 99 % and 99.9 % cost. Each --profile is
+a GPU product: its slots, service and cold-start times and price; the cheapest is named.`,
+		Example: "  stoker plan --trace trace.csv.gz --manifest function.yaml --profile h100.yaml --profile l40s.yaml",
+		Args:    exactly(0, "none"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.Trace == "" || o.Manifest == "" {
+				return usageError{errors.New("--trace and --manifest: name a CSV file of requests and the manifests to plan for")}
+			}
+			show := simulate.Options{Trace: o.Trace}
+			done := a.showPasses(&show)
+			o.Progress = show.Progress
+			products, err := simulate.Plan(c.Context(), o)
+			done()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(a.out)
+				enc.SetIndent("", "  ")
+				return enc.Encode(products)
+			}
+			return simulate.PlanTable(terminal.Safe(a.out), products)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Trace, "trace", "", "CSV file of requests, gzipped or not")
+	f.StringVarP(&o.Manifest, "manifest", "f", "", "manifests with the objectives")
+	f.StringArrayVar(&o.Profiles, "profile", nil, "profile of a GPU product, can be repeated")
+	f.BoolVar(&asJSON, "json", false, "print one JSON array with an object per product")
+	f.Uint64Var(&o.Seed, "seed", 1, "seed of the cold starts")
+	return c
+}
