@@ -195,7 +195,7 @@ func TestNoGPUWaitsAndSaysWho(t *testing.T) {
 	t.Parallel()
 	p := harness.Up(t, harness.Options{})
 	holder := p.Function("holder")
-	holder.Spec.Scaling.KeepAlive = "10m"
+	holder.Spec.Scaling.Min = 1 // held warm by a keep-alive alone, it would go
 	p.Apply(holder, p.Function("waiter"))
 	mustInvoke(t, p, "holder", "x")
 	id := p.MustPublish(p.JetStream(), "waiter", functions.Standard, "x")

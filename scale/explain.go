@@ -55,7 +55,7 @@ func (t *turn) explainNow(d Decision) Line {
 // explainBigger says what keeps the function from growing.
 func (t *turn) explainBigger(d Decision) Line {
 	line := Line{Topic: TopicBigger, Reason: d.Limit}
-	short := t.want - t.goal
+	short := max(t.want-t.goal, t.wish-t.n)
 	switch d.Limit {
 	case ReasonNoGPU:
 		line.Text = fmt.Sprintf("%d more wanted with %d GPUs each, %d free", short, t.spec.GPUs, t.obs.FreeGPUs)

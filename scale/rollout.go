@@ -78,6 +78,9 @@ func (t *turn) limitByBounds() {
 		t.limit = ReasonPaused
 	case asked > t.bounds().Max:
 		t.limit = t.topReason()
+		if t.limit == ReasonShare && len(t.victims) == 0 && t.room() == 0 { // there would be none anyway
+			t.limit = ReasonNoGPU
+		}
 	case t.spec.Pinned != nil && t.demand > t.n:
 		t.limit = ReasonPinned
 	}

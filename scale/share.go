@@ -20,7 +20,7 @@ const (
 )
 
 // classWeights are how many GPUs a function of a class gets for each of one of the next less
-// urgent class, once everybody has one replica and the minimum of its manifest.
+// urgent class, once everybody has the minimum of its manifest and one replica.
 var classWeights = map[functions.Class]int{functions.Interactive: 4, functions.Standard: 2, functions.Batch: 1}
 
 // Claim is what one function asks of GPUs for which several compete.
@@ -36,9 +36,9 @@ type Claim struct {
 }
 
 // Shares is how many replicas each claim may have of so many GPUs, in the order of the claims;
-// nil while nobody goes short. What is out of reach stays. Then, as far as GPUs go, each that
-// needs any gets one replica, then the minimum of its manifest, then by the weights of the
-// classes what it needs (weighted max-min fairness: nobody gets more as long as somebody with
+// nil while nobody goes short. What is out of reach stays. Then, as far as GPUs go, each gets the
+// minimum of its manifest, then one replica if it needs any, then by the weights of the classes
+// what it needs (weighted max-min fairness: nobody gets more as long as somebody with
 // less for its weight could use it), and what is left keeps what is held warm. The more urgent
 // class comes first; of one class who has gone without for longest, in steps of ShareTurn, then
 // who has replicas already.
@@ -55,8 +55,8 @@ func Shares(gpus int, claims []Claim) []int {
 	}
 	s.order = s.inOrder()
 	s.topUp(func(c Claim) int { return c.Silent })
-	s.topUp(func(c Claim) int { return min(1, c.Demand) })
 	s.topUp(func(c Claim) int { return min(c.Min, c.Demand) })
+	s.topUp(func(c Claim) int { return min(1, c.Demand) })
 	s.fill()
 	s.topUp(func(c Claim) int { return c.Have })
 	return s.given
@@ -153,10 +153,13 @@ func ClaimOf(function string, spec Spec, s State, now time.Time) Claim {
 	spec = spec.sane()
 	c := Claim{Function: function, Class: s.Urgency.Class, GPUs: spec.GPUs, Min: spec.Min, Demand: clamp(s.Need, spec.Min, spec.Max)}
 	switch {
-	case spec.Paused || spec.Deleting:
-		c.Demand = 0
+	case spec.Paused || spec.Deleting, s.Last.Limit == ReasonBackoff, s.Last.Limit == ReasonFailing:
+		c.Demand = 0 // it could not use them now
 	case spec.Pinned != nil:
 		c.Demand = clamp(*spec.Pinned, 0, spec.Max)
+	}
+	if b := s.Last.Inputs.Budget; b != nil {
+		c.Demand = clamp(c.Demand, 0, max(0, *b))
 	}
 	if !s.ShortSince.IsZero() {
 		c.Short = max(0, now.Sub(s.ShortSince))

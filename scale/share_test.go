@@ -179,6 +179,16 @@ func TestClaimOf(t *testing.T) {
 	if got := ClaimOf("f", pinned, state, origin).Demand; got != 1 {
 		t.Errorf("demand %d, and people want one", got)
 	}
+	failing := state
+	failing.Last.Limit = ReasonBackoff
+	if got := ClaimOf("f", spec, failing, origin).Demand; got != 0 {
+		t.Errorf("demand %d of what cannot be started now", got)
+	}
+	poor := state
+	poor.Last.Inputs.Budget = &one
+	if got := ClaimOf("f", spec, poor, origin).Demand; got != 1 {
+		t.Errorf("demand %d, and the budget allows one", got)
+	}
 	paused := spec
 	paused.Paused = true
 	if got := ClaimOf("f", paused, state, origin).Demand; got != 0 {

@@ -99,7 +99,7 @@ func (t *turn) restReason() Reason {
 		return ReasonPinned
 	case t.n == 0 && t.s.Failures.failing():
 		return ReasonFailing
-	case t.limit == ReasonBudget || t.limit == ReasonShare:
+	case t.limit == ReasonBudget || t.limit == ReasonShare || t.limit == ReasonNoGPU:
 		return t.limit
 	case t.n == 0:
 		return ReasonIdle
@@ -141,7 +141,7 @@ func (t *turn) phase() FunctionPhase {
 func (t *turn) phaseAtNone() FunctionPhase {
 	goes := t.draining+len(t.victims) > 0
 	switch {
-	case t.want > 0 && t.limit == ReasonNoGPU && !goes, t.limit == ReasonBudget && !goes, t.limit == ReasonShare && !goes:
+	case max(t.want, t.demand) > 0 && t.limit == ReasonNoGPU && !goes, t.limit == ReasonBudget && !goes, t.limit == ReasonShare && !goes:
 		return PhaseWaiting
 	case t.want > 0:
 		return PhaseWaking

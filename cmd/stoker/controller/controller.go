@@ -44,6 +44,7 @@ type Controller struct {
 	fns     map[functions.Key]*function
 	stock   scale.Stock // of the newest ledger
 	pooled  pooled      // what they learned together
+	divided divided     // what each is due while GPUs are short
 	firsts  int         // syncs in flight that make a workflow for a function at rest
 	soon    bool        // the inventory is about to be looked at
 	admit   sync.Map    // functions.Key → api.Admission, for gateways

@@ -47,9 +47,10 @@ func (c *Controller) habits() []*scale.Habits {
 	return all
 }
 
-// observation is what is known of a function, with what its pool learned and its budgets allow.
+// observation is what is known of a function, with what its pool learned, its budgets allow and
+// others leave.
 func (c *Controller) observation(f *function, s *scale.Stock, now time.Time) scale.Observation {
 	obs := f.observation(s, now)
-	obs.Pool, obs.Budget = c.pool(f, now), c.budget(f)
+	obs.Pool, obs.Budget, obs.Share = c.pool(f, now), c.budget(f), c.share(f, s, now)
 	return obs
 }

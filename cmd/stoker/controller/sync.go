@@ -313,8 +313,9 @@ func (f *function) forgetReleased(st workflows.Status) (any bool) {
 
 // roomAgain decides again for the functions that wait for GPUs, now that some were given back.
 func (c *Controller) roomAgain(from *function) {
+	c.divided.at = time.Time{}
 	for _, f := range c.fns {
-		if f != from && f.stored.State.Last.Limit == scale.ReasonNoGPU {
+		if f != from && f.lacksGPUs() {
 			c.evaluate(f)
 		}
 	}
