@@ -50,18 +50,24 @@ func boardState(p *Provider) activities.RunState {
 	return ""
 }
 
-// TestAStartThatWasUndoneIsNotHeardOfAgain: the watch comes late with what became of the first Pod, while
-// the second one of the same ID runs.
-func TestAStartThatWasUndoneIsNotHeardOfAgain(t *testing.T) {
-	p := blind(t)
+// undone starts a replica and undoes that, within an operation that the result ends.
+func undone(p *Provider) (leave func()) {
 	first := told("first", "10", pendingPod)
 	r := p.take(first.Name)
 	p.seen(first)
 	p.setUndone(r)
 	p.drop(first.Name)
+	return func() { p.leave(first.Name, r) }
+}
+
+// TestAStartThatWasUndoneIsNotHeardOfAgain: the watch comes late with what became of the first Pod, while
+// the second one of the same ID runs.
+func TestAStartThatWasUndoneIsNotHeardOfAgain(t *testing.T) {
+	p := blind(t)
+	leave := undone(p)
 	second := told("second", "20", func(*corev1.Pod) {})
 	p.seen(second)
-	p.leave(first.Name, r)
+	leave()
 	late := told("first", "15", deletedPod)
 	for _, step := range []func(){func() { p.seen(told("first", "11", pendingPod)) }, func() { p.seen(late) }, func() { p.vanished(late) }, func() { p.seen(second) }} {
 		step()
@@ -74,12 +80,7 @@ func TestAStartThatWasUndoneIsNotHeardOfAgain(t *testing.T) {
 // TestAnUndoneStartLeavesNothingBehind: nobody starts the ID again, and the watch comes late.
 func TestAnUndoneStartLeavesNothingBehind(t *testing.T) {
 	p := blind(t)
-	first := told("first", "10", pendingPod)
-	r := p.take(first.Name)
-	p.seen(first)
-	p.setUndone(r)
-	p.drop(first.Name)
-	p.leave(first.Name, r)
+	undone(p)()
 	late := told("first", "15", deletedPod)
 	p.seen(late)
 	if s := boardState(p); s != "" {

@@ -172,17 +172,21 @@ func (a *app) stateOf(file string) (scale.State, error) {
 	return s, named(file, err)
 }
 
+// open opens a file, or standard input, which stays open.
+func (a *app) open(file string) (io.ReadCloser, error) {
+	if file == "-" {
+		return io.NopCloser(a.in), nil
+	}
+	return os.Open(file)
+}
+
 // readOne reads one file, or standard input.
 func (a *app) readOne(file string) ([]byte, error) {
-	r := a.in
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
+	r, err := a.open(file)
+	if err != nil {
+		return nil, err
 	}
+	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, maxQuestion+1))
 	if err == nil && len(data) > maxQuestion {
 		err = fmt.Errorf("%s: larger than %d bytes; allowed: one observation", file, maxQuestion)

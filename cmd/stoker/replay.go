@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
 	"stoker.dev/stoker/scale"
 )
@@ -34,15 +33,11 @@ func (a *app) replay(in decideFlags, out format) error {
 	if in.manifest != "" || in.state != "" || in.at != "" {
 		return usageError{fmt.Errorf("--replay takes every decision as it was recorded: leave out --manifest, --state and --at")}
 	}
-	r := a.in
-	if in.replay != "-" {
-		f, err := os.Open(in.replay)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		r = f
+	r, err := a.open(in.replay)
+	if err != nil {
+		return err
 	}
+	defer r.Close()
 	got, err := replayAll(in.replay, r)
 	if err != nil {
 		return err

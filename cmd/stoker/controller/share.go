@@ -40,6 +40,10 @@ func (c *Controller) share(f *function, s *scale.Stock, now time.Time) *int {
 // ask for the same kind. Those who now are due less than they have, or something else while they
 // go short, are looked at at once.
 func (c *Controller) divide(s *scale.Stock, now time.Time) {
+	if len(c.divided.of) == 0 && !c.anyLacksGPUs() { // as nearly always: nothing was divided, nothing is to be
+		c.divided.at = now
+		return
+	}
 	kinds, short := c.kinds()
 	of := map[functions.Key]int{}
 	for _, kind := range short {
@@ -87,6 +91,15 @@ func (c *Controller) kinds() (of map[string][]*function, short []string) {
 		}
 	}
 	return of, short
+}
+
+func (c *Controller) anyLacksGPUs() bool {
+	for _, f := range c.fns {
+		if f.spec.GPUs > 0 && f.lacksGPUs() {
+			return true
+		}
+	}
+	return false
 }
 
 // lacksGPUs is whether the last decision was held back for want of GPUs.
