@@ -43,6 +43,8 @@
 //
 //   - The API server is away: what is known stays known (informers), nothing becomes gone, starts
 //     fail and are tried again by their activity.
+//   - The Pod is made and its Secret is not (a quota, a lost call): its containers wait, its GPUs stay
+//     its own, and the start is tried again until [verdict] gives the Pod up.
 //   - A watch is cut: the informer lists again and the difference is told.
 //   - A Pod cannot be scheduled where the ledger put it (others were faster): after
 //     [ScheduleTimeout] it is given up with that cause, and the ledger places another.

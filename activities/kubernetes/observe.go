@@ -105,9 +105,6 @@ func (p *Provider) vanished(obj any) {
 
 // tell posts what a replica is now; the provider is locked.
 func (p *Provider) tell(r *replica) {
-	if r.undone {
-		return
-	}
 	s := p.status(r)
 	switch {
 	case !r.absent && undeleted(r.pod):

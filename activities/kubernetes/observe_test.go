@@ -50,21 +50,20 @@ func boardState(p *Provider) activities.RunState {
 	return ""
 }
 
-// undone starts a replica and undoes that, within an operation that the result ends.
-func undone(p *Provider) (leave func()) {
+// dropped sees a Pod and takes it out of sight, within an operation that the result ends.
+func dropped(p *Provider) (leave func()) {
 	first := told("first", "10", pendingPod)
 	r := p.take(first.Name)
 	p.seen(first)
-	p.setUndone(r)
 	p.drop(first.Name)
 	return func() { p.leave(first.Name, r) }
 }
 
-// TestAStartThatWasUndoneIsNotHeardOfAgain: the watch comes late with what became of the first Pod, while
-// the second one of the same ID runs.
-func TestAStartThatWasUndoneIsNotHeardOfAgain(t *testing.T) {
+// TestWhatIsOutOfSightIsNotHeardOfAgain: the watch comes late with what became of the first Pod, while a
+// second one of the same name runs.
+func TestWhatIsOutOfSightIsNotHeardOfAgain(t *testing.T) {
 	p := blind(t)
-	leave := undone(p)
+	leave := dropped(p)
 	second := told("second", "20", func(*corev1.Pod) {})
 	p.seen(second)
 	leave()
@@ -77,14 +76,14 @@ func TestAStartThatWasUndoneIsNotHeardOfAgain(t *testing.T) {
 	}
 }
 
-// TestAnUndoneStartLeavesNothingBehind: nobody starts the ID again, and the watch comes late.
-func TestAnUndoneStartLeavesNothingBehind(t *testing.T) {
+// TestWhatIsOutOfSightLeavesNothingBehind: the watch comes late.
+func TestWhatIsOutOfSightLeavesNothingBehind(t *testing.T) {
 	p := blind(t)
-	undone(p)()
+	dropped(p)()
 	late := told("first", "15", deletedPod)
 	p.seen(late)
 	if s := boardState(p); s != "" {
-		t.Errorf("what was never started is said to be %s", s)
+		t.Errorf("what was forgotten is said to be %s", s)
 	}
 	p.vanished(late)
 	if len(p.replicas) != 0 {

@@ -56,7 +56,6 @@ type replica struct {
 	users  int         // who has taken it and not left it
 	pod    *corev1.Pod // the newest known; nil while there is none
 	absent bool        // the API server has it no more
-	undone bool        // its start failed half way, and what there is of it goes before anything else
 	doubt  bool        // a Pod of it may be there that nobody has seen: its creation was not answered
 	past   types.UID   // a Pod that was taken out of sight, and of which the watch may still tell
 	endAt  time.Time   // when its end was seen

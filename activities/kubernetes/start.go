@@ -27,7 +27,7 @@ func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error
 	defer p.leave(spec.ID, r)
 	err := p.start(ctx, r, spec)
 	if nothingStarted(err) && p.mayBeThere(ctx, r, spec) {
-		return fmt.Errorf("replica %s may be there already, so its GPUs stay its own: %s", spec.ID, err.Error())
+		return fmt.Errorf("Pod %s/%s is or may be there already, so its GPUs stay its own: %s", spec.Key.Namespace, spec.ID, err.Error())
 	}
 	return err
 }
@@ -39,19 +39,16 @@ func (p *Provider) start(ctx context.Context, r *replica, spec activities.Replic
 	if p.stopped.has(spec.ID) {
 		return fmt.Errorf("%w: replica %s", activities.ErrStopped, spec.ID)
 	}
-	if err := p.finishUndo(ctx, r, spec.ID); err != nil {
-		return err
-	}
 	if p.isAbsent(r) {
 		return nil // it has ended; whoever asks finds out
 	}
 	pod := p.known(r)
 	if pod == nil {
-		made, err := p.create(ctx, r, spec)
-		if err != nil || made == nil {
+		there, err := p.create(ctx, r, spec)
+		if err != nil || there == nil {
 			return err
 		}
-		pod = made
+		pod = there
 	}
 	return p.startAgain(ctx, r, pod, spec)
 }
@@ -96,8 +93,9 @@ func (p *Provider) mayAct() error {
 	return p.claim.err()
 }
 
-// create makes Pod and Secret. A Pod that is there already, though nobody here has seen it, is
-// returned instead: a call that was thought lost made it, or another platform.
+// create makes Pod and Secret. Without the Secret the Pod's containers wait, so the Pod stays, and the next
+// start of the ID goes on from there. A Pod that is there already, though nobody here has seen it, is returned
+// instead: a call that was thought lost made it, or another platform.
 func (p *Provider) create(ctx context.Context, r *replica, spec activities.ReplicaSpec) (*corev1.Pod, error) {
 	pods := p.o.Client.CoreV1().Pods(spec.Key.Namespace)
 	pod, err := pods.Create(ctx, p.o.pod(spec, p.o.Now()), metav1.CreateOptions{})
@@ -122,11 +120,7 @@ func (p *Provider) create(ctx context.Context, r *replica, spec activities.Repli
 		p.o.Created(spec)
 	}
 	p.seen(pod)
-	if err := p.createSecret(ctx, r, spec, pod); err != nil {
-		p.setUndone(r)
-		return nil, errors.Join(err, p.finishUndo(context.WithoutCancel(ctx), r, spec.ID))
-	}
-	return nil, nil //nolint:nilnil // 2026-11-27: made, and nothing is there to compare with
+	return nil, p.createSecret(ctx, r, spec, pod)
 }
 
 func (p *Provider) createSecret(ctx context.Context, r *replica, spec activities.ReplicaSpec, pod *corev1.Pod) error {
@@ -170,35 +164,6 @@ func ownedBy(s *corev1.Secret, pod *corev1.Pod) bool {
 	return slices.ContainsFunc(s.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == pod.UID })
 }
 
-// setUndone begins to undo a start. Nobody is told what becomes of its Pod: the ID has not been
-// started, and the next call may start it.
-func (p *Provider) setUndone(r *replica) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r.undone = true
-	r.rest()
-}
-
-// finishUndo removes what a start that failed half way has left. Its containers wait for the
-// Secret, so nothing runs that would have to be waited for.
-func (p *Provider) finishUndo(ctx context.Context, r *replica, id string) error {
-	p.mu.Lock()
-	pod, absent, undone := r.pod, r.absent, r.undone
-	p.mu.Unlock()
-	if !undone {
-		return nil
-	}
-	if pod != nil && !absent {
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
-		defer cancel()
-		if err := p.remove(ctx, pod); err != nil {
-			return fmt.Errorf("undo the start of replica %s: %w", id, err)
-		}
-	}
-	p.drop(id)
-	return nil
-}
-
 // startAgain is a start of what is there.
 func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, spec activities.ReplicaSpec) error {
 	seen := epochOf(pod)
@@ -216,10 +181,7 @@ func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, 
 			return fmt.Errorf("note the epoch of replica %s: %w", spec.ID, err)
 		}
 	}
-	if stateOf(pod, false) == activities.RunStarting { // the call that made it may have ended before its Secret
-		return p.createSecret(ctx, r, spec, pod)
-	}
-	return nil
+	return p.createSecret(ctx, r, spec, pod) // the call that made the Pod may have ended before that
 }
 
 // annotate writes annotations on a Pod and takes in what came of it.

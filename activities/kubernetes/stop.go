@@ -20,7 +20,6 @@ func (p *Provider) Stop(ctx context.Context, id string, grace time.Duration) err
 	defer cancel()
 	r := p.take(id)
 	defer p.leave(id, r)
-	p.setDone(r)
 	if err := p.findUnseen(ctx, r, id); err != nil {
 		return err
 	}
@@ -119,17 +118,6 @@ func (p *Provider) Forget(ctx context.Context, id string) error {
 	return nil
 }
 
-// setDone ends what [Provider.setUndone] began, for a start that nobody will try again: its Pod ends
-// as any other.
-func (p *Provider) setDone(r *replica) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if r.undone {
-		r.undone = false
-		p.tell(r)
-	}
-}
-
 // drop takes a replica out of sight.
 func (p *Provider) drop(id string) {
 	p.mu.Lock()
@@ -145,7 +133,7 @@ func (p *Provider) forgotten(id string, r *replica) {
 	if r.pod != nil && !r.absent {
 		r.past = r.pod.UID
 	}
-	r.pod, r.absent, r.undone, r.endAt = nil, false, false, time.Time{}
+	r.pod, r.absent, r.endAt = nil, false, time.Time{}
 	p.tidy(id, r)
 	p.board.Drop(id)
 }

@@ -346,6 +346,11 @@ func (a *agent) phase(p events.Phase) {
 
 // exit says the last word and leaves.
 func (a *agent) exit(e end) int {
+	if a.c.Attach && e.code == exitFailed {
+		// A kubelet starts us again, and the model server is well: whoever heard a last word would end it.
+		// Only the status file says why.
+		a.bus.Conn().Close()
+	}
 	a.beater.exited(e)
 	a.phase(events.PhaseExited)
 	a.log.Info("exiting", "cause", e.cause, "code", e.code, "message", e.message)

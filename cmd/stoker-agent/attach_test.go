@@ -264,14 +264,16 @@ func TestServerTakenAwayWhileDraining(t *testing.T) {
 	w.stays(p, events.CauseDrained)
 }
 
+// TestAddressThatIsTaken: the next start of the agent finds the model server alive, since no heartbeat said that
+// the replica is over.
 func TestAddressThatIsTaken(t *testing.T) {
 	w := newWorld(t, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	c := w.attachConfig(t, "r1", freePort(t))
+	m := w.beside(t, "r1", "", freePort(t))
+	c := w.attachConfig(t, "r1", m.port)
 	c.Listen = l.Addr().String()
 	p := w.start(c)
 	if code := p.wait(); code != exitFailed {
@@ -279,6 +281,18 @@ func TestAddressThatIsTaken(t *testing.T) {
 	}
 	if last := p.last(); !strings.Contains(last.Message, events.AgentListenVar) {
 		t.Errorf("status %+v", last)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.start(c)
+	w.awaitPhase("r1", events.PhaseReady)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, hb := range w.beats["r1"] {
+		if hb.Phase == events.PhaseExited {
+			t.Errorf("it was said to be over: %+v", hb)
+		}
 	}
 }
 

@@ -123,7 +123,7 @@ func settle(t *testing.T, p *harness.Platform, b *book, o Options) {
 	defer tick.Stop()
 	for i := range functionsN {
 		for {
-			f, err := p.API.Get(ctx, harness.Key(name(i)))
+			f, err := p.API.Get(t.Context(), harness.Key(name(i))) // also at the end: what is said of it is what is so
 			if err == nil && resting(f, i < steadyN) {
 				break
 			}

@@ -160,8 +160,12 @@ func TestAProgramThatEndsByItselfIsToldOf(t *testing.T) {
 		}
 	}
 	kubetest.Eventually(t, "kwok is gone", func(context.Context) (bool, any) {
-		left := pids(t, c, kubetest.KWOK)
-		return len(left) == 0, left
+		select {
+		case <-c.Ended(kubetest.KWOK):
+			return true, nil
+		default:
+			return false, pids(t, c, kubetest.KWOK)
+		}
 	})
 	if err := c.Close(); err == nil || !strings.Contains(err.Error(), "kwok ended by itself") {
 		t.Errorf("got %v, want it said that kwok ended", err)

@@ -47,7 +47,7 @@ func (d *Dir) Keys() (Keys, error) {
 	if err != nil {
 		return Keys{}, err
 	}
-	return Keys{HMAC: hmac, Admin: base64.RawURLEncoding.EncodeToString(admin)}, nil
+	return Keys{HMAC: hmac, Admin: hex.EncodeToString(admin)}, nil // a token that begins with "-" would be a flag to every command line
 }
 
 func (d *Dir) secret(name string) ([]byte, error) {
