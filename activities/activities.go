@@ -232,9 +232,13 @@ func (a *Activities) startOne(ctx context.Context, r order, id string, lease sca
 		return outcome{}, err
 	}
 	if err := a.Provider.Start(ctx, spec); err != nil {
-		return a.startFailed(ctx, id, err)
+		return a.startFailed(ctx, id, lease, err)
 	}
-	return outcome{started: &Started{ID: id, Node: lease.Node, Epoch: lease.Epoch, devices: lease.Devices, at: a.Now()}}, nil
+	return a.startedOne(id, lease), nil
+}
+
+func (a *Activities) startedOne(id string, l scale.Lease) outcome {
+	return outcome{started: &Started{ID: id, Node: l.Node, Epoch: l.Epoch, devices: l.Devices, at: a.Now()}}
 }
 
 func (a *Activities) replicaSpec(r order, id string, l scale.Lease, reserved time.Time) (ReplicaSpec, error) {
@@ -253,12 +257,20 @@ func (a *Activities) replicaSpec(r order, id string, l scale.Lease, reserved tim
 }
 
 // startFailed tells what can never work, and what cannot now, from what may work in a moment.
-// The first two give their lease back at once; the last leaves it, and the retry finds it again by
-// the replica's ID.
-func (a *Activities) startFailed(ctx context.Context, id string, cause error) (outcome, error) {
+// The first two give their lease back at once, unless an earlier try did start it: that one has the
+// GPUs until it is gone, and its end is observed like any other. The last leaves the lease, and the
+// retry finds it again by the replica's ID.
+func (a *Activities) startFailed(ctx context.Context, id string, lease scale.Lease, cause error) (outcome, error) {
 	notNow := errors.Is(cause, ErrNotNow)
 	if !notNow && !Permanent(cause) {
 		return outcome{}, fmt.Errorf("start replica %s: %w", id, cause)
+	}
+	state, err := a.runState(ctx, id)
+	if err != nil {
+		return outcome{}, err
+	}
+	if state != RunGone {
+		return a.startedOne(id, lease), nil
 	}
 	if err := a.Ledger.Release(ctx, id, events.CauseSpawnFailed); err != nil {
 		// The cause is told, not wrapped: it is permanent, while the release may well work next time.

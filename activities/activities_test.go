@@ -248,6 +248,23 @@ func TestLeaseIsReleasedOnlyWhenNothingIsLeft(t *testing.T) {
 	}
 }
 
+// TestAStartOfWhatIsOnItsWayOutKeepsItsLease: the start is tried again, its answer having been lost, and by then the
+// replica is asked to go. It is refused, and has its GPU until it is gone.
+func TestAStartOfWhatIsOnItsWayOutKeepsItsLease(t *testing.T) {
+	r := newRig(t, simulated.Options{GPUs: 1, Fate: func(activities.ReplicaSpec, *rand.Rand) simulated.Fate { return simulated.Fate{Deaf: true} }})
+	_, err := r.StartReplicas(t.Context(), ask("a"))
+	must(t, err)
+	must(t, r.Provider.Stop(t.Context(), "a", time.Hour))
+	out, err := r.StartReplicas(t.Context(), ask("a"))
+	must(t, err)
+	if len(out.Failed)+len(out.Blocked) != 0 || len(out.Started) != 1 {
+		t.Errorf("got %+v, want a started: its end will be seen", out)
+	}
+	if free := r.ledger.Snapshot().Usage().Free; free != 0 {
+		t.Errorf("%d free while it drains, want 0", free)
+	}
+}
+
 func TestStopForbidsALaterStart(t *testing.T) {
 	r := newRig(t, simulated.Options{GPUs: 1})
 	gone, err := r.StopReplica(t.Context(), activities.ReplicaRef{Key: key, ID: "late"})

@@ -26,7 +26,9 @@ type Provider interface {
 	// ended by itself, is a no-op. It refuses a start whose Lease.Epoch is older than one seen
 	// for the ID ([ErrFenced]), and one for an ID that was stopped before ([ErrStopped]): a
 	// late start never revives a released lease. What no retry mends is [ErrBadSpec] or
-	// [ErrNoCommand]. A start that failed has left nothing behind and may be tried again.
+	// [ErrNoCommand]. A start that failed may be tried again. [ErrNotNow] and
+	// [ErrBadSpec] have left nothing behind; after any other failure the replica may be there, in List
+	// or not yet, with its GPUs.
 	Start(ctx context.Context, r ReplicaSpec) error
 	// Stop makes the whole process tree go: at once with grace 0, otherwise asked first and
 	// killed after grace; of several graces the earliest end counts. It returns when the asking

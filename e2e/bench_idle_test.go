@@ -41,8 +41,8 @@ func measured[R any](t *testing.T, args ...string) R {
 func TestBenchIdleMeasuresTwoPlatforms(t *testing.T) {
 	t.Parallel()
 	const deployed, requests = 12, 20
-	r := measured[bench.IdleReport](t, "idle", "--functions", "12", "--settle", "1s", "--for", "3s", "--requests", "20", "--round", "2s")
-	if r.Functions != deployed || r.WindowSec != 3 || r.SettleSec != 1 || r.LoadAverage == "" {
+	r := measured[bench.IdleReport](t, "idle", "--functions", "12", "--settle", "1s", "--for", "6s", "--requests", "20", "--round", "6s")
+	if r.Functions != deployed || r.WindowSec != 6 || r.SettleSec != 1 || r.LoadAverage == "" {
 		t.Errorf("not what was asked for: %+v", r)
 	}
 	for name, s := range map[string]bench.SideReport{"idle": r.Idle, "empty": r.Empty} {

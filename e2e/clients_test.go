@@ -56,9 +56,10 @@ func natsAdmin(t *testing.T, p *harness.Platform, args ...string) (string, error
 // natsCLI runs the real nats command as a user without credentials.
 func natsCLI(t *testing.T, p *harness.Platform, args ...string) (string, error) {
 	t.Helper()
+	tool := harness.Tool(t, "nats") // it may have to be built first
 	ctx, cancel := context.WithTimeout(t.Context(), 2*harness.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, harness.Tool(t, "nats"), append([]string{"--server", p.Server.NATS}, args...)...)
+	cmd := exec.CommandContext(ctx, tool, append([]string{"--server", p.Server.NATS}, args...)...)
 	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -166,8 +166,8 @@ func TestBudgetHoldsReplicasBack(t *testing.T) {
 	p := priced(t, 1)
 	f := p.Function("thrifty")
 	f.Spec.Scaling.KeepAlive = "10m"
-	// A replica must be able to run for five minutes, 60 USD: with 61 it is let go after 5 s.
-	f.Spec.Scaling.Budget = functions.Budget{PerMonth: "61", Action: functions.BudgetCap}
+	// A replica must be able to run for five minutes, 60 USD: with 66 it is let go after 30 s.
+	f.Spec.Scaling.Budget = functions.Budget{PerMonth: "66", Action: functions.BudgetCap}
 	p.Apply(f)
 	mustInvoke(t, p, "thrifty", "x")
 	p.Await("thrifty", "gone for want of money", func(f api.Function) bool { return len(f.Replicas) == 0 && f.Budget != "" })

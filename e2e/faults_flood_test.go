@@ -23,10 +23,10 @@ const floodVar = "STOKER_E2E_FLOOD"
 
 // The flood: ten times what the function can do, most of it batch.
 const (
-	shortFlood  = 10 * time.Second
+	shortFlood  = 20 * time.Second
 	floodSlots  = 4
-	floodWork   = 40 * time.Millisecond // of one request
-	floodRate   = 10 * 1000 * floodSlots / 40
+	floodWork   = 400 * time.Millisecond // of one request: it is that which bounds the function, not the machine
+	floodRate   = 10 * 1000 * floodSlots / 400
 	urgentShare = 25 // one request of so many is interactive: 40 % of the capacity
 	floodTick   = 10 * time.Millisecond
 	floodSLO    = time.Second // interactive, 95th percentile of the wait for a slot
@@ -51,7 +51,7 @@ func TestFloodShedsBatchAndKeepsInteractive(t *testing.T) {
 	p := harness.Up(t, harness.Options{})
 	f := p.Function("flooded", "-delay", floodWork.String())
 	f.Spec.Scaling = functions.Scaling{Min: 1, Max: 1, Slots: floodSlots, WaitSLO: functions.WaitSLO{P95: functions.Duration(floodSLO)}}
-	f.Spec.Queue.Depth = functions.Depth{Interactive: 500, Standard: 100, Batch: 500}
+	f.Spec.Queue.Depth = functions.Depth{Interactive: 500, Standard: 100, Batch: 300}
 	f.Spec.Queue.Deadline = functions.Duration(10 * time.Minute)
 	p.Apply(f)
 	p.Await("flooded", "ready", func(f api.Function) bool { return f.Ready == 1 })
@@ -95,7 +95,7 @@ func TestFloodShedsBatchAndKeepsInteractive(t *testing.T) {
 // flood publishes at its pace, and returns the class of each acknowledged request by its id.
 func flood(t *testing.T, p *harness.Platform, long time.Duration) map[string]functions.Class {
 	t.Helper()
-	js, err := jetstream.New(p.NATS(), jetstream.WithPublishAsyncMaxPending(4*floodRate))
+	js, err := jetstream.New(p.NATS(), jetstream.WithPublishAsyncMaxPending(int(long.Seconds()+1)*floodRate))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func TestExternalTemporalGone(t *testing.T) {
 	away, full := outage(t)
 	x := harness.StartServers(t, "outage", "temporal")
 	p := harness.Up(t, harness.Options{GPUs: 2, Env: x.TemporalEnv()})
-	warm := p.Function("warm", "-delay", "20ms")
+	warm := p.Function("warm", "-delay", "500ms") // which bounds the pace, whatever else the machine does
 	warm.Spec.Scaling = functions.Scaling{Min: 1, Max: 1, Slots: 4}
 	cold := p.Function("cold")
 	cold.Spec.Queue.Deadline = functions.Duration(10 * time.Minute)

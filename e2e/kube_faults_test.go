@@ -188,6 +188,8 @@ func TestKubernetesNodeDeleted(t *testing.T) {
 	p.Start()
 	f := p.Function("moved", "-delay", "20ms")
 	f.Spec.Scaling = functions.Scaling{Min: 1, Max: 1, Slots: 4}
+	f.Spec.Queue.Depth = functions.Depth{Interactive: 50_000, Standard: 50_000, Batch: 50_000} // all that comes until then
+	f.Spec.Queue.Deadline = functions.Duration(time.Hour)
 	p.Apply(f)
 	was := p.Await("moved", "ready", func(f api.Function) bool { return f.Ready == 1 }).Replicas[0]
 	load := startLoad(t, p, "moved")
@@ -325,7 +327,7 @@ func TestKubernetesImageNotPulled(t *testing.T) {
 	p.Start()
 	f := p.Function("absent")
 	f.Spec.Runtime.Image = "e2e.example/nowhere:1"
-	f.Spec.Runtime.Ready.Timeout = functions.Duration(8 * time.Second)
+	f.Spec.Runtime.Ready.Timeout = functions.Duration(30 * time.Second)
 	p.Apply(f)
 	id := p.MustPublish(p.JetStream(), "absent", functions.Standard, "x")
 	harness.Eventually(t, "the cause while it waits", func() (bool, any) {

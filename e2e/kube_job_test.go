@@ -50,7 +50,7 @@ func TestKubernetesZeroToZero(t *testing.T) {
 	p := c.platform(t, harness.Options{})
 	p.Start()
 	f := p.Function("chat", "-delay", "400ms")
-	f.Spec.Scaling = functions.Scaling{Max: 3, Slots: 1, KeepAlive: "3s"}
+	f.Spec.Scaling = functions.Scaling{Max: 3, Slots: 1, KeepAlive: "20s"} // long enough for what is said of it to be read
 	f.Spec.Scaling.WaitSLO.P95 = functions.Duration(time.Second)
 	p.Apply(f)
 	p.AwaitZero("chat")
@@ -242,7 +242,7 @@ func TestKubernetesModelServerEnds(t *testing.T) {
 	c := newCluster(t, 1)
 	p := c.platform(t, harness.Options{})
 	p.Start()
-	f := p.Function("frail", "-delay", "2s")
+	f := p.Function("frail", "-delay", "15s") // so that its end comes while the request runs
 	f.Spec.Scaling = functions.Scaling{Max: 1, Slots: 1, KeepAlive: "1m"}
 	p.Apply(f)
 	for _, end := range []struct {

@@ -36,7 +36,11 @@ func everyDecisionSaysWhy(t *testing.T, up starter) {
 	}
 	p.Await("told", "paused", func(f api.Function) bool { return f.Phase == scale.PhasePaused })
 
-	ds := decisions(t, p, "told")
+	var ds []scale.Decision
+	harness.Eventually(t, "the journal has the last decision", func() (bool, any) { // it is written beside the decisions
+		ds = decisions(t, p, "told")
+		return len(ds) > 0 && ds[len(ds)-1].Epoch == p.Get("told").Last.Epoch, len(ds)
+	})
 	checkReasons(t, ds)
 	checkSizes(t, ds, 2)
 	checkSameAgain(t, p, ds)

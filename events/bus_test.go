@@ -12,7 +12,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 10 * time.Second
+const patience = 90 * time.Second
 
 var tiny = functions.Key{Namespace: "default", Name: "tinylm"}
 

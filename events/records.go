@@ -174,7 +174,8 @@ var errWatchEnded = errors.New("the watch ended")
 
 // watchRecord is one consumer's watch.
 func (b *Bus) watchRecord(ctx context.Context, subjects []string, id, source string) (Record, error) {
-	c, err := b.js.CreateConsumer(ctx, StreamResults, jetstream.ConsumerConfig{
+	// Whoever has gone meanwhile waits for its creation (five seconds at most): it can be deleted only then.
+	c, err := b.js.CreateConsumer(context.WithoutCancel(ctx), StreamResults, jetstream.ConsumerConfig{
 		FilterSubjects: subjects, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: watchForgotten,
 	})
 	if err != nil {

@@ -73,10 +73,11 @@ func (c *claim) take(ctx context.Context) error {
 		switch {
 		case err != nil || lease == nil:
 			return err
+		case !c.others(lease): // somebody wrote to it meanwhile
 		case first == nil:
 			first = lease
 			c.o.Logger.Info("the pool is another platform's; waiting whether it still lives", "pool", c.o.Pool, "holder", holderOf(lease))
-		case lease.ResourceVersion != first.ResourceVersion && holderOf(lease) != "":
+		case lease.ResourceVersion != first.ResourceVersion:
 			return c.taken(lease)
 		}
 		select {
@@ -92,28 +93,43 @@ func (c *claim) take(ctx context.Context) error {
 func (c *claim) tryTake(ctx context.Context, over *coordinationv1.Lease) (*coordinationv1.Lease, error) {
 	begun := time.Now()
 	leases := c.o.Client.CoordinationV1().Leases(c.o.Namespace)
-	lease, err := leases.Get(ctx, c.name(), metav1.GetOptions{})
+	lease, err := c.look(ctx)
 	if apierrors.IsNotFound(err) {
 		_, err = leases.Create(ctx, c.filled(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
 			Name: c.name(), Labels: map[string]string{LabelPool: c.o.Pool},
 		}}), metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) { // somebody was faster
-			return leases.Get(ctx, c.name(), metav1.GetOptions{})
+			return c.look(ctx)
 		}
 		return nil, c.took(begun, err)
 	}
 	if err != nil {
-		return nil, c.wrap(err)
+		return nil, err
 	}
 	silent := over != nil && over.ResourceVersion == lease.ResourceVersion
-	if who := holderOf(lease); who != "" && who != c.o.Owner && !silent {
+	if c.others(lease) && !silent {
 		return lease, nil
 	}
 	_, err = leases.Update(ctx, c.filled(lease.DeepCopy()), metav1.UpdateOptions{})
 	if apierrors.IsConflict(err) {
-		return leases.Get(ctx, c.name(), metav1.GetOptions{})
+		return c.look(ctx)
 	}
 	return nil, c.took(begun, err)
+}
+
+// look is the claim as it is; nil beside an error.
+func (c *claim) look(ctx context.Context) (*coordinationv1.Lease, error) {
+	lease, err := c.o.Client.CoordinationV1().Leases(c.o.Namespace).Get(ctx, c.name(), metav1.GetOptions{})
+	if err != nil {
+		return nil, c.wrap(err) // the client returns an object then, too, which is nobody's
+	}
+	return lease, nil
+}
+
+// others tells whether a claim is another platform's.
+func (c *claim) others(l *coordinationv1.Lease) bool {
+	who := holderOf(l)
+	return who != "" && who != c.o.Owner
 }
 
 // took notes that the claim was renewed, unless it failed.
@@ -175,7 +191,7 @@ func (c *claim) renew(ctx context.Context) {
 		return
 	}
 	lease, err := c.tryTake(ctx, nil)
-	if lease != nil && holderOf(lease) != c.o.Owner {
+	if lease != nil && c.others(lease) {
 		err := c.taken(lease)
 		c.lost.Store(&err)
 		c.o.Logger.Error("another platform has this one's pool; nothing is started or stopped here any more", "error", err)

@@ -44,7 +44,9 @@
 //   - The API server is away: what is known stays known (informers), nothing becomes gone, starts
 //     fail and are tried again by their activity.
 //   - The Pod is made and its Secret is not (a quota, a lost call): its containers wait, its GPUs stay
-//     its own, and the start is tried again until [verdict] gives the Pod up.
+//     its own, and the start is tried again until the Pod is given up, and has ended.
+//   - A node or the API server was away while a Pod started: its kubelet may be late with the news that it
+//     runs, so it is given up only once [kubeletWord] has passed without that.
 //   - A watch is cut: the informer lists again and the difference is told.
 //   - A Pod cannot be scheduled where the ledger put it (others were faster): after
 //     [ScheduleTimeout] it is given up with that cause, and the ledger places another.

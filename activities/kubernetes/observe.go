@@ -16,6 +16,10 @@ import (
 // retryEnd is the pause before an end is tried again that the API server did not take.
 const retryEnd = 5 * time.Second
 
+// kubeletWord is how long a kubelet may take to tell what runs once the API server is back, or it is: it tries
+// again every 10 s (syncPeriod of its status manager).
+const kubeletWord = 15 * time.Second
+
 // changedPod takes in a change of a Pod. One that loses our label is still ours, whoever took it: it holds
 // its GPUs, and nobody else would end it.
 func (p *Provider) changedPod(before, now any) {
@@ -30,14 +34,18 @@ func (p *Provider) changedPod(before, now any) {
 	}
 }
 
-// relabel puts our label back.
+// relabel puts our label back, however long that takes: without it the Pod is not seen to end.
 func (p *Provider) relabel(pod *corev1.Pod) {
+	if now, err := p.pods.Pods(pod.Namespace).Get(pod.Name); err != nil || now.UID != pod.UID || p.isOurs(now) || p.ctx.Err() != nil {
+		return // gone, or somebody else put it back
+	}
 	p.o.Logger.Warn("somebody took the label off a replica's Pod; putting it back", "replica", pod.Name, "label", LabelPool)
 	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
 	defer cancel()
 	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"labels":{%q:%q}}}`, pod.UID, LabelPool, p.o.Pool)
 	if _, err := p.o.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-		p.o.Logger.Error("a replica's Pod is without its label: it is not seen to end", "replica", pod.Name, "err", err)
+		p.o.Logger.Error("a replica's Pod is without its label, trying again: it is not seen to end", "replica", pod.Name, "err", err)
+		p.later(retryEnd, func() { p.relabel(pod) })
 	}
 }
 
@@ -52,6 +60,9 @@ func (p *Provider) seen(pod *corev1.Pod) {
 	}
 	if pod.UID == r.past || !newer(pod, r.pod) || r.absent && pod.UID == r.pod.UID {
 		return
+	}
+	if r.pod != nil && !r.absent && pod.Namespace != r.pod.Namespace {
+		return // a copy, with the labels of the one that is there
 	}
 	late := r.absent || p.stopped.has(pod.Name) // gone is gone: what comes then came too late
 	r.pod, r.absent, r.doubt = pod, false, false
@@ -113,6 +124,7 @@ func (p *Provider) tell(r *replica) {
 		p.judge(r)
 	default:
 		r.rest()
+		r.overdue = time.Time{}
 	}
 	p.board.Post(s)
 }
@@ -266,7 +278,8 @@ func (r *replica) rest() {
 }
 
 // endStart gives a replica up that still does not run. A watch may be late by a minute after the API
-// server was away, so it is asked.
+// server was away, so it is asked; and so may the kubelet's word be, so one that has a kubelet is
+// looked at twice.
 func (p *Provider) endStart(id string, v verdict) {
 	r := p.take(id)
 	defer p.leave(id, r)
@@ -280,7 +293,11 @@ func (p *Provider) endStart(id string, v verdict) {
 	if err == nil {
 		p.seen(now)
 		if v = verdictOn(now); now.UID != pod.UID || !p.starting(now) || v.at.After(p.o.Now()) {
-			return // it runs, or what it waits for is another thing by now, with a time of its own
+			p.judgeAgain(r) // it runs, or what it waits for is another thing by now, with a time of its own
+			return
+		}
+		if p.mayBeHeardOf(r, v) {
+			return
 		}
 		p.o.Logger.Warn("a replica is given up before it ran", "replica", id, "cause", v.cause, "message", v.message)
 		err = p.end(ctx, r, now, v.cause, v.message, 0)
@@ -289,9 +306,42 @@ func (p *Provider) endStart(id string, v verdict) {
 		p.o.Logger.Warn("a replica that does not run is not given up yet", "replica", id, "err", err)
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		r.overdue = time.Time{} // nor could its kubelet say anything
 		r.rest()
 		r.timer = p.later(retryEnd, func() { p.endStart(id, v) })
 	}
+}
+
+// judgeAgain sets the time of the next look at one that still starts. That is for news to do, but for
+// a wall clock that was set back there may be none.
+func (p *Provider) judgeAgain(r *replica) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.pod != nil && !r.absent && p.status(r).State == activities.RunStarting {
+		p.judge(r)
+	}
+}
+
+// mayBeHeardOf tells whether the kubelet of a Pod that is overdue still has time to say that it runs. If so, the Pod
+// is looked at again after that.
+func (p *Provider) mayBeHeardOf(r *replica, v verdict) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.o.Now()
+	if r.pod == nil || r.pod.Spec.NodeName == "" {
+		return false
+	}
+	if r.overdue.IsZero() || r.overdue.After(now) {
+		r.overdue = now
+	}
+	left := kubeletWord - now.Sub(r.overdue)
+	if left <= 0 {
+		return false
+	}
+	id := r.pod.Name
+	r.rest()
+	r.timer = p.later(left, func() { p.endStart(id, v) })
+	return true
 }
 
 func (p *Provider) starting(pod *corev1.Pod) bool {

@@ -91,6 +91,19 @@ func TestWhatIsOutOfSightLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// TestACopyOfAPodIsNobody: somebody brings a replica's Pod into another namespace, labels and all, and takes it away.
+func TestACopyOfAPodIsNobody(t *testing.T) {
+	p := blind(t)
+	p.seen(told("own", "10", func(*corev1.Pod) {}))
+	copied := told("copy", "20", func(pod *corev1.Pod) { pod.Namespace = "backup" })
+	p.seen(copied)
+	p.vanished(copied)
+	p.seen(told("own", "30", func(*corev1.Pod) {}))
+	if s := boardState(p); s != activities.RunRunning {
+		t.Errorf("the replica that runs is said to be %q", s)
+	}
+}
+
 // TestNewsOfAnEarlierPodIsNone: an ID that was started again is its newest Pod, in whatever order it is told.
 func TestNewsOfAnEarlierPodIsNone(t *testing.T) {
 	p := blind(t)

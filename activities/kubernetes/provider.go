@@ -53,13 +53,14 @@ type replica struct {
 	secret types.UID  // the Pod whose Secret is known to be there; guarded by op
 
 	// Guarded by the provider's mutex.
-	users  int         // who has taken it and not left it
-	pod    *corev1.Pod // the newest known; nil while there is none
-	absent bool        // the API server has it no more
-	doubt  bool        // a Pod of it may be there that nobody has seen: its creation was not answered
-	past   types.UID   // a Pod that was taken out of sight, and of which the watch may still tell
-	endAt  time.Time   // when its end was seen
-	timer  *time.Timer // of what is done if nothing happens: it is given up, or its end tried again
+	users   int         // who has taken it and not left it
+	pod     *corev1.Pod // the newest known; nil while there is none
+	absent  bool        // the API server has it no more
+	doubt   bool        // a Pod of it may be there that nobody has seen: its creation was not answered
+	past    types.UID   // a Pod that was taken out of sight, and of which the watch may still tell
+	endAt   time.Time   // when its end was seen
+	overdue time.Time   // when it was first seen to start too long
+	timer   *time.Timer // of what is done if nothing happens: it is given up, or its end tried again
 }
 
 // New makes a provider once it knows the cluster: what runs there is adopted by that.
@@ -70,18 +71,21 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	}
 	p := &Provider{o: o, replicas: map[string]*replica{}, stopped: newStoppedIDs(o), claim: &claim{o: o}, changed: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	ready, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
-	if err := p.begin(ready); err != nil {
+	if err := p.begin(ctx); err != nil {
 		return nil, fmt.Errorf("look at the cluster: %w", errors.Join(err, p.Close()))
 	}
 	return p, nil
 }
 
 func (p *Provider) begin(ctx context.Context) error {
-	if err := p.claim.take(ctx); err != nil {
+	claiming, cancel := context.WithTimeout(ctx, claimSilence+syncTimeout)
+	defer cancel()
+	if err := p.claim.take(claiming); err != nil {
 		return err
 	}
+	p.wg.Go(func() { p.claim.run(p.ctx) }) // a first list of a large cluster takes longer than a claim lasts
+	ctx, cancel = context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
 	if err := p.stopped.load(ctx); err != nil {
 		return err
 	}
@@ -97,7 +101,6 @@ func (p *Provider) begin(ctx context.Context) error {
 		return fmt.Errorf("the API server has not listed nodes and Pods within %v: %w", syncTimeout, ctx.Err())
 	}
 	p.wg.Go(func() { p.stopped.run(p.ctx) })
-	p.wg.Go(func() { p.claim.run(p.ctx) })
 	return nil
 }
 

@@ -124,9 +124,6 @@ func (p *Provider) create(ctx context.Context, r *replica, spec activities.Repli
 }
 
 func (p *Provider) createSecret(ctx context.Context, r *replica, spec activities.ReplicaSpec, pod *corev1.Pod) error {
-	if r.secret == pod.UID {
-		return nil
-	}
 	secret, err := p.o.secret(spec, pod)
 	if err != nil {
 		return err
@@ -181,7 +178,24 @@ func (p *Provider) startAgain(ctx context.Context, r *replica, pod *corev1.Pod, 
 			return fmt.Errorf("note the epoch of replica %s: %w", spec.ID, err)
 		}
 	}
-	return p.createSecret(ctx, r, spec, pod) // the call that made the Pod may have ended before that
+	return p.ensureSecret(ctx, r, spec, pod)
+}
+
+// ensureSecret is for a Pod that another call made, which may have ended before its Secret. It looks first: a
+// quota that is full refuses to create even what is there.
+func (p *Provider) ensureSecret(ctx context.Context, r *replica, spec activities.ReplicaSpec, pod *corev1.Pod) error {
+	if r.secret == pod.UID {
+		return nil
+	}
+	owned, err := p.clearSecret(ctx, pod)
+	if err != nil {
+		return fmt.Errorf("look for the Secret of replica %s: %w", spec.ID, err)
+	}
+	if owned {
+		r.secret = pod.UID
+		return nil
+	}
+	return p.createSecret(ctx, r, spec, pod)
 }
 
 // annotate writes annotations on a Pod and takes in what came of it.

@@ -133,7 +133,7 @@ func (p *Provider) forgotten(id string, r *replica) {
 	if r.pod != nil && !r.absent {
 		r.past = r.pod.UID
 	}
-	r.pod, r.absent, r.endAt = nil, false, time.Time{}
+	r.pod, r.absent, r.overdue, r.endAt = nil, false, time.Time{}, time.Time{}
 	p.tidy(id, r)
 	p.board.Drop(id)
 }

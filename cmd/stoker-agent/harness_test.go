@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of these tests on a machine that runs others too.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 var key = functions.Key{Namespace: "default", Name: "echo"}
 

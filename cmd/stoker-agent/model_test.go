@@ -103,6 +103,7 @@ type wish struct {
 	Millis int    `json:"ms"`
 	N      int    `json:"n"`
 	File   string `json:"file"` // done once this file is there; for what happens once only
+	Gate   string `json:"gate"` // each chunk of a stream but the first waits for the file of this name and its number
 }
 
 var requests atomic.Int64
@@ -173,11 +174,23 @@ func stream(w http.ResponseWriter, a wish, pause time.Duration) {
 		if a.Do == "stream-crash" && i == a.N/2 {
 			os.Exit(3)
 		}
+		if a.Gate != "" && i > 0 {
+			awaitFile(fmt.Sprint(a.Gate, i))
+		}
 		fmt.Fprintf(w, "data: token %d\n\n", i)
 		w.(http.Flusher).Flush()
 		<-time.After(pause)
 	}
 	fmt.Fprint(w, "data: [DONE]\n\n")
+}
+
+func awaitFile(path string) {
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		<-time.After(5 * time.Millisecond)
+	}
 }
 
 // playParent is a platform that starts an agent and waits to be killed.

@@ -110,8 +110,10 @@ func dataDir(t *testing.T, o Options) string {
 }
 
 // settleWait is how long the platform may take to come to rest once nobody asks for anything: the longest deadline of
-// a request that was just sent, and the bound after it.
-func settleWait(o Options) time.Duration { return o.Deadline + o.Late + harness.Patience }
+// a request that was just sent, and the bound after it, or the longest pause of a function that failed and its probe.
+func settleWait(o Options) time.Duration {
+	return max(o.Deadline+o.Late, scale.BackoffMax+scale.SettleTime) + harness.Patience
+}
 
 // settle waits until no request waits or runs and every function but the steady ones is at rest. What does not come
 // to rest is noted as left.
@@ -121,37 +123,44 @@ func settle(t *testing.T, p *harness.Platform, b *book, o Options) {
 	defer cancel()
 	tick := time.NewTicker(ledgerEvery)
 	defer tick.Stop()
-	for i := range functionsN {
-		for {
-			f, err := p.API.Get(t.Context(), harness.Key(name(i))) // also at the end: what is said of it is what is so
-			if err == nil && resting(f, i < steadyN) {
-				break
+	for {
+		restless := map[string]string{}
+		for i := range functionsN {
+			if f, err := p.API.Get(t.Context(), harness.Key(name(i))); err != nil || !resting(f, i < steadyN) {
+				restless[name(i)] = brief(f, err)
 			}
-			select {
-			case <-tick.C:
-				continue
-			case <-ctx.Done():
-			}
-			t.Logf("%s does not come to rest: %s", name(i), brief(f, err))
-			b.note(history.Record{Kind: history.Left, What: "function that is not at rest", ID: name(i)})
-			break
 		}
+		if len(restless) == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+			continue
+		case <-ctx.Done():
+		}
+		for name, how := range restless {
+			t.Logf("%s does not come to rest: %s", name, how)
+			b.note(history.Record{Kind: history.Left, What: "function that is not at rest", ID: name})
+		}
+		return
 	}
 }
 
-// resting tells whether a function has nothing to do, and holds nothing but what it shall keep.
+// resting tells whether a function has nothing to do, and holds nothing but what it shall keep. One that failed too
+// often rests too, if nobody asks: whoever does makes it try again.
 func resting(f api.Function, steady bool) bool {
 	waiting := f.InFlight
 	for _, n := range f.Pending {
 		waiting += n
 	}
-	return waiting == 0 && (steady || f.Phase == scale.PhaseZero && len(f.Replicas) == 0)
+	nothing := len(f.Replicas) == 0 && (f.Phase == scale.PhaseZero || f.Phase == scale.PhaseFailing && f.Last.Wanted == 0)
+	return waiting == 0 && (steady || nothing)
 }
 
 // brief is what is said of a function that does not come to rest.
 func brief(f api.Function, err error) string {
-	return fmt.Sprintf("%s, target %d, pending %v, in flight %d, blocked %q, trouble %q, replicas %+v, last %+v, %v",
-		f.Phase, f.Target, f.Pending, f.InFlight, f.Blocked, f.Trouble, f.Replicas, f.Last, err)
+	return fmt.Sprintf("%s, target %d, pending %v, in flight %d, blocked %q, trouble %q, replicas %+v, last %s of %d wanted, failures %d, back-off %v s, %v",
+		f.Phase, f.Target, f.Pending, f.InFlight, f.Blocked, f.Trouble, f.Replicas, f.Last.Reason, f.Last.Wanted, f.Last.Inputs.Failures, f.Last.Inputs.BackoffSec, err)
 }
 
 // empty deletes every function.

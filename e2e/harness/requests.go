@@ -47,7 +47,7 @@ func (p *Platform) Admin() *nats.Conn {
 // JetStream is the broker's API with the platform's own rights.
 func (p *Platform) JetStream() jetstream.JetStream {
 	p.t.Helper()
-	js, err := jetstream.New(p.Admin())
+	js, err := jetstream.New(p.Admin(), jetstream.WithDefaultTimeout(Patience)) // its own 5 s are over after one stall
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 // Patience bounds every wait for something that must happen. It asserts no speed: it is there so that a test that
 // would hang says on what.
-const Patience = 90 * time.Second
+const Patience = 4 * time.Minute
 
 // pollEvery is the pause between two looks at a condition that does not announce itself.
 const pollEvery = 50 * time.Millisecond

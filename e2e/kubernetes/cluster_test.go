@@ -21,7 +21,9 @@ import (
 
 // Times of these tests.
 const (
-	patience = time.Minute // for anything on a busy machine before it counts as hung
+	// patience is for anything on a busy machine before it counts as hung. A client that lost its API server looks
+	// again after up to a minute.
+	patience = 4 * time.Minute
 	look     = 20 * time.Millisecond
 	calm     = 500 * time.Millisecond // for something that must not happen
 )

@@ -137,6 +137,9 @@ func cordoned(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 	c.Uncordon(t, "gpu-1")
 }
 
+// stormPause is between two changes by each of ten writers: a storm to what it meets, and not to the API server.
+const stormPause = 5 * time.Millisecond
+
 // conflictStorm changes all that is the platform's, all the time, while Pods are started, fenced, stopped
 // and forgotten and a claim is renewed.
 func conflictStorm(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
@@ -157,7 +160,7 @@ func conflictStorm(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 				select {
 				case <-done:
 					return
-				default:
+				case <-time.After(stormPause):
 					write(fmt.Appendf(nil, `{"metadata":{"annotations":{"storm":"%d"}}}`, i))
 				}
 			}

@@ -118,7 +118,7 @@ func podStuck(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 
 func imagePull(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 	r := replica("default", "gpu-0", "gpu-00")
-	r.Spec.Runtime.Ready.Timeout = functions.Duration(10 * time.Second)
+	r.Spec.Runtime.Ready.Timeout = functions.Duration(30 * time.Second)
 	c.Suspend(t, kubetest.Scheduler) // until the node is told that it cannot pull
 	if err := p.Start(t.Context(), r); err != nil {
 		t.Fatal(err)
@@ -130,6 +130,23 @@ func imagePull(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
 		return s.State == activities.RunStarting && s.Cause == events.CauseImagePull && strings.Contains(s.Message, "no such image")
 	})
 	end(t, p, r.ID, events.CauseImagePull, "no such image") // given up after its ready.timeout
+}
+
+// lateKubelet lets a Pod be overdue while its kubelet cannot speak. It runs, and is not given up for that.
+func lateKubelet(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {
+	r := replica("default", "gpu-0", "gpu-00")
+	r.Spec.Runtime.Ready.Timeout = functions.Duration(5 * time.Second)
+	c.Suspend(t, kubetest.KWOK)
+	begun := time.Now()
+	if err := p.Start(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is overdue", func() bool { return time.Since(begun) > 7*time.Second })
+	if s := status(t, p, r.ID); s.State != activities.RunStarting {
+		t.Errorf("overdue, it is %s: %s", s.State, s.Message)
+	}
+	c.Resume(t, kubetest.KWOK)
+	await(t, p, r.ID, activities.RunRunning)
 }
 
 func outOfMemory(t *testing.T, c *kubetest.Cluster, p *provider.Provider) {

@@ -22,6 +22,7 @@ func TestClusterFaults(t *testing.T) {
 		{"APodEvictedByATaint", podTainted},
 		{"APodStuckTerminating", podStuck},
 		{"AnImageThatCannotBePulled", imagePull},
+		{"AKubeletThatIsLateWithItsWord", lateKubelet},
 		{"OutOfMemory", outOfMemory},
 		{"QuotaExceeded", quotaExceeded},
 		{"NoSuchNamespace", noNamespace},

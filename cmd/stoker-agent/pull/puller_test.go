@@ -11,7 +11,7 @@ import (
 )
 
 // patience bounds the waits of these tests.
-const patience = 10 * time.Second
+const patience = 90 * time.Second
 
 // deaf is a broker that takes asks and answers none.
 type deaf struct{}

@@ -14,7 +14,7 @@ import (
 )
 
 // patience bounds the waits of these tests on a machine that runs others too.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 func portOf(t testing.TB, address string) int {
 	t.Helper()

@@ -46,6 +46,8 @@ func (c *Controller) beat(k functions.Key, h events.Heartbeat) {
 	if h.Phase == events.PhaseExited {
 		r.explain(h.Cause, h.Message, h.ExitCode)
 		c.endLingering(r, c.Now())
+	} else {
+		r.lastWordAt = time.Time{} // it was not the last: its agent was started again
 	}
 	if moved && h.Phase == events.PhaseReady {
 		c.becameReady(f, r)

@@ -9,7 +9,6 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
-	"stoker.dev/stoker/workflows"
 )
 
 // shareEvery is how often GPUs that are short are divided anew: the pace of heartbeats.
@@ -51,10 +50,16 @@ func (c *Controller) divide(s *scale.Stock, now time.Time) {
 		claims := make([]scale.Claim, len(fns))
 		ask := activities.AskFor(fns[0].key, fns[0].rec.Function.Spec, "")
 		ask.GPUs = 1
-		gpus := s.Fit(ask)
+		owners := map[string]bool{}
 		for i, f := range fns {
 			claims[i] = f.claim(now)
-			gpus += f.holding() * f.spec.GPUs
+			owners[activities.AskFor(f.key, f.rec.Function.Spec, "").Owner] = true
+		}
+		gpus := s.Fit(ask)
+		for _, h := range s.Holders() { // by the ledger: a replica that starts or ends has its GPUs before and after we see it
+			if owners[h.Who] {
+				gpus += h.GPUs
+			}
 		}
 		for i, n := range scale.Shares(gpus, claims) {
 			of[fns[i].key] = n
@@ -122,15 +127,4 @@ func (f *function) claim(now time.Time) scale.Claim {
 		}
 	}
 	return claim
-}
-
-// holding is how many replicas have GPUs, those on their way out included.
-func (f *function) holding() int {
-	n := 0
-	for _, r := range f.replicas {
-		if r.phase != workflows.PhaseExited {
-			n++
-		}
-	}
-	return n
 }

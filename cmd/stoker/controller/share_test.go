@@ -10,6 +10,23 @@ import (
 	"stoker.dev/stoker/workflows"
 )
 
+// held is a ledger of so many GPUs, all of one owner.
+func held(t *testing.T, owner string, gpus int) *scale.Ledger {
+	t.Helper()
+	l := &scale.Ledger{}
+	var devices []scale.Device
+	for i := range gpus {
+		devices = append(devices, scale.Device{ID: fmt.Sprint("gpu-", i), Node: "node", Healthy: true})
+	}
+	l.SetInventory([]string{"node"}, devices, now)
+	for i := range gpus {
+		if _, err := l.Reserve(scale.Ask{Holder: fmt.Sprint("r", i), Owner: owner, GPUs: 1}, time.Hour, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
 // TestShare: what is held warm is let go at once when another function goes short, and nobody
 // is bounded before and after.
 func TestShare(t *testing.T) {
@@ -25,8 +42,8 @@ func TestShare(t *testing.T) {
 		c.fns[f.key] = f
 		return f
 	}
-	warm, asked, none := add("warm", 1, 3, 1), add("asked", 1, 0, 2), add("none", 0, 2, 2)
-	stock := new(scale.Stock).Of(&scale.Ledger{})
+	warm, asked, none := add("warm", 1, 2, 1), add("asked", 1, 0, 2), add("none", 0, 2, 2)
+	stock := new(scale.Stock).Of(held(t, "function "+warm.key.String(), 3)) // one of its replicas has not been seen yet
 	if n := c.share(warm, stock, now); n != nil {
 		t.Fatalf("bounded to %d while nobody goes short", *n)
 	}

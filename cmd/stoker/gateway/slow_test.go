@@ -42,15 +42,20 @@ func TestACallerThatNeverReadsIsSentAway(t *testing.T) {
 	for name, extra := range map[string]string{"whole": "", "stream": "Accept: text/event-stream\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.gateway.patience.write = time.Second
+			w.gateway.patience.write = 5 * time.Second
 			answer := bytes.Repeat([]byte("x"), 900<<10) // the broker's limit for a message is 1 MiB
 			a := w.serve(fn, func(events.Request) (string, []byte) { return "text/plain", answer })
 			const callers = 4
 			for range callers {
 				w.deaf(fmt.Sprintf("POST /functions/%s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n%s\r\n{}", fn, extra))
 			}
-			eventually(t, "all are answered", func() bool { return a.served.Load() == callers })
-			if w.gateway.door.inside() == 0 {
+			waited := false
+			eventually(t, "all are answered", func() bool {
+				all := a.served.Load() == callers
+				waited = w.gateway.door.inside() > 0
+				return all
+			})
+			if !waited {
 				t.Fatal("the answer fits into the kernel's buffers: nobody waits, so nothing is tested")
 			}
 			if got := w.post("/functions/"+fn.String(), `{}`); got.StatusCode != http.StatusOK || len(got.body) != len(answer) {
@@ -64,7 +69,7 @@ func TestACallerThatNeverReadsIsSentAway(t *testing.T) {
 // A caller that never finishes its request is told so; one whose answer takes longer than a request may is not.
 func TestReadingIsBoundedAndWaitingIsNot(t *testing.T) {
 	w := newWorld(t)
-	w.gateway.patience.read = 200 * time.Millisecond
+	w.gateway.patience.read = 3 * time.Second
 	w.serve(fn, func(events.Request) (string, []byte) {
 		<-time.After(2 * w.gateway.patience.read) // it works that long
 		return "text/plain", []byte("ok")
@@ -88,7 +93,7 @@ func TestASilentStreamGoesOn(t *testing.T) {
 	for name, two := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.gateway.patience.write = 200 * time.Millisecond
+			w.gateway.patience.write = 3 * time.Second
 			server := httptest.NewUnstartedServer(w.gateway.Handler())
 			server.EnableHTTP2 = two
 			server.StartTLS()

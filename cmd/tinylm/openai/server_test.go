@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "rewrite testdata/*.golden")
 
 // patience bounds every wait of these tests; none takes that long when all is well.
-const patience = 10 * time.Second
+const patience = 90 * time.Second
 
 // scripted is an Engine that says its pieces. The protocol is under test here; the
 // tests of the command run it with a trained model.

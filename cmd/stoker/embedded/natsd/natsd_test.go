@@ -23,7 +23,7 @@ var testKey = []byte("0123456789abcdef0123456789abcdef")
 const testAdmin = "admin-token"
 
 // patience bounds every wait of these tests; none should come near it.
-const patience = 20 * time.Second
+const patience = 90 * time.Second
 
 func testOptions(t *testing.T, dir string) Options {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
