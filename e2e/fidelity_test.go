@@ -72,9 +72,23 @@ func TestTheSimulatorIsTheLiveSystem(t *testing.T) {
 	result := simulateServed(t, p, dir, ids, records, coldStarts(kept))
 	t.Logf("live: %d replicas, %.2f GPU-seconds; simulated: %d, %.2f (%.2f useful, %.2f cold, %.2f idle); %d decisions recorded",
 		replicas, live, result.ColdStarts, result.GPUSeconds, result.Useful, result.Cold, result.Idle, len(kept))
-	if off := math.Abs(result.GPUSeconds-live) / live; off > fidelityError {
-		t.Errorf("the simulator is off by %.0f %%, allowed: %.0f %%", 100*off, 100*fidelityError)
+	allowed := fidelityError*live + spread(coldStarts(kept))
+	if off := math.Abs(result.GPUSeconds - live); off > allowed {
+		t.Errorf("the simulator is off by %.2f of %.2f GPU-seconds, allowed: %.2f", off, live, allowed)
 	}
+}
+
+// spread is how far cold starts are from their mean, summed up in seconds: the simulator draws from them, and which
+// wake had which is chance. On a machine that does nothing else it is hardly anything.
+func spread(starts []time.Duration) (seconds float64) {
+	mean := 0.0
+	for _, s := range starts {
+		mean += s.Seconds() / float64(len(starts))
+	}
+	for _, s := range starts {
+		seconds += math.Abs(s.Seconds() - mean)
+	}
+	return seconds
 }
 
 // lastEnd is where a simulation of these requests ends, too.

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,17 +82,19 @@ func (x *External) end() {
 	_ = x.cmd.Wait()
 }
 
-// freePorts asks the kernel for ports nobody listens on, as one list.
+// freePorts are ports nobody listens on, as one list. They are below those of outgoing connections: servers that are
+// taken away come back to them.
 func freePorts(t testing.TB, n int) string {
 	t.Helper()
 	var out []string
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	for len(out) < n {
+		port, err := datadir.FreePort()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer ln.Close()
-		out = append(out, fmt.Sprint(ln.Addr().(*net.TCPAddr).Port))
+		if text := fmt.Sprint(port); !slices.Contains(out, text) {
+			out = append(out, text)
+		}
 	}
 	return strings.Join(out, ",")
 }
