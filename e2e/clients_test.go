@@ -50,7 +50,7 @@ func stockClients(t *testing.T, up starter) {
 // natsAdmin runs the real nats command with the platform's token.
 func natsAdmin(t *testing.T, p *harness.Platform, args ...string) (string, error) {
 	t.Helper()
-	return natsCLI(t, p, append([]string{"--user", p.Server.AdminToken, "--inbox-prefix", events.UserInbox("test")}, args...)...)
+	return natsCLI(t, p, append([]string{"--user=" + p.Server.AdminToken, "--inbox-prefix", events.UserInbox("test")}, args...)...)
 }
 
 // natsCLI runs the real nats command as a user without credentials.

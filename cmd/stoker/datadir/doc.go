@@ -3,7 +3,7 @@
 //	lock          held by flock while a platform runs; its content is the holder's pid
 //	server.json   0600: addresses and admin token of the running platform, for the CLI
 //	ports.json    the ports chosen at the first start, so that agents find it again
-//	keys/         0600: the HMAC key that signs agent tokens, the secret of the admin token, which agents'
+//	keys/         0600: the HMAC key that signs agent tokens, the admin token, which agents'
 //	              tokens are revoked, and what Temporal's clients show
 //	users.yaml    0600: who may use the platform, with hashes of their tokens
 //	nats/         JetStream's streams

@@ -47,7 +47,7 @@ func (d *Dir) Keys() (Keys, error) {
 	if err != nil {
 		return Keys{}, err
 	}
-	return Keys{HMAC: hmac, Admin: hex.EncodeToString(admin)}, nil // a token that begins with "-" would be a flag to every command line
+	return Keys{HMAC: hmac, Admin: base64.RawURLEncoding.EncodeToString(admin)}, nil
 }
 
 func (d *Dir) secret(name string) ([]byte, error) {
@@ -69,9 +69,12 @@ func (d *Dir) secret(name string) ([]byte, error) {
 }
 
 func newSecret(path string) ([]byte, error) {
-	key := make([]byte, keySize)
-	if _, err := rand.Read(key); err != nil {
-		return nil, fmt.Errorf("making %s: %w", path, err)
+	key, text := make([]byte, keySize), "-"
+	for strings.HasPrefix(text, "-") { // one that began so would be a flag to every command line
+		if _, err := rand.Read(key); err != nil {
+			return nil, fmt.Errorf("making %s: %w", path, err)
+		}
+		text = base64.RawURLEncoding.EncodeToString(key)
 	}
-	return key, writeFile(path, []byte(base64.RawURLEncoding.EncodeToString(key)+"\n"))
+	return key, writeFile(path, []byte(text+"\n"))
 }
