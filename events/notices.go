@@ -72,14 +72,8 @@ type TailOptions struct {
 }
 
 func (o TailOptions) filter() string {
-	any := func(s string) string {
-		if s == "" {
-			return "*"
-		}
-		return s
-	}
-	k := functions.Key{Namespace: any(o.Function.Namespace), Name: any(o.Function.Name)}
-	return EventFilter(k, any(o.Kind))
+	k := functions.Key{Namespace: orAny(o.Function.Namespace), Name: orAny(o.Function.Name)}
+	return EventFilter(k, orAny(o.Kind))
 }
 
 // Tail calls f with each notice in order, those since a time first. Without Follow it ends

@@ -169,6 +169,14 @@ func EventSubject(k functions.Key, kind, what string) string {
 	return join(kindEvent, k.Namespace, kind, k.Name, what)
 }
 
+// orAny is a token of a filter: the one that is given, or any.
+func orAny(token string) string {
+	if token == "" {
+		return "*"
+	}
+	return token
+}
+
 // EventFilter matches every event of one function.
 func EventFilter(k functions.Key, kind string) string {
 	return join(kindEvent, k.Namespace, kind, k.Name, "*")

@@ -12,6 +12,7 @@ import (
 
 func (a *app) planCommand() *cobra.Command {
 	var o simulate.PlanOptions
+	var trace traceFlags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "plan",
@@ -20,17 +21,26 @@ func (a *app) planCommand() *cobra.Command {
 cheapest for each function that meets its objective, and tell min, max and keepAlive to write into
 the manifest, GPUs, cost per hour and month, and what 90 %, 99 % and 99.9 % cost. Each --profile is
 a GPU product: its slots, service and cold-start times and price; the cheapest is named.`,
-		Example: "  stoker plan --trace trace.csv.gz --manifest function.yaml --profile h100.yaml --profile l40s.yaml",
-		Args:    exactly(0, "none"),
+		Example: "  stoker plan --trace trace.csv.gz --manifest function.yaml --profile h100.yaml --profile l40s.yaml\n" +
+			"  stoker plan --record-from --since 24h --manifest function.yaml",
+		Args: exactly(0, "none"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if o.Trace == "" || o.Manifest == "" {
-				return usageError{errors.New("--trace and --manifest: name a CSV file of requests and the manifests to plan for")}
+			if o.Manifest == "" {
+				return usageError{errors.New("--manifest: name the manifests to plan for")}
 			}
-			show := simulate.Options{Trace: o.Trace}
-			done := a.showPasses(&show)
-			o.Progress = show.Progress
+			if err := trace.check(a.now()); err != nil {
+				return usageError{err}
+			}
+			file, done, err := a.traceFile(c, trace)
+			if err != nil {
+				return err
+			}
+			defer done()
+			show := simulate.Options{Trace: file}
+			wipe := a.showPasses(&show)
+			o.Trace, o.Progress = file, show.Progress
 			products, err := simulate.Plan(c.Context(), o)
-			done()
+			wipe()
 			if err != nil {
 				return err
 			}
@@ -43,7 +53,7 @@ a GPU product: its slots, service and cold-start times and price; the cheapest i
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Trace, "trace", "", "CSV file of requests, gzipped or not")
+	trace.bind(c)
 	f.StringVarP(&o.Manifest, "manifest", "f", "", "manifests with the objectives")
 	f.StringArrayVar(&o.Profiles, "profile", nil, "profile of a GPU product, can be repeated")
 	f.BoolVar(&asJSON, "json", false, "print one JSON array with an object per product")

@@ -20,7 +20,8 @@ func TestPlan(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for args, want := range map[string]string{
-		"":                                    "--trace and --manifest: name",
+		"--trace " + trace:                    "--manifest: name",
+		"-f " + fn:                            "--trace: name a CSV file of requests",
 		"--trace /none.csv --manifest " + fn:  "no such file",
 		"--trace " + trace + " -f /none.yaml": "no such file",
 		"--trace " + trace + " -f " + fn + " --profile /none.yaml": "bad profile",

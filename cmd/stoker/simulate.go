@@ -19,11 +19,12 @@ import (
 
 // simulateFlags are those of `stoker simulate`.
 type simulateFlags struct {
-	trace, manifest, profile string
-	policies                 []string
-	baselines, asJSON        bool
-	timeline, page           string
-	seed                     uint64
+	trace             traceFlags
+	manifest, profile string
+	policies          []string
+	baselines, asJSON bool
+	timeline, page    string
+	seed              uint64
 }
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -37,16 +38,19 @@ it is from always-on peak provisioning and from a bound that nobody can be below
 platform. The same trace, profile and seed give the same figures.
 
 A trace is CSV, gzipped or not: arrival_s,input_tokens,output_tokens[,model,exec_s,…], or one of
-Azure's public LLM traces. The profile says what the trace does not: slots per replica, service
-and cold-start times, price and objective; deploy/profiles has examples.`,
+Azure's public LLM traces. With --record-from it is what the platform recorded: arrival and
+service time of each request of which it still has the terminal record. The profile says what the
+trace does not: slots per replica, service and cold-start times, price and objective;
+deploy/profiles has examples.`,
 		Example: "  stoker simulate --trace trace.csv.gz --profile profile.yaml --baselines\n" +
 			"  stoker simulate --trace trace.csv --policy stoker --policy timer-45s --json\n" +
-			"  stoker simulate --trace trace.csv --manifest function.yaml --timeline out.csv",
+			"  stoker simulate --trace trace.csv --manifest function.yaml --timeline out.csv\n" +
+			"  stoker simulate --record-from --since 24h --manifest function.yaml --baselines",
 		Args: exactly(0, "none"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.trace, "trace", "", "CSV file of requests, gzipped or not")
+	o.trace.bind(c)
 	f.StringVar(&o.profile, "profile", "", "YAML file with slots, service and cold-start times, price and objective")
 	f.StringVarP(&o.manifest, "manifest", "f", "", "manifests with slots, bounds and objectives instead")
 	f.StringArrayVar(&o.policies, "policy", nil, "policy to run, can be repeated: "+strings.Join(policies.Names(), ", ")+" (default stoker)")
@@ -62,15 +66,20 @@ and cold-start times, price and objective; deploy/profiles has examples.`,
 
 func (a *app) simulate(c *cobra.Command, o simulateFlags) error {
 	names, err := o.names()
-	if err != nil {
+	if err := errors.Join(o.trace.check(a.now()), err); err != nil {
 		return usageError{err}
 	}
-	opts := simulate.Options{Trace: o.trace, Policies: names, Seed: o.seed, Profile: simulate.DefaultProfile()}
+	file, done, err := a.traceFile(c, o.trace)
+	if err != nil {
+		return err
+	}
+	defer done()
+	opts := simulate.Options{Trace: file, Policies: names, Seed: o.seed, Profile: simulate.DefaultProfile()}
 	switch {
 	case o.manifest != "":
 		opts.Profile, opts.Settings, err = simulate.ReadManifest(o.manifest)
 	case o.profile != "":
-		opts.Profile, err = simulate.ReadProfile(o.profile, o.trace)
+		opts.Profile, err = simulate.ReadProfile(o.profile, file)
 	default:
 		opts.Profile, err = simulate.ParseProfile("default", nil)
 	}
@@ -84,11 +93,11 @@ func (a *app) simulate(c *cobra.Command, o simulateFlags) error {
 	if err != nil {
 		return fmt.Errorf("--html: %w", err)
 	}
-	done := a.showPasses(&opts)
+	wipe := a.showPasses(&opts)
 	files := simulate.NewTimelines(o.timeline, names)
 	opts.Timeline = both(files.Of, opts.Timeline)
 	report, err := simulate.Run(c.Context(), opts)
-	done()
+	wipe()
 	if err := errors.Join(err, files.Close(), drawing.End(report, err == nil)); err != nil {
 		return err
 	}
@@ -124,9 +133,6 @@ func both(a, b func(string) func(policies.Row)) func(string) func(policies.Row) 
 
 // names are the policies asked for, each once.
 func (o simulateFlags) names() ([]string, error) {
-	if o.trace == "" {
-		return nil, errors.New("--trace: name a CSV file of requests")
-	}
 	names := o.policies
 	switch {
 	case o.baselines:

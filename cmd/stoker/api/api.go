@@ -18,6 +18,7 @@
 //	GET    /api/v1/events?namespace= &function= &since= &follow=1   Event, one JSON object per line
 //	GET    /api/v1/status                            Platform
 //	GET    /api/v1/cost?by=function&since=24h        cost.Report; of functions that may not be looked at the sum
+//	GET    /api/v1/trace?namespace= &function= &since=24h   CSV as stoker simulate reads it, of what was recorded; TraceSummary in a header
 //	POST   /api/v1/logins                            Login, for a browser
 package api
 

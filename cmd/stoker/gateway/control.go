@@ -44,6 +44,7 @@ func (g *Gateway) control() http.Handler {
 	mux.HandleFunc("GET /api/v1/events", g.tail)
 	mux.HandleFunc("GET /api/v1/status", g.status)
 	mux.HandleFunc("GET /api/v1/cost", g.cost)
+	mux.HandleFunc("GET /api/v1/trace", g.trace)
 	mux.HandleFunc("POST /api/v1/logins", may(access.Administer, g.newLogin))
 	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
 		if p := principal(r.Context()); deny(w, somewhere(p, access.Look)) {

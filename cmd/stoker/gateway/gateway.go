@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +58,7 @@ type Gateway struct {
 	invokes   chan struct{} // holds one token for each invoke being stored
 	crew      *crew         // works on them
 	waiters   chan struct{} // holds one token for each long poll for a record
+	tracing   sync.Mutex    // held while a trace is made of the records
 
 	listening chan struct{} // closed once Run listens
 	// stopping ends with Run: whoever waits for an answer then is told where it will be.

@@ -10,8 +10,8 @@ import (
 )
 
 // ReadManifest reads manifests in the place of a profile: slots, bounds, keep-alive and
-// objective are theirs, the rest is a default profile's. A function of the trace without a
-// manifest of its name follows the first one.
+// objective are theirs, the rest is a default profile's. A function of the trace (NAME, or
+// NAMESPACE/NAME) without a manifest of its name follows the first one.
 func ReadManifest(file string) (Profile, func(string) simulate.Settings, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -27,7 +27,8 @@ func ReadManifest(file string) (Profile, func(string) simulate.Settings, error) 
 	}
 	byName := map[string]simulate.Settings{}
 	for _, f := range fns {
-		byName[f.Metadata.Name] = simulate.Settings{Spec: scale.SpecOf(f, ""), ColdStart: p.ColdStart.drawn}
+		s := simulate.Settings{Spec: scale.SpecOf(f, ""), ColdStart: p.ColdStart.drawn}
+		byName[f.Metadata.Name], byName[f.Key().String()] = s, s
 	}
 	first := byName[fns[0].Metadata.Name]
 	return p, func(name string) simulate.Settings {
