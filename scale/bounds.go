@@ -20,7 +20,8 @@ func (t *turn) bound() {
 	t.racing = min(t.hedge(), max(0, min(t.have()+t.room(), spec.Max)-t.demand))
 	t.n = max(t.demand+t.racing, t.held(), count(t.fresh, Silent))
 	t.wish = clamp(t.n, t.spec.Min, t.spec.Max)
-	t.n = clamp(t.n, spec.Min, spec.Max)
+	t.warm = min(t.warming(), spec.Max)
+	t.n = clamp(max(t.n, t.warm), spec.Min, spec.Max)
 }
 
 // bounds are the manifest's, with what the budget allows, and what others leave while GPUs are

@@ -61,12 +61,14 @@ type turn struct {
 	rising        int     // replicas for what comes
 	demand        int     // replicas
 	keepAlive     time.Duration
+	outlook       outlook
 	idle          time.Duration // since when nothing waits or runs; 0 while something does
 	peak          int           // of what was needed, within ScaleInWindow
 	holds         [levelKinds]time.Duration
 	heldN         int       // the highest level that is held
 	heldUntil     time.Time // when that changes
 	racing        int       // replicas started beyond those needed, to have one in time
+	warm          int       // replicas for a request that is expected
 
 	// bound and roll
 	wish    int // replicas there would be, were it not for a budget or for others
@@ -212,6 +214,9 @@ func (t *turn) inputs() Inputs {
 		ArrivalsSec:  t.s.Rate.PerSec,
 		PriceSec:     t.price,
 		Racing:       t.racing,
+		ExpectFrom:   t.outlook.from.Seconds(),
+		ExpectTo:     t.outlook.to.Seconds(),
+		ExpectSure:   t.outlook.sure,
 		Peak:         t.peak,
 		Failures:     t.s.Failures.Count,
 		BackoffSec:   max(0, t.s.Failures.Until.Sub(t.now).Seconds()),

@@ -43,13 +43,16 @@ type Inputs struct {
 	IdleSec      float64  `json:"idleSec"`
 	KeepAliveSec float64  `json:"keepAliveSec"`
 	WaitSLOSec   float64  `json:"waitSLOSec"`
-	ArrivalsSec  float64  `json:"arrivalsSec,omitempty"` // smoothed, per second
-	PriceSec     float64  `json:"priceSec,omitempty"`    // of a late request, GPU-seconds
-	Racing       int      `json:"racing,omitempty"`      // started beyond those needed, so that one is ready in time
-	Peak         int      `json:"peak"`                  // most replicas wanted within ScaleInWindow
-	Failures     int      `json:"failures"`              // consecutive
-	BackoffSec   float64  `json:"backoffSec"`            // left
-	Holders      []Holder `json:"holders,omitempty"`     // who holds GPUs, when none was free; at most MaxHolders
+	ArrivalsSec  float64  `json:"arrivalsSec,omitempty"`   // smoothed, per second
+	PriceSec     float64  `json:"priceSec,omitempty"`      // of a late request, GPU-seconds
+	Racing       int      `json:"racing,omitempty"`        // started beyond those needed, so that one is ready in time
+	ExpectFrom   float64  `json:"expectFromSec,omitempty"` // when the next request is expected at the earliest, seconds of idleness; 0: nothing is expected
+	ExpectTo     float64  `json:"expectToSec,omitempty"`   // and at the latest
+	ExpectSure   float64  `json:"expectSure,omitempty"`    // how likely that is
+	Peak         int      `json:"peak"`                    // most replicas wanted within ScaleInWindow
+	Failures     int      `json:"failures"`                // consecutive
+	BackoffSec   float64  `json:"backoffSec"`              // left
+	Holders      []Holder `json:"holders,omitempty"`       // who holds GPUs, when none was free; at most MaxHolders
 }
 
 // MaxHolders bounds the holders kept with a decision: enough to act on, small enough to

@@ -28,6 +28,7 @@
 //	wanted      demand as the decision records it, before any limit
 //	held        replicas kept although demand is lower: until their gap has lasted too long
 //	window      when each level was needed last
+//	rhythm      gaps that end when they are expected to; warm: started ahead of that
 //	keep-alive  how long the last replica idles before it is let go; auto: what pays
 //	fresh, old  replicas of the current revision; of others, which serve until replaced
 //	surge       the one replica a rollout may have beyond the number it rolls
@@ -41,7 +42,8 @@
 //	epoch       grows when a decision asks for something else, or looks different to people
 //
 // Scale-out is immediate. Scale-in waits: each level is held for a time of its own, the last
-// one for the keep-alive. The past starts nothing: what is held is there already, or was lost.
+// one for the keep-alive. The past starts nothing but what a rhythm promises: what is held is
+// there already, or was lost.
 //
 // # How much, and for how long
 //
@@ -69,6 +71,13 @@
 //     While nothing is known it is break-even: idling for what a miss would cost is at most
 //     twice as dear as the best (ski rental: Karlin et al., "Competitive snoopy caching",
 //     Algorithmica 1988). It is never less than a cold start.
+//   - Pre-warming: what comes by a clock need not be held for in between. The narrowest window that
+//     holds three quarters of the last sixteen gaps, with twice as much on both sides, is when the
+//     next request is expected, and how often that was right before is how sure it is ([Rhythm]).
+//     Letting the last replica go and starting one ahead of the window costs the start and the
+//     waiting where the expectation is right, and a miss beside them where it is wrong. Where that
+//     is less than holding it, it is what is done: the pre-warming window of the hybrid histogram,
+//     with a price for being wrong. Only with keep-alive auto, and only on a GPU that is free.
 //   - Racing: where starts are slower than the SLO allows only sometimes, several are started
 //     for one that is needed and the first to be ready stays, as long as the lates that saves
 //     are worth more than a start ("The Tail at Scale", Dean and Barroso, CACM 2013). It
@@ -114,6 +123,7 @@
 //	race            starts are often slower than the wait SLO allows: more are started than needed, the first to be ready stays
 //	steady          as many replicas as are needed
 //	keep-alive      no request for a while, the last replica is held warm
+//	pre-warm        requests come by a rhythm: one replica is started and held for the next, which is expected soon
 //	idle            no request for the keep-alive: down to the minimum, or nothing to do at zero
 //	oversized       more replicas than are needed or worth holding for the next need: the surplus goes
 //	min-replicas    the manifest's minimum holds the number up

@@ -121,6 +121,8 @@ func (t *turn) explainSmaller(d Decision) Line {
 		return say(ReasonPinned, "set to %d by hand", *t.spec.Pinned)
 	case t.rolling():
 		return say(ReasonRollout, "one replica at a time gives way to the current revision")
+	case t.warm == t.n && t.n > t.spec.Min:
+		return say(ReasonPreWarm, "the next request is expected within %v, by the gaps before", span(t.outlook.to-t.idle))
 	case t.idleOver() && t.n > t.spec.Min:
 		return say(ReasonSilent, "%d replicas are out of reach, and nobody knows what they do", d.Inputs.Silent)
 	case t.n == t.spec.Min:

@@ -68,6 +68,9 @@ func (t *turn) takeLessons() {
 			h.Starts.Off = h.Starts.Off.Add(l.For)
 		case l.Kind >= 0 && l.Kind < levelKinds:
 			h.Gaps[l.Kind] = h.Gaps[l.Kind].Add(l.For)
+			if l.Kind == 0 && l.For.Seconds() > max(MinAutoKeepAlive.Seconds(), t.s.ColdStart.Seconds(DefaultColdStart)) {
+				t.s.Rhythm = t.s.Rhythm.learn(l.For)
+			}
 		}
 	}
 	t.s.Lessons = nil
@@ -91,6 +94,7 @@ func (h *Habits) blame(e Episode) {
 func (t *turn) follow(s *State) {
 	e := &s.Episode
 	switch {
+	case t.goal > t.haveFresh() && t.warm >= t.goal: // nobody waits for it, so it says nothing of misses
 	case t.goal > t.haveFresh():
 		if e.To == 0 || e.Over {
 			*e = Episode{From: min(t.have(), t.demand-1)}

@@ -19,6 +19,10 @@ func (t *turn) next() time.Time {
 			due.add(t.s.IdleSince.Add(t.keepAlive))
 		}
 	}
+	if o := t.outlook; t.isIdle() && o.to > 0 {
+		due.add(t.s.IdleSince.Add(o.start))
+		due.add(t.s.IdleSince.Add(o.to))
+	}
 	if t.oldKept+t.goal > 0 {
 		due.add(t.heldUntil)
 	}

@@ -112,6 +112,7 @@ func (t *turn) measure() {
 	if !s.IdleSince.IsZero() {
 		t.idle = t.now.Sub(s.IdleSince)
 	}
+	t.foresee()
 }
 
 // learnTimes takes in service times and cold starts.

@@ -36,6 +36,7 @@ type State struct {
 	ShortSince time.Time `json:"shortSince,omitzero"`
 	Rate       Rate      `json:"rate"`
 	Habits     Habits    `json:"habits"`
+	Rhythm     Rhythm    `json:"rhythm,omitzero"`
 	Episode    Episode   `json:"episode"`
 	Lessons    []Lesson  `json:"lessons,omitempty"`
 }
@@ -87,6 +88,7 @@ func (s State) settled(now time.Time) State {
 	s.ShortSince = notAfter(s.ShortSince, now)
 	s.Rate = s.Rate.settled(now)
 	s.Habits = s.Habits.settled(now)
+	s.Rhythm = s.Rhythm.settled()
 	s.Episode.From = clamp(s.Episode.From, 0, MaxReplicas)
 	s.Episode.To = clamp(s.Episode.To, 0, MaxReplicas)
 	s.Episode.Late = saneNumber(s.Episode.Late)

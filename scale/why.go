@@ -43,6 +43,8 @@ func (t *turn) growReason() Reason {
 		return ReasonArrivals
 	case t.demand >= t.goal:
 		return ReasonBacklog
+	case t.warm >= t.goal && t.spec.Min < t.goal:
+		return ReasonPreWarm
 	}
 	return ReasonMinReplicas
 }
@@ -81,7 +83,7 @@ func (t *turn) underWay(victims []string) bool {
 	if last.Revision != t.spec.Revision || last.Target != t.goal+len(t.keptAside()) {
 		return false
 	}
-	starts := []Reason{ReasonWakeFromZero, ReasonBacklog, ReasonArrivals, ReasonRace, ReasonReplace, ReasonRollout, ReasonPinned, ReasonMinReplicas, ReasonFailing}
+	starts := []Reason{ReasonWakeFromZero, ReasonBacklog, ReasonArrivals, ReasonRace, ReasonPreWarm, ReasonReplace, ReasonRollout, ReasonPinned, ReasonMinReplicas, ReasonFailing}
 	if serving(t.fresh) < t.goal && slices.Contains(starts, last.Reason) {
 		return true
 	}
@@ -107,6 +109,8 @@ func (t *turn) restReason() Reason {
 		return t.topReason()
 	case !calm && t.s.Last.Reason == ReasonNoGPU && t.peak > t.goal && t.room() == 0:
 		return ReasonNoGPU // wanted a moment ago: load that ripples makes no decisions
+	case t.warm == t.n && t.n > t.spec.Min:
+		return ReasonPreWarm
 	case t.idleOver() && t.n > t.spec.Min:
 		return ReasonSilent
 	case calm && t.n == t.spec.Min:

@@ -3,6 +3,7 @@ package simulate
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -154,5 +155,43 @@ func TestColdStarts(t *testing.T) {
 	}
 	if mean := sum / n; (mean-c.Mean()).Abs() > c.Mean()/100 || c.Mean() != 29*time.Second {
 		t.Errorf("mean of %d draws %v, of the distribution %v, want 29s", n, mean, c.Mean())
+	}
+}
+
+// TestRhythmIsMet: what comes every half hour, give or take 20 s, is not held for in between, and finds a replica that
+// takes a minute to start all the same.
+func TestRhythmIsMet(t *testing.T) {
+	const days = 7
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a trace
+	var arrivals []Arrival
+	for i := range days * 48 {
+		at := time.Duration(i)*30*time.Minute + time.Duration((random.Float64()*40)*float64(time.Second))
+		arrivals = append(arrivals, Arrival{At: at, Function: "f", Service: 5 * time.Second})
+	}
+	settings := fixed(1, time.Minute)
+	_, ours := simulateAll(t, Config{Family: Stoker(), Settings: settings}, arrivals)
+	_, held := simulateAll(t, Config{Family: Timer(time.Hour), Settings: settings}, arrivals)
+	if ours.Attainment < 0.98 || ours.GPUSeconds > held.GPUSeconds/4 {
+		t.Errorf("%.4f in time at %.0f GPU-seconds; holding on takes %.0f for %.4f", ours.Attainment, ours.GPUSeconds, held.GPUSeconds, held.Attainment)
+	}
+	last := arrivals[len(arrivals)-48:] // of the last day, none is late and none was held for
+	w := New(Config{Family: Stoker(), Settings: settings})
+	for _, a := range arrivals[:len(arrivals)-len(last)] {
+		if err := w.Arrive(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := w.SoFar()
+	for _, a := range last {
+		if err := w.Arrive(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := w.SoFar()
+	if late := after.Attainment*float64(after.Requests) - before.Attainment*float64(before.Requests); late < 46.5 {
+		t.Errorf("%.0f of 48 in time on the last day", late)
+	}
+	if gpu := after.GPUSeconds - before.GPUSeconds; gpu > 86400/4 {
+		t.Errorf("%.0f GPU-seconds on the last day", gpu)
 	}
 }
