@@ -34,7 +34,8 @@ func (a *app) simulateCommand() *cobra.Command {
 		Short: "Replay a trace through the scaling policy and others, and say what each would have cost",
 		Long: `Replay a trace of requests through the very decisions of production, beside the policies others
 ship, and tell for each: GPU-seconds (useful, cold, idle), cost, cold starts, waits, and how far
-it is from always-on peak provisioning and from a bound that nobody can be below. It needs no
+it is from always-on replicas for the busiest moment (peak), from the fewest always-on replicas
+that meet the objective (fixed), and from a bound that nobody can be below (oracle). It needs no
 platform. The same trace, profile and seed give the same figures.
 
 A trace is CSV, gzipped or not: arrival_s,input_tokens,output_tokens[,model,exec_s,…], or one of
@@ -140,7 +141,7 @@ func (o simulateFlags) names() ([]string, error) {
 		for _, f := range policies.Baselines() {
 			names = append(names, f.Name)
 		}
-		names = append(names, policies.NamePeak, policies.NameOracle)
+		names = append(names, policies.Hindsight()...)
 	case len(names) == 0:
 		names = []string{"stoker"}
 	}
@@ -148,7 +149,7 @@ func (o simulateFlags) names() ([]string, error) {
 		if slices.Contains(names[:i], n) {
 			return nil, fmt.Errorf("--policy %s: given twice", n)
 		}
-		if n == policies.NamePeak || n == policies.NameOracle {
+		if slices.Contains(policies.Hindsight(), n) {
 			continue
 		}
 		if _, err := policies.Named(n); err != nil {

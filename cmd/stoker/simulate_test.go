@@ -14,7 +14,7 @@ const traceText = "arrival_s,input_tokens,output_tokens\n0,1000,50\n0.5,1000,50\
 func TestSimulate(t *testing.T) {
 	trace, profile := manifest(t, "trace.csv", traceText), manifest(t, "profile.yaml", "slots: 2\nwaitSLO: {p99: 30s}\n")
 	got := stoker(t, "", "simulate", "--trace", trace, "--profile", profile, "--baselines")
-	for _, want := range []string{"POLICY", "stoker", "timer-0s", "timer-1200s", "knative", "keda", "hybrid-histogram", "peak", "oracle", "a second on one core"} {
+	for _, want := range []string{"POLICY", "stoker", "timer-0s", "timer-1200s", "knative", "keda", "hybrid-histogram", "peak", "fixed", "oracle", "a second on one core"} {
 		if got.code != 0 || !strings.Contains(got.out, want) {
 			t.Errorf("%s is missing: %+v", want, got)
 		}
@@ -25,7 +25,7 @@ func TestSimulate(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.out), &results); err != nil || got.code != 0 || len(results) != 2 || results[1]["policy"] != "timer-45s" {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	for _, field := range strings.Fields("policy gpu_seconds useful cold idle cost_usd cold_start_rate cold_start_rate_p75 wait_ms slo_attainment vs_peak vs_oracle decisions") {
+	for _, field := range strings.Fields("policy gpu_seconds useful cold idle cost_usd cold_start_rate cold_start_rate_p75 wait_ms slo_attainment vs_peak vs_fixed vs_oracle decisions") {
 		if _, there := results[0][field]; !there {
 			t.Errorf("field %s is missing in %v", field, results[0])
 		}

@@ -74,7 +74,7 @@ func studyTrace(ctx context.Context, root, traces, name string) (study, error) {
 	for _, f := range policies.Baselines() {
 		table = append(table, f.Name)
 	}
-	table = append(table, policies.NamePeak, policies.NameOracle)
+	table = append(table, policies.Hindsight()...)
 	all := table
 	for _, f := range families {
 		for _, n := range f.policy {

@@ -40,6 +40,11 @@
 //	wait        from arrival to a slot
 //	cold start  of a request: it found no ready replica
 //	attainment  share of requests whose wait was within the objective's
+//	peak        always on, as many replicas as the busiest moment takes for every request to
+//	            begin at once: provisioning for the highest demand
+//	fixed       always on, the fewest replicas that meet the objective, found with hindsight:
+//	            the busiest moments are among the requests that may be late
+//	oracle      a bound that no schedule is below
 //
 // All times GPUs per replica, where they are GPU-seconds.
 package simulate

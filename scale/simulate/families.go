@@ -53,9 +53,12 @@ func parseConstant(text string) (time.Duration, bool) {
 	return d, err == nil && d >= 0 && d <= maxConstant
 }
 
-// Names lists what Named knows, and the two that need hindsight.
+// Hindsight names the policies that know the whole trace.
+func Hindsight() []string { return []string{NamePeak, NameFixed, NameOracle} }
+
+// Names lists what Named knows, and those that need hindsight.
 func Names() []string {
-	names := []string{"stoker", NamePeak, NameOracle}
+	names := append([]string{"stoker"}, Hindsight()...)
 	for _, f := range Baselines() {
 		names = append(names, f.Name)
 	}
@@ -64,6 +67,7 @@ func Names() []string {
 
 // The policies that know the whole trace.
 const (
-	NamePeak   = "peak"
-	NameOracle = "oracle"
+	NamePeak   = "peak"   // always on, enough for the busiest moment
+	NameFixed  = "fixed"  // always on, no more than the objective needs
+	NameOracle = "oracle" // a bound
 )

@@ -141,8 +141,8 @@ func TestNoPolicyIsBelowTheBound(t *testing.T) {
 	})
 }
 
-// TestPeakIsTheFewest: the size found meets the objective, and one less does not.
-func TestPeakIsTheFewest(t *testing.T) {
+// TestFixedIsTheFewest: the size found meets the objective, and one less does not.
+func TestFixedIsTheFewest(t *testing.T) {
 	arrivals := flash(30_000, 3)
 	settings := fixed(4, 10*time.Second)
 	survey := NewSurvey(settings)
@@ -161,16 +161,20 @@ func TestPeakIsTheFewest(t *testing.T) {
 		}
 		z.Narrow()
 	}
-	w, r := simulateAll(t, Config{Family: z.Peak(), Settings: settings, Always: survey.Names, Begin: survey.Begin}, arrivals)
+	w, r := simulateAll(t, Config{Family: z.Fixed(), Settings: settings, Always: survey.Names, Begin: survey.Begin}, arrivals)
 	if r.Attainment < 0.99 || r.Cold != 0 || r.ColdRate != 0 {
-		t.Errorf("peak: %+v", r)
+		t.Errorf("fixed: %+v", r)
 	}
 	for _, f := range w.functions {
 		if got := float64(f.tally.inTime) / float64(f.tally.requests); got < 0.99 {
 			t.Errorf("%s: %g in time with %d replicas", f.name, got, z.Replicas(f.name))
 		}
 	}
-	less := z.Peak()
+	_, r = simulateAll(t, Config{Family: survey.Peak(), Settings: settings, Always: survey.Names, Begin: survey.Begin}, arrivals)
+	if r.Attainment != 1 || r.Wait.P99 != 0 {
+		t.Errorf("peak: %+v", r)
+	}
+	less := z.Fixed()
 	less.Always = func(f string) int { return max(0, z.Replicas(f)-1) }
 	less.New = func(f string, _ Settings) Policy { return constant(z.Replicas(f) - 1) }
 	w, _ = simulateAll(t, Config{Family: less, Settings: settings, Always: survey.Names, Begin: survey.Begin}, arrivals)

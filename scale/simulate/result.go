@@ -23,7 +23,8 @@ type Result struct {
 	ColdP75    float64 `json:"cold_start_rate_p75"` // 75th percentile of that share over functions
 	Wait       Waits   `json:"wait_ms"`
 	Attainment float64 `json:"slo_attainment"` // share of requests within the objective's wait
-	VsPeak     float64 `json:"vs_peak"`        // GPU-seconds divided by those of peak; 0: not known
+	VsPeak     float64 `json:"vs_peak"`        // GPU-seconds divided by those of always-on for the highest demand; 0: not known
+	VsFixed    float64 `json:"vs_fixed"`       // GPU-seconds divided by those of the fewest always-on replicas that meet the objective; 0: not known
 	VsOracle   float64 `json:"vs_oracle"`      // GPU-seconds divided by the bound; 0: not known
 	Decisions  float64 `json:"decisions"`      // changes of what runs, per hour of the trace
 

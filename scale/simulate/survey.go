@@ -69,9 +69,18 @@ func (s *Survey) Oracle() Result {
 	return r
 }
 
+// Peak is always-on provisioning for the highest demand: as many replicas as the busiest moment
+// of each function takes for every request to begin at once.
+func (s *Survey) Peak() Family {
+	return alwaysOn(NamePeak, func(name string) int {
+		f := s.functions[name]
+		return slotsFor(f.most, f.slots)
+	})
+}
+
 // Sizing looks for the fewest replicas, always on, with which each function meets the
-// objective: peak provisioning with hindsight. Until it is Done: hand in the trace, then
-// Narrow.
+// objective, the busiest moments being those that may be late. Until it is Done: hand in the
+// trace, then Narrow.
 type Sizing struct {
 	sizes map[string]*size
 }
@@ -177,13 +186,14 @@ func (z *Sizing) Narrow() {
 	}
 }
 
-// Peak is always-on provisioning with what the search found: replicas that are ready when
-// the trace begins and stay until it ends.
-func (z *Sizing) Peak() Family {
-	replicas := z.Replicas
+// Fixed is always-on provisioning with what the search found.
+func (z *Sizing) Fixed() Family { return alwaysOn(NameFixed, z.Replicas) }
+
+// alwaysOn has replicas that are ready when the trace begins and stay until it ends.
+func alwaysOn(name string, replicas func(function string) int) Family {
 	return Family{
-		Name: NamePeak, Always: replicas, Beat: time.Hour,
-		New: func(name string, _ Settings) Policy { return constant(replicas(name)) },
+		Name: name, Always: replicas, Beat: time.Hour,
+		New: func(function string, _ Settings) Policy { return constant(replicas(function)) },
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"stoker.dev/stoker/scale/simulate"
@@ -44,7 +43,7 @@ type Report struct {
 const batch = 4096
 
 // Run simulates. The trace is read at least three times: for what hindsight needs, for the
-// size of peak provisioning, and for all policies side by side. When ctx ends, the report
+// fewest replicas that meet the objective, and for all policies side by side. When ctx ends, the report
 // is what is done so far; other errors match ErrTrace or are about the file.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if o.Settings == nil {
@@ -67,7 +66,7 @@ type run struct {
 	survey *simulate.Survey
 	sizing *simulate.Sizing
 	worlds []*world
-	peak   *world // one of them, or run for comparison alone
+	begun  bool // the simulation has
 	report Report
 }
 
@@ -104,11 +103,11 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
-// size finds what peak provisioning takes.
+// size finds the fewest replicas that meet the objective.
 func (r *run) size(ctx context.Context) error {
 	r.sizing = r.survey.Sizing()
 	for !r.sizing.Done() {
-		err := r.pass(ctx, "size the peak", func(as []simulate.Arrival) error {
+		err := r.pass(ctx, "size always-on", func(as []simulate.Arrival) error {
 			for _, a := range as {
 				r.sizing.Arrive(a)
 			}
@@ -132,29 +131,46 @@ func (r *run) size(ctx context.Context) error {
 
 // worldsOf makes a world for each policy; the bound needs none.
 func (r *run) worldsOf() error {
-	for _, name := range append(slices.Clone(r.Policies), simulate.NamePeak) {
-		if name == simulate.NameOracle || name == simulate.NamePeak && r.peak != nil {
+	for _, name := range r.Policies {
+		if name == simulate.NameOracle {
 			continue
 		}
 		c := simulate.Config{
 			Settings: r.Settings, Seed: r.Seed, Pool: r.Profile.Pool, Price: r.Profile.Price, Begin: r.survey.Begin,
 		}
 		var err error
-		if name == simulate.NamePeak {
-			c.Family, c.Always = r.sizing.Peak(), r.survey.Names
-		} else if c.Family, err = simulate.Named(name); err != nil {
+		if c.Family, err = r.family(name); err != nil {
 			return err
 		}
-		if r.Timeline != nil && slices.Contains(r.Policies, name) {
+		if c.Family.Always != nil {
+			c.Always = r.survey.Names
+		}
+		if r.Timeline != nil {
 			c.Timeline = r.Timeline(name)
 		}
-		w := &world{name: name, World: simulate.New(c)}
-		r.worlds = append(r.worlds, w)
-		if name == simulate.NamePeak {
-			r.peak = w
-		}
+		r.worlds = append(r.worlds, &world{name: name, World: simulate.New(c)})
 	}
+	r.begun = true
 	return nil
+}
+
+func (r *run) family(name string) (simulate.Family, error) {
+	switch name {
+	case simulate.NamePeak:
+		return r.survey.Peak(), nil
+	case simulate.NameFixed:
+		return r.sizing.Fixed(), nil
+	}
+	return simulate.Named(name)
+}
+
+// gpusOf is how many GPUs an always-on family holds.
+func (r *run) gpusOf(f simulate.Family) float64 {
+	n := 0
+	for _, name := range r.survey.Names {
+		n += f.Always(name) * max(1, r.Settings(name).GPUs)
+	}
+	return float64(n)
 }
 
 func (r *run) arrive(as []simulate.Arrival) error {
@@ -177,7 +193,7 @@ func (r *run) arrive(as []simulate.Arrival) error {
 
 // collect makes the results, in the order of the policies.
 func (r *run) collect(result func(*simulate.World) simulate.Result) {
-	if r.peak == nil { // the simulation has not begun
+	if !r.begun {
 		return
 	}
 	bound := r.survey.Oracle()
@@ -192,10 +208,11 @@ func (r *run) collect(result func(*simulate.World) simulate.Result) {
 		results[w.name] = x
 		r.report.Functions[w.name] = w.ByFunction()
 	}
-	peak := results[simulate.NamePeak].GPUSeconds
+	peak, fixed := r.gpusOf(r.survey.Peak()), r.gpusOf(r.sizing.Fixed())
 	for _, name := range r.Policies {
 		x := results[name]
-		x.VsPeak, x.VsOracle = ratio(x.GPUSeconds, peak), ratio(x.GPUSeconds, bound.GPUSeconds)
+		x.VsPeak, x.VsFixed = ratio(x.GPUSeconds, peak*x.Seconds), ratio(x.GPUSeconds, fixed*x.Seconds)
+		x.VsOracle = ratio(x.GPUSeconds, bound.GPUSeconds)
 		if r.report.Cut { // the bound is of the whole trace
 			x.VsOracle = 0
 		}

@@ -35,7 +35,7 @@ func rows(n int) string {
 }
 
 func everyPolicy() []string {
-	names := []string{"stoker", simulate.NamePeak, simulate.NameOracle}
+	names := append([]string{"stoker"}, simulate.Hindsight()...)
 	for _, f := range simulate.Baselines() {
 		names = append(names, f.Name)
 	}
@@ -53,14 +53,16 @@ func TestRun(t *testing.T) {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	for i, r := range report.Results {
-		if r.Policy != everyPolicy()[i] || r.Requests != 3000 || r.Functions != 2 || r.CostUSD <= 0 || r.VsOracle < 1 || r.VsPeak <= 0 {
+		if r.Policy != everyPolicy()[i] || r.Requests != 3000 || r.Functions != 2 || r.CostUSD <= 0 || r.VsOracle < 1 || r.VsPeak <= 0 || r.VsFixed < r.VsPeak {
 			t.Errorf("%d: %+v", i, r)
 		}
-		if r.Policy == simulate.NamePeak && r.VsPeak != 1 || r.Policy == simulate.NameOracle && r.VsOracle != 1 {
+		if r.Policy == simulate.NamePeak && !near(r.VsPeak) || r.Policy == simulate.NameFixed && !near(r.VsFixed) || r.Policy == simulate.NameOracle && r.VsOracle != 1 {
 			t.Errorf("against itself: %+v", r)
 		}
 	}
 }
+
+func near(ratio float64) bool { return math.Abs(ratio-1) < 1e-9 }
 
 // TestInterrupted: what is done so far is told, for the policies and not for the bound.
 func TestInterrupted(t *testing.T) {

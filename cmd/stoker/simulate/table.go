@@ -13,16 +13,16 @@ import (
 func Table(w io.Writer, results []simulate.Result) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, strings.Join([]string{
-		"POLICY", "GPU-S", "USEFUL", "COLD", "IDLE", "USD", "COLD-RATE", "P75", "WAIT-P50", "P95", "P99", "IN-TIME", "/PEAK", "/ORACLE", "DECISIONS/H", "",
+		"POLICY", "GPU-S", "USEFUL", "COLD", "IDLE", "USD", "COLD-RATE", "P75", "WAIT-P50", "P95", "P99", "IN-TIME", "/PEAK", "/FIXED", "/ORACLE", "DECISIONS/H", "",
 	}, "\t"))
 	for _, r := range results {
 		cells := []string{
 			r.Policy, whole(r.GPUSeconds), whole(r.Useful), whole(r.Cold), whole(r.Idle), fmt.Sprintf("%.2f", r.CostUSD),
 			percent(r.ColdRate), percent(r.ColdP75), sec(r.Wait.P50), sec(r.Wait.P95), sec(r.Wait.P99), percent(r.Attainment),
-			times(r.VsPeak), times(r.VsOracle), fmt.Sprintf("%.1f", r.Decisions), "",
+			times(r.VsPeak), times(r.VsFixed), times(r.VsOracle), fmt.Sprintf("%.1f", r.Decisions), "",
 		}
 		if r.Policy == simulate.NameOracle { // a bound has neither waits nor decisions
-			for _, i := range []int{6, 7, 8, 9, 10, 14} {
+			for _, i := range []int{6, 7, 8, 9, 10, 15} {
 				cells[i] = "-"
 			}
 		}

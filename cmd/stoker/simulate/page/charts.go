@@ -161,8 +161,8 @@ func (v *view) cold() coldOf {
 	}
 	for _, r := range v.Report.Results {
 		fs, there := v.Report.Functions[r.Policy]
-		if !there || r.Policy == policies.NamePeak {
-			continue // the bound is no schedule, and peak is always on
+		if !there || r.Policy == policies.NamePeak || r.Policy == policies.NameFixed {
+			continue // the bound is no schedule, and the two are always on
 		}
 		counts := map[string]int{}
 		for _, f := range fs {

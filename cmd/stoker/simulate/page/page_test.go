@@ -41,7 +41,7 @@ func options(t *testing.T, trace string) simulate.Options {
 	}
 	return simulate.Options{
 		Trace: trace, Profile: p, Settings: p.Settings, Seed: 1,
-		Policies: []string{"stoker", "timer-5s", "timer-300s", policies.NamePeak, policies.NameOracle},
+		Policies: []string{"stoker", "timer-5s", "timer-300s", policies.NamePeak, policies.NameFixed, policies.NameOracle},
 	}
 }
 
@@ -120,7 +120,7 @@ func TestPlotsAgreeWithTheFigures(t *testing.T) {
 // TestManyFunctions: with 300 functions the page says what it leaves out, and stays small.
 func TestManyFunctions(t *testing.T) {
 	text, got := drawTo(context.Background(), t, filepath.Join(t.TempDir(), "r.html"), options(t, trace(t, 20_000, 299)))
-	if len(got.Cold.Functions) != maxShown || got.Cold.More != 280 || len(got.Lines) != 4 || len(got.Points) != 5 {
+	if len(got.Cold.Functions) != maxShown || got.Cold.More != 280 || len(got.Lines) != 5 || len(got.Points) != 6 {
 		t.Errorf("%d functions and %d more, %d lines, %d points", len(got.Cold.Functions), got.Cold.More, len(got.Lines), len(got.Points))
 	}
 	for _, l := range got.Lines {
@@ -145,7 +145,7 @@ func TestInterruptedPage(t *testing.T) {
 		}
 	}
 	text, got := drawTo(ctx, t, filepath.Join(t.TempDir(), "r.html"), o)
-	if !strings.Contains(text, "Interrupted: everything here") || len(got.Lines) != 4 || got.Points[0].Hours <= 0 {
+	if !strings.Contains(text, "Interrupted: everything here") || len(got.Lines) != 5 || got.Points[0].Hours <= 0 {
 		t.Errorf("%d lines, points %+v", len(got.Lines), got.Points)
 	}
 	text, _ = drawTo(ctx, t, filepath.Join(t.TempDir(), "r.html"), o)
