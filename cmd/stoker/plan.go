@@ -17,10 +17,12 @@ func (a *app) planCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Say what to write into manifests for a trace, and what each nine and each GPU product costs",
-		Long: `Simulate a trace under the manifest's objectives with several bounds and keep-alives, keep the
-cheapest for each function that meets its objective, and tell min, max and keepAlive to write into
-the manifest, GPUs, cost per hour and month, and what 90 %, 99 % and 99.9 % cost. Each --profile is
-a GPU product: its slots, service and cold-start times and price; the cheapest is named.`,
+		Long: `Simulate a trace with several bounds and keep-alives, take the cheapest with which no more requests
+are late than the manifests' objectives allow together, and tell min, max and keepAlive to write
+into each manifest, GPUs, cost per hour and month, and what 90 %, 99 % and 99.9 % cost. The
+objective decides how many replicas there may be, not the manifests' max, unless --within-max asks
+for that. Each --profile is a GPU product: its slots, service and cold-start times and price; the
+cheapest is named.`,
 		Example: "  stoker plan --trace trace.csv.gz --manifest function.yaml --profile h100.yaml --profile l40s.yaml\n" +
 			"  stoker plan --record-from --since 24h --manifest function.yaml",
 		Args: exactly(0, "none"),
@@ -56,6 +58,7 @@ a GPU product: its slots, service and cold-start times and price; the cheapest i
 	trace.bind(c)
 	f.StringVarP(&o.Manifest, "manifest", "f", "", "manifests with the objectives")
 	f.StringArrayVar(&o.Profiles, "profile", nil, "profile of a GPU product, can be repeated")
+	f.BoolVar(&o.WithinMax, "within-max", false, "plan within the manifests' own max")
 	f.BoolVar(&asJSON, "json", false, "print one JSON array with an object per product")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of the cold starts")
 	return c

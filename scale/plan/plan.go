@@ -13,32 +13,41 @@ type Candidate struct {
 	KeepAlive time.Duration // [scale.AutoKeepAlive]: learned
 }
 
-// Candidates are those that are tried, the simplest first: nothing kept by force, one replica always on, and idle
-// times that others ship.
-func Candidates() []Candidate {
+// Candidates are those that are tried, the simplest first: nothing kept by force, one replica always on, idle times
+// that others ship, and as many always on as the objective needs when nothing is ever started.
+func Candidates(always int) []Candidate {
 	return []Candidate{
 		{0, scale.AutoKeepAlive}, {1, scale.AutoKeepAlive},
 		{0, time.Minute}, {0, 5 * time.Minute}, {0, 20 * time.Minute}, {0, time.Hour},
+		{always, scale.AutoKeepAlive},
 	}
 }
 
-// Outcome is what a function came to under a candidate.
+// Outcome is what a candidate came to.
 type Outcome struct {
-	Candidate
 	GPUSeconds float64
-	InTime     float64 // share of its requests
+	Late       float64 // requests that were late, divided by those that may be; 1 meets the objective
 }
 
-// Choose picks the cheapest outcome that serves the share in time, or where none does the one that serves the most;
-// of equals the first. It is false where there is nothing to choose from.
-func Choose(outcomes []Outcome, share float64) (best Outcome, ok bool) {
+// Meets is whether no more requests were late than may be.
+func (o Outcome) Meets() bool { return o.Late <= 1 }
+
+// worthIt is by which share another candidate must be cheaper than a simpler one to be chosen. It is chosen with
+// hindsight, and what it saves on one recording by less than that it may cost on the next.
+const worthIt = 0.05
+
+// Choose picks the cheapest of some outcomes, of which there must be one, that meets the objective, or where none does
+// the one with the fewest late requests; of those that cost about the same the first. It returns its index.
+func Choose(outcomes []Outcome) int {
+	best := 0
 	for i, o := range outcomes {
-		switch meets, did := o.InTime >= share, best.InTime >= share; {
-		case i == 0, meets && !did, meets && did && o.GPUSeconds < best.GPUSeconds, !meets && !did && o.InTime > best.InTime:
-			best = o
+		b := outcomes[best]
+		switch {
+		case o.Meets() && !b.Meets(), o.Meets() && o.GPUSeconds < b.GPUSeconds*(1-worthIt), !o.Meets() && o.Late < b.Late:
+			best = i
 		}
 	}
-	return best, len(outcomes) > 0
+	return best
 }
 
 // Nines are the shares whose cost is told.

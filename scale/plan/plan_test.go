@@ -3,22 +3,22 @@ package plan
 import (
 	"math"
 	"testing"
-	"time"
 )
 
 func TestChoose(t *testing.T) {
-	a, b, c := Outcome{Candidate{0, time.Second}, 10, 0.5}, Outcome{Candidate{1, time.Second}, 30, 0.99}, Outcome{Candidate{2, time.Second}, 20, 0.995}
-	for _, x := range []struct {
-		in    []Outcome
-		share float64
-		want  Outcome
-	}{{[]Outcome{a, b, c}, 0.99, c}, {[]Outcome{b, c, a}, 0.4, a}, {[]Outcome{a, b}, 0.999, b}, {[]Outcome{c, b, a}, 1, c}} {
-		if got, ok := Choose(x.in, x.share); !ok || got != x.want {
-			t.Errorf("%+v at %g: %+v", x.in, x.share, got)
+	poor, good, better, same := Outcome{10, 50}, Outcome{30, 1}, Outcome{20, 0.5}, Outcome{19.5, 0}
+	for name, x := range map[string]struct {
+		in   []Outcome
+		want int
+	}{
+		"the cheapest that meets":                  {[]Outcome{poor, good, better}, 2},
+		"one that meets before cheaper ones":       {[]Outcome{good, poor}, 0},
+		"none meets: the fewest late":              {[]Outcome{poor, {40, 3}, {5, 60}}, 1},
+		"a less simple one that saves 2.5 percent": {[]Outcome{better, same}, 0},
+	} {
+		if got := Choose(x.in); got != x.want {
+			t.Errorf("%s: %d", name, got)
 		}
-	}
-	if _, ok := Choose(nil, 0.9); ok {
-		t.Error("chose from nothing")
 	}
 }
 

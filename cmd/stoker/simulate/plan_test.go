@@ -31,6 +31,14 @@ func TestPlan(t *testing.T) {
 	if d := got[0].PerRequest / got[1].PerRequest; d < 4.999 || d > 5.001 || got[0].PerMillionToken <= 0 || got[0].Functions[0].Max < 1 {
 		t.Errorf("%+v", got)
 	}
+	if f := got[0].Functions[0]; f.Max <= 2 || f.Now != "0 to 2, auto" || !got[0].Meets {
+		t.Errorf("the objective takes more than the manifest's max: %+v", f)
+	}
+	bounded := o
+	bounded.WithinMax = true
+	if within, err := Plan(context.Background(), bounded); err != nil || within[0].Functions[0].Max > 2 {
+		t.Errorf("within the manifest's max: %+v, %v", within, err)
+	}
 	var b bytes.Buffer
 	if err := PlanTable(&b, got); err != nil || !strings.Contains(b.String(), "cheapest per request and per million tokens: cheap\n") {
 		t.Errorf("%s, %v", b.String(), err)

@@ -34,6 +34,8 @@ type Report struct {
 	Cut bool
 	// Advice is what is wrong with the profile, in words.
 	Advice []string
+	// Fixed are the fewest always-on replicas with which each function meets its objective.
+	Fixed map[string]int
 	// Functions are, for each policy but the bound, what each function came to.
 	Functions map[string][]simulate.FunctionResult
 }
@@ -118,9 +120,11 @@ func (r *run) size(ctx context.Context) error {
 		}
 		r.sizing.Narrow()
 	}
+	r.report.Fixed = map[string]int{}
 	for _, name := range r.survey.Names {
-		s := r.Settings(name)
-		if n := r.sizing.Replicas(name); n > s.Max {
+		s, n := r.Settings(name), r.sizing.Replicas(name)
+		r.report.Fixed[name] = n
+		if n > s.Max {
 			r.report.Advice = append(r.report.Advice, fmt.Sprintf(
 				"%s needs %d replicas at its peak for the objective (%g%% of requests within %v), and max is %d: raise max, or the objective's wait",
 				name, n, s.WaitAt*100, s.Wait, s.Max))
