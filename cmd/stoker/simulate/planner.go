@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
 	"stoker.dev/stoker/scale/plan"
 	"stoker.dev/stoker/scale/simulate"
@@ -182,5 +183,5 @@ func keepAlive(d time.Duration) string {
 	if d == scale.AutoKeepAlive {
 		return "auto"
 	}
-	return d.String()
+	return functions.Duration(d).String()
 }
