@@ -26,6 +26,7 @@ type function struct {
 	index  int // by first arrival
 	place  int // in the agenda
 	slots  int
+	gpus   int           // per replica
 	wait   time.Duration // the objective's limit
 	policy Policy
 	draws  draws
@@ -205,7 +206,7 @@ func (f *function) add(now time.Duration) *replica {
 	f.begun++
 	f.replicas = append(f.replicas, r)
 	f.count[starting]++
-	f.w.used += f.w.gpus
+	f.w.used += f.gpus
 	return r
 }
 
@@ -250,7 +251,7 @@ func (f *function) leave(r *replica, now time.Duration) {
 	f.count[phaseIndex(r.phase)]--
 	r.phase = scale.Gone
 	f.tally.close(r, now)
-	f.w.released(now)
+	f.w.released(f.gpus, now)
 }
 
 // decide asks the policy and does what it says.
@@ -287,7 +288,7 @@ func (f *function) obey(o Order, now time.Duration) {
 			f.drain(r, now)
 		}
 	case o.Target > have:
-		n := min(o.Target-have, f.w.room())
+		n := min(o.Target-have, f.w.room(f.gpus))
 		f.short = f.short || n < o.Target-have
 		f.start(n, now)
 	}

@@ -86,6 +86,15 @@ func (r *replica) split(now time.Duration) scale.Split {
 	return scale.Split{Useful: useful.Seconds(), Cold: cold.Seconds(), Idle: (life - cold - useful).Seconds()}
 }
 
+// split is what a function's GPUs went to until now, GPU-seconds.
+func (f *function) split(now time.Duration) scale.Split {
+	all := f.tally.split
+	for _, r := range f.replicas {
+		all = all.Add(r.split(now))
+	}
+	return all.Scale(float64(f.gpus))
+}
+
 // Result ends the world and says what it came to: what waits and runs is served first.
 func (w *World) Result() Result {
 	return w.sum(w.finish())
@@ -102,10 +111,7 @@ func (w *World) sum(end time.Duration) Result {
 	var inTime, decisions, cold int
 	rates := make([]float64, 0, len(w.functions))
 	for _, f := range w.functions {
-		split = split.Add(f.tally.split)
-		for _, x := range f.replicas {
-			split = split.Add(x.split(end))
-		}
+		split = split.Add(f.split(end))
 		r.Requests += f.tally.requests
 		r.Unserved += f.queue.len()
 		r.ColdStarts += f.begun
@@ -114,7 +120,6 @@ func (w *World) sum(end time.Duration) Result {
 			rates = append(rates, float64(f.tally.coldRequests)/float64(f.tally.requests))
 		}
 	}
-	split = split.Scale(float64(w.gpus))
 	r.Useful, r.Cold, r.Idle, r.GPUSeconds = split.Useful, split.Cold, split.Idle, split.Total()
 	r.CostUSD = r.GPUSeconds / 3600 * w.config.Price
 	r.Wait = w.waits.quantiles()
@@ -140,12 +145,8 @@ type FunctionResult struct {
 func (w *World) ByFunction() []FunctionResult {
 	out := make([]FunctionResult, 0, len(w.functions))
 	for _, f := range w.functions {
-		split := f.tally.split
-		for _, x := range f.replicas {
-			split = split.Add(x.split(w.now))
-		}
 		out = append(out, FunctionResult{
-			GPUSeconds: split.Scale(float64(w.gpus)).Total(),
+			GPUSeconds: f.split(w.now).Total(),
 			Function:   f.name, Requests: f.tally.requests, ColdRequests: f.tally.coldRequests, InTime: f.tally.inTime, ColdStarts: f.begun,
 		})
 	}

@@ -32,7 +32,6 @@ const DefaultPatience = 24 * time.Hour
 type World struct {
 	config    Config
 	family    Family
-	gpus      int // per replica
 	used      int // GPUs held
 	now       time.Duration
 	began     bool
@@ -45,13 +44,12 @@ type World struct {
 
 // New makes an empty world.
 func New(c Config) *World {
-	w := &World{config: c, family: c.Family, gpus: 1, byName: map[string]*function{}, waits: newWaits(), begin: c.Begin}
+	w := &World{config: c, family: c.Family, byName: map[string]*function{}, waits: newWaits(), begin: c.Begin}
 	if c.Family.Shared != nil {
 		w.family.New = c.Family.Shared()
 	}
 	for _, name := range c.Always {
 		f := w.function(name)
-		w.gpus = max(1, f.settings().GPUs)
 		for range c.Family.Always(name) {
 			f.makeReady(f.add(c.Begin), c.Begin)
 		}
@@ -62,8 +60,6 @@ func New(c Config) *World {
 	return w
 }
 
-func (f *function) settings() Settings { return f.w.config.Settings(f.name) }
-
 // function finds or makes a function.
 func (w *World) function(name string) *function {
 	if f := w.byName[name]; f != nil {
@@ -71,10 +67,9 @@ func (w *World) function(name string) *function {
 	}
 	s := w.config.Settings(name)
 	f := &function{
-		w: w, name: name, index: len(w.functions), slots: max(1, s.Slots), policy: w.family.New(name, s),
+		w: w, name: name, index: len(w.functions), slots: max(1, s.Slots), gpus: max(1, s.GPUs), policy: w.family.New(name, s),
 		draws: newDraws(w.config.Seed, name), cold: s.ColdStart, wait: s.Wait, areaAt: w.now, evalAt: never, lookAt: never, due: never,
 	}
-	w.gpus = max(1, s.GPUs)
 	f.view.f = f
 	w.byName[name] = f
 	w.functions = append(w.functions, f)
@@ -139,17 +134,17 @@ func (w *World) freeGPUs() int {
 	return w.config.Pool - w.used
 }
 
-// room is how many more replicas there are GPUs for.
-func (w *World) room() int {
+// room is how many more replicas of so many GPUs there is room for.
+func (w *World) room(gpus int) int {
 	if w.config.Pool == 0 {
 		return scale.MaxReplicas
 	}
-	return (w.config.Pool - w.used) / w.gpus
+	return (w.config.Pool - w.used) / gpus
 }
 
 // released gives GPUs back, and has those look again that lack some.
-func (w *World) released(now time.Duration) {
-	w.used -= w.gpus
+func (w *World) released(gpus int, now time.Duration) {
+	w.used -= gpus
 	if w.config.Pool == 0 {
 		return
 	}
