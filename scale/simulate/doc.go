@@ -26,6 +26,8 @@
 //     moment it asked for, and after other changes at the next beat of its clock. stoker's
 //     beat is the heartbeat of its agents, a second: requests in between are counted and
 //     handed over together, as in production.
+//   - Where the pool has a bound and GPUs are short, they are shared by the very [scale.Shares] of
+//     production, once a second; all GPUs are taken to be alike. Other policies take what is free.
 //   - Accounting begins with the first arrival of the trace and ends when the last request
 //     has ended; what would idle on after that is left out for all alike.
 //

@@ -261,7 +261,7 @@ func (f *function) decide(now time.Duration) {
 	v.Now, v.Queued, v.InFlight = now, f.queue.len(), f.inFlight
 	v.Starting, v.Ready, v.Draining = f.count[starting], f.count[ready], f.count[draining]
 	v.Peak = max(v.Peak, v.Load())
-	v.FreeGPUs = f.w.freeGPUs()
+	v.FreeGPUs, v.Pool = f.w.freeGPUs(), f.w.config.Pool
 	o := f.policy.Decide(v)
 	v.Arrived, v.Ended, v.Late, v.Service, v.Peak, v.ColdStarts = 0, 0, 0, 0, v.Load(), v.ColdStarts[:0]
 	f.lookAt, f.evalAt = never, never
@@ -295,6 +295,7 @@ func (f *function) obey(o Order, now time.Duration) {
 	if f.begun != begun || f.staying() != was {
 		f.tally.decisions++
 	}
+	f.w.lookAgain(o.Look, now)
 }
 
 // staying is how many replicas are not on their way out.

@@ -49,3 +49,31 @@ func TestFunctionsMayDifferInGPUs(t *testing.T) {
 		t.Errorf("at most %d GPUs held, of a pool of %d", most, pool)
 	}
 }
+
+// TestShortGPUsAreShared: who asks now and then is served in time beside one that could use every GPU there is, and what
+// is only held warm goes for it.
+func TestShortGPUsAreShared(t *testing.T) {
+	settings := fixed(1, 5*time.Second)
+	var arrivals []Arrival
+	for i := range 2000 {
+		at := time.Duration(i) * time.Second
+		arrivals = append(arrivals, Arrival{At: at, Function: "flood", Service: 8 * time.Second})
+		if i%100 == 50 {
+			arrivals = append(arrivals, Arrival{At: at, Function: "meek", Service: 3 * time.Second})
+		}
+	}
+	patient := func(f string) Settings {
+		s := settings(f)
+		s.Wait = 30 * time.Second
+		return s
+	}
+	w, r := simulateAll(t, Config{Family: Stoker(), Settings: patient, Pool: 4}, arrivals)
+	for _, f := range w.ByFunction() {
+		if got := share(f.InTime, f.Requests); f.Function == "meek" && got < 0.95 {
+			t.Errorf("%.2f of the meek one's in time", got)
+		}
+	}
+	if r.Unserved > 0 {
+		t.Errorf("%d were never served", r.Unserved)
+	}
+}

@@ -41,6 +41,7 @@ type Order struct {
 	Victims []string      // replicas to drain, by ID; without names those that lose least go
 	Next    time.Duration // look again no later than this; 0: only when something changes
 	Short   bool          // there would be more, were GPUs free: look again when some come free
+	Look    []string      // other functions that are to look again at once
 }
 
 // View is what a policy may know. Counts "since the last call" are handed over once.
@@ -60,6 +61,7 @@ type View struct {
 	Area       float64       // integral of waiting and running requests over time, request-nanoseconds
 	ColdStarts []time.Duration
 	FreeGPUs   int // scale.UnknownGPUs where the pool has no bound
+	Pool       int // GPUs there are, held or free; 0: no bound
 
 	f *function
 }

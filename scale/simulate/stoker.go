@@ -24,32 +24,39 @@ func Stoker() Family {
 // together makes policies that learn from each other.
 func together() func(function string, s Settings) Policy {
 	shared := &pool{}
-	return func(_ string, s Settings) Policy {
+	return func(name string, s Settings) Policy {
 		spec := s.Spec
 		spec.Revision = revision
-		p := &stoker{spec: spec, pending: map[functions.Class]int{}, pool: shared}
-		shared.all = append(shared.all, &p.state.Habits)
+		p := &stoker{name: name, spec: spec, pending: map[functions.Class]int{}, pool: shared}
+		shared.all = append(shared.all, p)
 		return p
 	}
 }
 
-// pool is what the functions of a world learn together.
+// pool is what the functions of a world learn together, and how they share its GPUs.
 type pool struct {
-	all    []*scale.Habits
+	all    []*stoker
 	habits *scale.Habits
 	at     time.Duration
+	shares shares
 }
 
 // now is what was learned, no older than poolEvery.
 func (p *pool) now(now time.Duration) *scale.Habits {
 	if p.habits == nil || now >= p.at+poolEvery {
-		p.habits, p.at = scale.PoolOf(p.all), now
+		all := make([]*scale.Habits, len(p.all))
+		for i, s := range p.all {
+			all[i] = &s.state.Habits
+		}
+		p.habits, p.at = scale.PoolOf(all), now
 	}
 	return p.habits
 }
 
 type stoker struct {
+	name    string
 	spec    scale.Spec
+	have    int // replicas that are starting or ready, and were not told to go
 	state   scale.State
 	pending map[functions.Class]int
 	seen    []scale.Replica
@@ -60,15 +67,18 @@ type stoker struct {
 func (p *stoker) Decide(v *View) Order {
 	p.pending[functions.Standard] = v.Queued
 	p.seen = v.Replicas(p.seen[:0])
+	p.have = v.Starting + v.Ready
+	share, look := p.pool.share(p, v)
 	obs := scale.Observation{
 		Pending: p.pending, InFlight: v.InFlight, Replicas: p.seen, FreeGPUs: v.FreeGPUs,
 		Ended: uint64(v.Ended), ServiceSec: v.Service.Seconds(), ColdStarts: v.ColdStarts,
-		Late: v.Late, Pool: p.pool.now(v.Now),
+		Late: v.Late, Pool: p.pool.now(v.Now), Share: share,
 	}
 	var d scale.Decision
 	p.state, d = scale.Decide(p.spec, p.state, obs, moment(v.Now))
 	p.state.Recent = nil // kept for people alone, and copied at every change
-	o := Order{Target: d.Target, Victims: d.Victims, Short: d.Limit == scale.ReasonNoGPU}
+	p.have = d.Target
+	o := Order{Target: d.Target, Victims: d.Victims, Short: p.lacksGPUs(), Look: look}
 	if !d.Next.IsZero() {
 		o.Next = d.Next.Sub(epoch)
 	}

@@ -156,6 +156,15 @@ func (w *World) released(gpus int, now time.Duration) {
 	}
 }
 
+// lookAgain has functions look at once.
+func (w *World) lookAgain(names []string, now time.Duration) {
+	for _, name := range names {
+		f := w.byName[name]
+		f.lookAt = min(f.lookAt, now)
+		f.plan()
+	}
+}
+
 // waited notes how long a request waited.
 func (w *World) waited(f *function, d time.Duration) {
 	w.waits.record(d)
