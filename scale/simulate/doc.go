@@ -28,6 +28,7 @@
 //     handed over together, as in production.
 //   - Where the pool has a bound and GPUs are short, they are shared by the very [scale.Shares] of
 //     production, once a second; all GPUs are taken to be alike. Other policies take what is free.
+//   - What a minimum holds is ready when the trace begins: it was there before anybody asked.
 //   - Accounting begins with the first arrival of the trace and ends when the last request
 //     has ended; what would idle on after that is left out for all alike.
 //

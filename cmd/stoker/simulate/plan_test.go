@@ -22,7 +22,7 @@ func TestPlan(t *testing.T) {
 	}
 	o := PlanOptions{
 		Trace: write(t, "t.csv", rows(500)), Manifest: write(t, "f.yaml", string(example)), Seed: 1,
-		Profiles: []string{write(t, "dear.yaml", "price: 5\nslots: 4\n"), write(t, "cheap.yaml", "price: 1\nslots: 4\n")},
+		Profiles: []string{write(t, "dear.yaml", "price: 5\nslots: 1\nservice: {base: 8s}\n"), write(t, "cheap.yaml", "price: 1\nslots: 1\nservice: {base: 8s}\n")},
 	}
 	got, err := Plan(context.Background(), o)
 	if err != nil || len(got) != 2 || len(got[0].Functions) != 2 || len(got[0].Nines) != 3 {

@@ -146,8 +146,10 @@ func (r *run) worldsOf() error {
 		if c.Family, err = r.family(name); err != nil {
 			return err
 		}
-		if c.Family.Always != nil {
-			c.Always = r.survey.Names
+		for _, f := range r.survey.Names {
+			if c.Family.Always(f) > 0 {
+				c.Always = append(c.Always, f)
+			}
 		}
 		if r.Timeline != nil {
 			c.Timeline = r.Timeline(name)
@@ -165,7 +167,9 @@ func (r *run) family(name string) (simulate.Family, error) {
 	case simulate.NameFixed:
 		return r.sizing.Fixed(), nil
 	}
-	return simulate.Named(name)
+	f, err := simulate.Named(name)
+	f.Always = func(function string) int { return r.Settings(function).Min } // there before anybody asks
+	return f, err
 }
 
 // gpusOf is how many GPUs an always-on family holds.

@@ -64,6 +64,18 @@ func TestRun(t *testing.T) {
 
 func near(ratio float64) bool { return math.Abs(ratio-1) < 1e-9 }
 
+// TestMinimumIsThereFromTheBeginning: the first request waits for no start where a replica is always on.
+func TestMinimumIsThereFromTheBeginning(t *testing.T) {
+	p, err := ParseProfile("p.yaml", []byte("slots: 8\nmin: 1\nwaitSLO: {p99: 5s}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := Run(context.Background(), Options{Trace: write(t, "t.csv", rows(20)), Profile: p, Policies: []string{"stoker"}})
+	if err != nil || report.Results[0].ColdRate != 0 || report.Results[0].Attainment != 1 || report.Results[0].ColdStarts != 2 {
+		t.Errorf("%+v, %v", report.Results, err)
+	}
+}
+
 // TestInterrupted: what is done so far is told, for the policies and not for the bound.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
