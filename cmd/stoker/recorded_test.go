@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -34,8 +35,8 @@ func TestSimulateWhatWasRecorded(t *testing.T) {
 		Requests int     `json:"requests"`
 		Useful   float64 `json:"useful"`
 	}
-	// Five requests of two seconds, of which one begins each second, keep one slot each: ten replica-seconds.
-	if err := json.Unmarshal([]byte(got.out), &results); err != nil || len(results) != 1 || results[0].Requests != 5 {
+	// Each of five requests keeps a replica of one slot busy for two seconds.
+	if err := json.Unmarshal([]byte(got.out), &results); err != nil || len(results) != 1 || results[0].Requests != 5 || math.Abs(results[0].Useful-10) > 0.01 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	wants(t, "what it took", got.err, "5 requests of 1 function recorded from ")

@@ -2,6 +2,9 @@
 package plan
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"stoker.dev/stoker/scale"
@@ -13,14 +16,37 @@ type Candidate struct {
 	KeepAlive time.Duration // [scale.AutoKeepAlive]: learned
 }
 
-// Candidates are those that are tried, the simplest first: nothing kept by force, one replica always on, idle times
-// that others ship, and as many always on as the objective needs when nothing is ever started.
-func Candidates(always int) []Candidate {
+// Candidates are those that are tried for a function, the simplest first: nothing kept by force, one replica always on,
+// idle times that others ship, some always on, and as many always on as the objective needs when nothing is ever started.
+func Candidates(some, always int) []Candidate {
 	return []Candidate{
 		{0, scale.AutoKeepAlive}, {1, scale.AutoKeepAlive},
 		{0, time.Minute}, {0, 5 * time.Minute}, {0, 20 * time.Minute}, {0, time.Hour},
-		{always, scale.AutoKeepAlive},
+		{some, scale.AutoKeepAlive}, {always, scale.AutoKeepAlive},
 	}
+}
+
+// ease is how much of the late requests that are allowed is planned for: functions share an error budget, so while some
+// are late less, others are late more.
+const ease = 0.5
+
+// Worst are the functions that one replica is to be kept for, so that the others' late requests are within what is allowed:
+// those with the most.
+func Worst(late map[string]int, allowed float64) map[string]bool {
+	names := slices.SortedFunc(maps.Keys(late), func(a, b string) int { return cmp.Or(cmp.Compare(late[b], late[a]), cmp.Compare(a, b)) })
+	left := 0
+	for _, n := range late {
+		left += n
+	}
+	worst := map[string]bool{}
+	for _, f := range names {
+		if float64(left) <= ease*allowed {
+			break
+		}
+		worst[f] = true
+		left -= late[f]
+	}
+	return worst
 }
 
 // Outcome is what a candidate came to.

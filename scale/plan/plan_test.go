@@ -31,3 +31,13 @@ func TestCostOf(t *testing.T) {
 		t.Error("divided by nothing")
 	}
 }
+
+func TestWorst(t *testing.T) {
+	late := map[string]int{"a": 5, "b": 50, "c": 20, "d": 0}
+	for allowed, want := range map[float64]int{0: 3, 10: 2, 60: 1, 200: 0} {
+		got := Worst(late, allowed)
+		if len(got) != want || want > 0 && !got["b"] || got["d"] {
+			t.Errorf("%g allowed: %v, want %d", allowed, got, want)
+		}
+	}
+}

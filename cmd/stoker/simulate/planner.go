@@ -5,7 +5,7 @@ import (
 	"math"
 	"runtime"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +22,8 @@ type planner struct {
 	PlanOptions
 	product
 	tokens float64
-	done   atomic.Int64
+	mu     sync.Mutex
+	done   int64
 }
 
 // ran is one simulation under stoker's policy.
@@ -36,7 +37,7 @@ type ran struct {
 
 // planned is how many simulations a plan takes: of the manifests as they are, and of the candidates for their own
 // objectives and for each of the nines.
-func planned() int { return 1 + len(plan.Candidates(0))*(1+len(plan.Nines())) }
+func planned() int { return 1 + len(plan.Candidates(0, 0))*(1+len(plan.Nines())) }
 
 // plan is a plan for the manifests' own objectives, and for the nines.
 func (p *planner) plan(ctx context.Context) (Product, error) {
@@ -63,11 +64,14 @@ func (p *planner) plan(ctx context.Context) (Product, error) {
 	return out, nil
 }
 
-// nameOf is what people call the i-th candidate. The last one's min is another for each function.
+// nameOf is what people call the i-th candidate. The last two have another min for each function.
 func nameOf(i int) string {
-	all := plan.Candidates(0)
-	if i == len(all)-1 {
+	all := plan.Candidates(0, 0)
+	switch len(all) - i {
+	case 1:
 		return "always on, as many as the objective needs"
+	case 2:
+		return "min 1 for those with most late requests"
 	}
 	return "min " + strconv.Itoa(all[i].Min) + ", keepAlive " + keepAlive(all[i].KeepAlive)
 }
@@ -86,19 +90,21 @@ func (p *planner) bounded(share float64) func(string) simulate.Settings {
 	}
 }
 
-// try runs every candidate. The last one is known once the first has run.
+// try runs every candidate. What the last ones are is known once the first has run.
 func (p *planner) try(ctx context.Context, settings func(string) simulate.Settings) ([]ran, error) {
-	first, err := p.run(ctx, candidate(settings, nil, 0))
+	first, err := p.run(ctx, candidate(settings, ran{}, nil, 0))
 	if err != nil {
 		return nil, err
 	}
-	tried := make([]ran, len(plan.Candidates(0)))
+	late, allowed := first.late()
+	worst := plan.Worst(late, allowed)
+	tried := make([]ran, len(plan.Candidates(0, 0)))
 	tried[0] = first
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := 1; i < len(tried); i++ {
 		g.Go(func() (err error) {
-			tried[i], err = p.run(ctx, candidate(settings, first.fixed, i))
+			tried[i], err = p.run(ctx, candidate(settings, first, worst, i))
 			return err
 		})
 	}
@@ -106,9 +112,13 @@ func (p *planner) try(ctx context.Context, settings func(string) simulate.Settin
 }
 
 // candidate is the i-th one for each function, within its max.
-func candidate(settings func(string) simulate.Settings, fixed map[string]int, i int) func(string) simulate.Settings {
+func candidate(settings func(string) simulate.Settings, first ran, worst map[string]bool, i int) func(string) simulate.Settings {
 	return func(f string) simulate.Settings {
-		s, c := settings(f), plan.Candidates(fixed[f])[i]
+		some := 0
+		if worst[f] {
+			some = 1
+		}
+		s, c := settings(f), plan.Candidates(some, first.fixed[f])[i]
 		s.Min, s.KeepAlive = min(c.Min, s.Max), c.KeepAlive
 		return s
 	}
@@ -123,14 +133,24 @@ func choose(tried []ran) ran {
 	return tried[plan.Choose(outcomes)]
 }
 
-// outcome counts late requests against those that all functions together may have.
-func (r ran) outcome() plan.Outcome {
-	late, allowed := 0.0, 0.0
+// late is how many requests of each function were late, and how many of all together may be.
+func (r ran) late() (of map[string]int, allowed float64) {
+	of = map[string]int{}
 	for _, f := range r.functions {
-		late += float64(f.Requests - f.InTime)
+		of[f.Function] = f.Requests - f.InTime
 		allowed += float64(f.Requests) * (1 - r.settings(f.Function).WaitAt)
 	}
-	return plan.Outcome{GPUSeconds: r.GPUSeconds, Late: late / math.Max(allowed, 1e-9)}
+	return of, allowed
+}
+
+// outcome holds what was late against what may be.
+func (r ran) outcome() plan.Outcome {
+	late, allowed := r.late()
+	sum := 0
+	for _, n := range late {
+		sum += n
+	}
+	return plan.Outcome{GPUSeconds: r.GPUSeconds, Late: float64(sum) / math.Max(allowed, 1e-9)}
 }
 
 // run is one simulation.
@@ -150,11 +170,18 @@ func (p *planner) run(ctx context.Context, settings func(string) simulate.Settin
 	if err != nil {
 		return r, err
 	}
-	if done := p.done.Add(1); p.Progress != nil {
-		p.Progress("plan for "+p.name, done, int64(planned()))
-	}
+	p.tell()
 	r.Result, r.functions, r.fixed = report.Results[0], report.Functions["stoker"], report.Fixed
 	return r, nil
+}
+
+// tell says that one more simulation is done.
+func (p *planner) tell() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done++; p.Progress != nil {
+		p.Progress("plan for "+p.name, p.done, int64(planned()))
+	}
 }
 
 // came is what a run cost, and what it attained.
