@@ -9,7 +9,7 @@ import (
 func TestPlan(t *testing.T) {
 	trace, fn, profile := manifest(t, "trace.csv", traceText), manifest(t, "f.yaml", manifestText), manifest(t, "gpu.yaml", "slots: 2\n")
 	got := stoker(t, "", "plan", "--trace", trace, "--manifest", fn, "--profile", profile)
-	for _, want := range []string{"PRODUCT", "gpu", "keepAlive", "99.9%", "USD/MONTH"} {
+	for _, want := range []string{"the plan", "manifests as they are", "gpu", "keepAlive", "99.9%", "USD/MONTH"} {
 		if got.code != 0 || !strings.Contains(got.out, want) {
 			t.Errorf("%s is missing: %+v", want, got)
 		}

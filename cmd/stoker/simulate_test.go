@@ -55,7 +55,7 @@ func TestSimulateRefuses(t *testing.T) {
 		err  string
 	}{
 		{"", exitUsage, "--trace: name a CSV file"},
-		{"--trace " + trace + " --policy best", exitUsage, `no such policy: "best"; allowed: stoker, peak, oracle, timer-0s`},
+		{"--trace " + trace + " --policy best", exitUsage, `no such policy: "best"; allowed: stoker, peak, fixed, oracle, timer-0s`},
 		{"--trace " + trace + " --policy keda --policy keda", exitUsage, "--policy keda: given twice"},
 		{"--trace " + trace + " --profile a --manifest b", exitFailed, "if any flags in the group"},
 		{"--trace /none.csv", exitFailed, "no such file"},
