@@ -25,6 +25,7 @@ type simulateFlags struct {
 	baselines, asJSON bool
 	timeline, page    string
 	seed              uint64
+	jobs              jobFlags
 }
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -46,15 +47,22 @@ deploy/profiles has examples.`,
 		Example: "  stoker simulate --trace trace.csv.gz --profile profile.yaml --baselines\n" +
 			"  stoker simulate --trace trace.csv --policy stoker --policy timer-45s --json\n" +
 			"  stoker simulate --trace trace.csv --manifest function.yaml --timeline out.csv\n" +
-			"  stoker simulate --record-from --since 24h --manifest function.yaml --baselines",
+			"  stoker simulate --record-from --since 24h --manifest function.yaml --baselines\n" +
+			"  stoker simulate --jobs jobs.csv.gz --gpus 640 --overhead 30 --baselines",
 		Args: exactly(0, "none"),
-		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c, o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("jobs") {
+				return a.simulateJobs(c, o)
+			}
+			return a.simulate(c, o)
+		},
 	}
 	f := c.Flags()
 	o.trace.bind(c)
 	f.StringVar(&o.profile, "profile", "", "YAML file with slots, service and cold-start times, price and objective")
 	f.StringVarP(&o.manifest, "manifest", "f", "", "manifests with slots, bounds and objectives instead")
-	f.StringArrayVar(&o.policies, "policy", nil, "policy to run, can be repeated: "+strings.Join(policies.Names(), ", ")+" (default stoker)")
+	f.StringArrayVar(&o.policies, "policy", nil, "policy to run, can be repeated: "+strings.Join(policies.Names(), ", ")+
+		"; with --jobs "+strings.Join(simulate.JobPolicies(), ", ")+" (default stoker)")
 	f.BoolVar(&o.baselines, "baselines", false, "stoker and every policy to compare with")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON array with an object per policy")
 	f.StringVar(&o.timeline, "timeline", "", "write what runs and waits to this CSV file; for further policies NAME.POLICY.csv beside it")
@@ -62,6 +70,7 @@ deploy/profiles has examples.`,
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the cold starts")
 	c.MarkFlagsMutuallyExclusive("profile", "manifest")
 	c.MarkFlagsMutuallyExclusive("policy", "baselines")
+	o.jobs.register(c)
 	return c
 }
 
@@ -145,18 +154,26 @@ func (o simulateFlags) names() ([]string, error) {
 	case len(names) == 0:
 		names = []string{"stoker"}
 	}
+	return names, each(names, func(n string) error {
+		if slices.Contains(policies.Hindsight(), n) {
+			return nil
+		}
+		_, err := policies.Named(n)
+		return err
+	})
+}
+
+// each checks the names of policies, which are given once each.
+func each(names []string, check func(name string) error) error {
 	for i, n := range names {
 		if slices.Contains(names[:i], n) {
-			return nil, fmt.Errorf("--policy %s: given twice", n)
+			return fmt.Errorf("--policy %s: given twice", n)
 		}
-		if slices.Contains(policies.Hindsight(), n) {
-			continue
-		}
-		if _, err := policies.Named(n); err != nil {
-			return nil, fmt.Errorf("--policy: %w", err)
+		if err := check(n); err != nil {
+			return fmt.Errorf("--policy: %w", err)
 		}
 	}
-	return names, nil
+	return nil
 }
 
 // showPasses draws a bar while the trace is read, where somebody watches.
@@ -181,12 +198,17 @@ func (a *app) tellSimulation(r simulate.Report, asJSON bool) error {
 		if r.Results == nil {
 			r.Results = []policies.Result{} // an array, not null
 		}
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r.Results)
+		return a.indented(r.Results)
 	}
 	if len(r.Results) == 0 {
 		return nil
 	}
 	return simulate.Table(terminal.Safe(a.out), r.Results)
+}
+
+// indented prints JSON for programs that people may read.
+func (a *app) indented(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }

@@ -74,3 +74,55 @@ func TestSimulateRefuses(t *testing.T) {
 		t.Errorf("an objective that cannot be met: %+v", got)
 	}
 }
+
+const jobsText = "submit_s,gpus,duration_s,user\n0,4,100,a\n10,2,10,b\n20,1,400,a\n"
+
+func TestSimulateJobs(t *testing.T) {
+	jobs := manifest(t, "jobs.csv", jobsText)
+	got := stoker(t, "", "simulate", "--jobs", jobs, "--gpus", "4", "--overhead", "30", "--baselines")
+	for _, want := range []string{"POLICY", "stoker", "fifo", "fifo-skip", "las", "qssf", "srtf", "srgt", "MEAN-JCT"} {
+		if got.code != 0 || !strings.Contains(got.out, want) {
+			t.Errorf("%s is missing: %+v", want, got)
+		}
+	}
+	got = stoker(t, "", "simulate", "--jobs", jobs, "--gpus", "4", "--policy", "srtf", "--overhead", "30", "--json")
+	var results []map[string]any
+	if err := json.Unmarshal([]byte(got.out), &results); err != nil || got.code != 0 || len(results) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for field, want := range map[string]any{"policy": "srtf", "preemptions": 1.0, "gpu_seconds_lost": 120.0, "makespan_s": 540.0} {
+		if results[0][field] != want {
+			t.Errorf("%s: %v, want %v", field, results[0][field], want)
+		}
+	}
+	for _, field := range strings.Fields("mean_jct_s p50 p99 mean_wait_s utilisation") {
+		if _, there := results[0][field]; !there {
+			t.Errorf("field %s is missing in %v", field, results[0])
+		}
+	}
+}
+
+func TestSimulateJobsRefuses(t *testing.T) {
+	jobs := manifest(t, "jobs.csv", jobsText)
+	for _, c := range []struct {
+		args string
+		code int
+		err  string
+	}{
+		{"--jobs " + jobs, exitUsage, "--gpus 0: say how many GPUs"},
+		{"--jobs= --gpus 4", exitUsage, "--jobs: name a CSV file"},
+		{"--jobs " + jobs + " --gpus 4 --overhead -1", exitUsage, "--overhead -1: seconds, from 0"},
+		{"--jobs " + jobs + " --gpus 4 --policy keda", exitUsage, "allowed with --jobs: stoker, fifo"},
+		{"--jobs " + jobs + " --gpus 4 --policy las --policy las", exitUsage, "--policy las: given twice"},
+		{"--jobs " + jobs + " --gpus 2", exitFailed, "job 2 asks for 4 GPUs and there are 2"},
+		{"--jobs " + jobs + " --gpus 4 --trace x.csv", exitFailed, "if any flags in the group"},
+		{"--jobs /none.csv --gpus 4", exitFailed, "no such file"},
+		{"--jobs " + manifest(t, "bad.csv", jobsText+"1,1,1,a\n"), exitUsage, "--gpus"},
+		{"--gpus 4 --jobs " + manifest(t, "bad.csv", jobsText+"1,1,1,a\n"), exitFailed, ":5:1: submit_s"},
+	} {
+		got := stoker(t, "", append([]string{"simulate"}, strings.Fields(c.args)...)...)
+		if got.code != c.code || !strings.Contains(got.err, c.err) {
+			t.Errorf("%s: %+v, want exit code %d and %q", c.args, got, c.code, c.err)
+		}
+	}
+}

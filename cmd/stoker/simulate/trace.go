@@ -1,15 +1,11 @@
 package simulate
 
 import (
-	"bufio"
-	"compress/gzip"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,12 +30,7 @@ const (
 
 // Trace reads requests from CSV, one after another.
 type Trace struct {
-	file    string
-	rows    *csv.Reader
-	bytes   *bounded
-	gzipped bool
-	width   int
-	line    int // the last one that could be read
+	csvFile
 	columns columns
 	names   map[string]string
 	last    time.Duration
@@ -52,36 +43,16 @@ type columns struct{ at, stamp, input, output, model, exec int }
 
 // NewTrace reads the header. The file's name is for messages. Errors match ErrTrace.
 func NewTrace(file string, r io.Reader) (*Trace, error) {
-	t := &Trace{file: file, names: map[string]string{}}
-	in := bufio.NewReaderSize(r, maxLine)
-	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
-		t.gzipped = true
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, t.broken(err)
-		}
-		in = bufio.NewReaderSize(z, maxLine)
-	}
-	t.bytes = &bounded{r: in}
-	t.rows = csv.NewReader(t.bytes)
-	t.rows.ReuseRecord = true
-	header, err := t.rows.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, rowError{File: file, Value: "the file is empty", Want: "a header such as arrival_s,input_tokens,output_tokens and rows"}
-	}
+	t := &Trace{names: map[string]string{}}
+	header, err := t.open(file, r, "a header such as arrival_s,input_tokens,output_tokens and rows")
 	if err != nil {
-		return nil, t.broken(err)
+		return nil, err
 	}
-	t.line = 1
 	return t, t.readHeader(header)
 }
 
 func (t *Trace) readHeader(header []string) error {
-	t.width = len(header)
-	names := slices.Clone(header)
-	for i := range names {
-		names[i] = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(names[i], "\ufeff")))
-	}
+	names := columnNames(header)
 	find := func(names []string, any ...string) int {
 		return slices.IndexFunc(names, func(n string) bool { return slices.Contains(any, n) })
 	}
@@ -107,17 +78,13 @@ func (t *Trace) readHeader(header []string) error {
 // Next is the next request. The error is io.EOF after the last one, and matches ErrTrace
 // where the trace cannot be read on.
 func (t *Trace) Next() (simulate.Request, error) {
-	t.bytes.row = 0
-	rec, err := t.rows.Read()
+	rec, err := t.row()
 	switch {
 	case errors.Is(err, io.EOF) && !t.any:
 		return simulate.Request{}, rowError{File: t.file, Line: 2, Value: "no rows", Want: "at least one request"}
-	case errors.Is(err, io.EOF):
-		return simulate.Request{}, io.EOF
 	case err != nil:
-		return simulate.Request{}, t.broken(err)
+		return simulate.Request{}, err
 	}
-	t.line, _ = t.rows.FieldPos(0)
 	r, err := t.request(rec)
 	if err != nil {
 		return simulate.Request{}, err
@@ -181,11 +148,7 @@ func (t *Trace) number(rec []string, column int, most float64) (float64, error) 
 	if column < 0 {
 		return 0, nil
 	}
-	v, err := strconv.ParseFloat(rec[column], 64)
-	if err != nil || math.IsNaN(v) || v < 0 || v > most {
-		return 0, t.bad(column, rec, fmt.Sprintf("a number from 0 to %g", most))
-	}
-	return v, nil
+	return t.amount(rec, column, t.name(column), most)
 }
 
 // function reads whom a request asks. Names are kept once.
@@ -215,8 +178,7 @@ func seconds(s float64) time.Duration { return time.Duration(math.Round(s * floa
 
 // bad is what is wrong with a field of the row read last.
 func (t *Trace) bad(column int, rec []string, want string) error {
-	line, at := t.rows.FieldPos(column)
-	return rowError{File: t.file, Line: line, Column: at, Name: t.name(column), Value: strconv.Quote(clip(rec[column])), Want: want}
+	return t.wrong(rec, column, t.name(column), want)
 }
 
 func (t *Trace) name(column int) string {
@@ -235,55 +197,4 @@ func (t *Trace) name(column int) string {
 	default:
 		return "exec_s"
 	}
-}
-
-// columnAt is where a field of the header stands.
-func (t *Trace) columnAt(i int) int {
-	_, at := t.rows.FieldPos(i)
-	return at
-}
-
-// broken says what is wrong with the file itself.
-func (t *Trace) broken(err error) error {
-	line := t.line + 1
-	var parse *csv.ParseError
-	switch {
-	case errors.As(err, &parse) && errors.Is(err, csv.ErrFieldCount):
-		return rowError{File: t.file, Line: parse.Line, Value: "another number of fields", Want: fmt.Sprintf("%d, as in the header", t.width)}
-	case errors.As(err, &parse):
-		return rowError{File: t.file, Line: parse.Line, Column: parse.Column, Value: parse.Err.Error(), Want: "comma-separated values"}
-	case errors.Is(err, errLongLine):
-		return rowError{File: t.file, Line: line, Value: "a longer row than any trace has", Want: fmt.Sprintf("at most %d bytes", maxLine)}
-	case t.gzipped && errors.Is(err, io.ErrUnexpectedEOF):
-		return rowError{File: t.file, Line: line, Value: "the gzip data ends early", Want: "the whole file: fetch it again"}
-	case t.gzipped && (errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader)):
-		return rowError{File: t.file, Line: line, Value: err.Error(), Want: "intact gzip data: fetch the file again"}
-	}
-	return fmt.Errorf("%w: %s:%d: %w", ErrTrace, t.file, line, err)
-}
-
-// clip shortens a shown value.
-func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "…"
-	}
-	return s
-}
-
-var errLongLine = errors.New("line too long")
-
-// bounded ends a row that is longer than any trace's (an open quote may make one of the whole
-// file), which would fill the memory.
-type bounded struct {
-	r   *bufio.Reader
-	row int // bytes since the last row was asked for
-}
-
-// Read implements [io.Reader].
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if b.row += n; b.row > maxLine {
-		return n, errLongLine
-	}
-	return n, err
 }

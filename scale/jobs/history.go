@@ -1,0 +1,149 @@
+package jobs
+
+import (
+	"math/bits"
+	"strconv"
+	"time"
+)
+
+// PriorWeight is how many jobs of the wider class each narrower one begins with: after as many
+// jobs of its own, half of what is believed of a user is the user's.
+const PriorWeight = 10
+
+// Run times are told apart by bins, two to a doubling: the first is up to shortest, and the last
+// begins at 16 years.
+const (
+	shortest = 30 * time.Second
+	bins     = 50
+)
+
+// refresh is the share of new jobs at which what is believed is computed anew: less would change
+// nothing that matters.
+const refresh = 0.02
+
+// History is what was learned of jobs that ended. It is plain data: decoded from its JSON it
+// gives the same plans. The zero value knows nothing and is ready.
+type History struct {
+	Classes map[string]*Class `json:"classes,omitempty"`
+	Recent  []Lesson          `json:"recent,omitempty"` // not yet among the classes
+	tables  map[kind]*table   // follow from the classes
+}
+
+// Class is the run times of jobs that have something in common.
+type Class struct {
+	Jobs    float64       `json:"jobs"`
+	Count   [bins]float64 `json:"count"`
+	Seconds [bins]float64 `json:"seconds"` // summed
+}
+
+// Lesson is one job that ended.
+type Lesson struct {
+	User    string  `json:"user,omitempty"`
+	Name    string  `json:"name,omitempty"`
+	GPUs    int     `json:"gpus"`
+	Seconds float64 `json:"seconds"` // it ran, without what preemptions cost
+}
+
+// kind is what jobs of one table have in common.
+type kind struct {
+	user, name string
+	gpus       int
+}
+
+// classes are those of a kind, from the widest to the narrowest.
+func (k kind) classes() [4]string {
+	gang := strconv.Itoa(k.gpus)
+	user := gang + "/" + strconv.Quote(k.user)
+	return [4]string{"all", gang, user, user + "/" + strconv.Quote(k.name)}
+}
+
+// Learn takes a job that has ended, as it was when it ended.
+func (h *History) Learn(j Job, now time.Time) {
+	h.Recent = append(h.Recent, Lesson{User: j.User, Name: j.Name, GPUs: j.GPUs, Seconds: j.Work(now).Seconds()})
+	known := 0.0
+	if all := h.Classes["all"]; all != nil {
+		known = all.Jobs
+	}
+	if float64(len(h.Recent)) <= known*refresh {
+		return
+	}
+	for _, l := range h.Recent {
+		h.take(l)
+	}
+	h.Recent, h.tables = nil, nil
+}
+
+func (h *History) take(l Lesson) {
+	if h.Classes == nil {
+		h.Classes = map[string]*Class{}
+	}
+	bin := binOf(time.Duration(l.Seconds * float64(time.Second)))
+	for _, name := range (kind{l.User, l.Name, l.GPUs}).classes() {
+		c := h.Classes[name]
+		if c == nil {
+			c = &Class{}
+			h.Classes[name] = c
+		}
+		c.Jobs++
+		c.Count[bin]++
+		c.Seconds[bin] += l.Seconds
+	}
+}
+
+// table is what is believed of a job.
+func (h *History) table(j *Job) *table {
+	k := kind{j.User, j.Name, j.GPUs}
+	t := h.tables[k]
+	if t == nil {
+		if h.tables == nil {
+			h.tables = map[kind]*table{}
+		}
+		t = newTable(h.belief(k), k.gpus)
+		h.tables[k] = t
+	}
+	return t
+}
+
+// belief is how likely run times are, and the mean of each bin: a class's own jobs and those it
+// begins with. With no history at all every bin is as likely.
+func (h *History) belief(k kind) (b belief) {
+	for i := range bins {
+		b.weight[i] = 1.0 / bins
+		b.mean[i] = (bottom(i) + bottom(i+1)) / 2
+	}
+	for _, name := range k.classes() {
+		c := h.Classes[name]
+		if c == nil {
+			continue
+		}
+		for i := range bins {
+			b.weight[i] = (c.Count[i] + PriorWeight*b.weight[i]) / (c.Jobs + PriorWeight)
+			if c.Count[i] > 0 {
+				b.mean[i] = c.Seconds[i] / c.Count[i]
+			}
+		}
+	}
+	return b
+}
+
+// binOf is the bin of a run time.
+func binOf(d time.Duration) int {
+	n := uint64(max(0, d) / (shortest / 2)) // half the shortest: its two highest bits tell the bin
+	if n < 2 {
+		return 0
+	}
+	high := bits.Len64(n) - 1
+	return min(bins-1, 2*(high-1)+int(n>>(high-1)&1)+1)
+}
+
+// bottom is where a bin begins, seconds.
+func bottom(bin int) float64 {
+	if bin == 0 {
+		return 0
+	}
+	s := shortest.Seconds() * float64(uint64(1)<<((bin-1)/2))
+	if bin%2 == 0 {
+		s *= 1.5
+	}
+	return s
+}
