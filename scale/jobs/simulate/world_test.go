@@ -69,11 +69,11 @@ func TestTheSameTraceGivesTheSameFigures(t *testing.T) {
 // TestALargeGangNeverStarves: a gang of the whole pool, with more short jobs coming than there is
 // room for, runs once it has waited for the patience, as soon as attempts can be preempted.
 func TestALargeGangNeverStarves(t *testing.T) {
-	const gpus, gap = 8, 30 * time.Second
+	const gpus, gap = 8, time.Minute
 	overhead := 30 * time.Second
 	trace := []Submission{{ID: "gang", User: "g", GPUs: gpus, Duration: time.Hour}}
 	for i := range int(26 * time.Hour / gap) {
-		trace = append(trace, Submission{ID: fmt.Sprint(i), User: "s", GPUs: 1, At: time.Second + time.Duration(i)*gap, Duration: 5 * time.Minute})
+		trace = append(trace, Submission{ID: fmt.Sprint(i), User: "s", GPUs: 1, At: time.Second + time.Duration(i)*gap, Duration: 10 * time.Minute})
 	}
 	out, err := Run(Config{GPUs: gpus, Overhead: overhead, Policy: "stoker"}, trace)
 	if err != nil {
@@ -99,7 +99,7 @@ func compare(t *testing.T, gap int, most float64) {
 	means := map[string]float64{}
 	for _, name := range Names() {
 		c := Config{GPUs: 128, Overhead: 30 * time.Second, Policy: name}
-		out, err := Run(c, drawn(7, 3000, c.GPUs, gap))
+		out, err := Run(c, drawn(7, 1500, c.GPUs, gap))
 		if err != nil {
 			t.Fatal(err)
 		}
