@@ -76,7 +76,7 @@ deploy/profiles has examples.`,
 
 func (a *app) simulate(c *cobra.Command, o simulateFlags) error {
 	names, err := o.names()
-	if err := errors.Join(o.trace.check(a.now()), err); err != nil {
+	if err := errors.Join(o.trace.check(a.now()), o.jobs.alone(c), err); err != nil {
 		return usageError{err}
 	}
 	file, done, err := a.traceFile(c, o.trace)

@@ -32,7 +32,17 @@ func (o *jobFlags) register(c *cobra.Command) {
 	}
 }
 
-// options are what is simulated, of flags that were checked.
+// alone refuses flags that say something about jobs where none are simulated.
+func (o *jobFlags) alone(c *cobra.Command) error {
+	for _, name := range []string{"gpus", "overhead"} {
+		if c.Flags().Changed(name) {
+			return fmt.Errorf("--%s: only with --jobs; a trace of requests has its pool in the profile", name)
+		}
+	}
+	return nil
+}
+
+// jobOptions are what is simulated, of flags that are checked here.
 func (o simulateFlags) jobOptions() (simulate.JobOptions, error) {
 	opts := simulate.JobOptions{Jobs: o.jobs.file, GPUs: o.jobs.gpus, Policies: o.policies}
 	switch {

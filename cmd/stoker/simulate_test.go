@@ -118,6 +118,7 @@ func TestSimulateJobsRefuses(t *testing.T) {
 		{"--jobs " + jobs + " --gpus 4 --trace x.csv", exitFailed, "if any flags in the group"},
 		{"--jobs /none.csv --gpus 4", exitFailed, "no such file"},
 		{"--jobs " + manifest(t, "bad.csv", jobsText+"1,1,1,a\n"), exitUsage, "--gpus"},
+		{"--gpus 4 --trace x.csv", exitUsage, "--gpus: only with --jobs"},
 		{"--gpus 4 --jobs " + manifest(t, "bad.csv", jobsText+"1,1,1,a\n"), exitFailed, ":5:1: submit_s"},
 	} {
 		got := stoker(t, "", append([]string{"simulate"}, strings.Fields(c.args)...)...)

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,21 +37,21 @@ func RunJobs(ctx context.Context, o JobOptions) ([]jobsim.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	fair, err := jobsim.Run(jobsim.Config{GPUs: o.GPUs, Overhead: o.Overhead, Policy: "fifo"}, trace)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Jobs, err)
-	}
+	config := jobsim.Config{GPUs: o.GPUs, Overhead: o.Overhead, Policy: "fifo", Stop: func() bool { return ctx.Err() != nil }}
+	fair, err := jobsim.Run(config, trace)
 	results := []jobsim.Result{}
-	for _, name := range o.Policies {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	for i := 0; err == nil && i < len(o.Policies); i++ {
+		config.Policy = o.Policies[i]
+		var out []jobsim.Outcome
+		if out, err = jobsim.Run(config, trace); err == nil {
+			results = append(results, jobsim.Summary(config, out, fair))
 		}
-		c := jobsim.Config{GPUs: o.GPUs, Overhead: o.Overhead, Policy: name}
-		out, err := jobsim.Run(c, trace)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", o.Jobs, err)
-		}
-		results = append(results, jobsim.Summary(c, out, fair))
+	}
+	switch {
+	case errors.Is(err, jobsim.ErrStopped):
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", o.Jobs, err)
 	}
 	return results, nil
 }

@@ -124,3 +124,19 @@ func TestJobsAreSimulatedExactly(t *testing.T) {
 		}
 	}
 }
+
+func TestRunJobsEndsWithItsContext(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "j.csv")
+	if err := os.WriteFile(file, []byte("submit_s,gpus,duration_s\n1,1,1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	o := JobOptions{Jobs: file, GPUs: 1, Policies: []string{"stoker", "fifo"}}
+	if got, err := RunJobs(ctx, o); err != nil || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	cancel()
+	if got, err := RunJobs(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v, want that it was cancelled", got, err)
+	}
+}

@@ -21,6 +21,7 @@ type Config struct {
 	GPUs     int
 	Overhead time.Duration // time on its GPUs that a preemption costs a job
 	Policy   string
+	Stop     func() bool // asked again and again; true ends the run; nil: never
 }
 
 var (
@@ -28,6 +29,8 @@ var (
 	ErrJobs = errors.New("bad jobs")
 	// ErrPlan is returned for a plan that cannot be carried out, which is a mistake of the policy.
 	ErrPlan = errors.New("plan cannot be carried out")
+	// ErrStopped is returned when Stop said so.
+	ErrStopped = errors.New("stopped")
 )
 
 // epoch is the trace's zero, since plans speak of moments. Any would do.
@@ -59,7 +62,8 @@ type world struct {
 }
 
 // Run simulates all jobs until they have ended, and returns them in the order of their ends.
-// Submissions are in the order of their times. Errors match ErrJobs, ErrPlan or jobs.ErrPolicy.
+// Submissions are in the order of their times. Errors match ErrJobs, ErrPlan, ErrStopped
+// or jobs.ErrPolicy.
 func Run(c Config, trace []Submission) ([]Outcome, error) {
 	if err := check(c, trace); err != nil {
 		return nil, err
@@ -70,6 +74,9 @@ func Run(c Config, trace []Submission) ([]Outcome, error) {
 		return nil, err
 	}
 	for len(trace) > 0 || len(w.from) > 0 {
+		if c.Stop != nil && c.Stop() {
+			return nil, ErrStopped
+		}
 		now, any := w.soonest(trace)
 		if !any {
 			return nil, fmt.Errorf("%w: %s leaves %d jobs waiting for ever", ErrPlan, c.Policy, len(w.from))
