@@ -11,9 +11,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decoder turns the nodes of one document into a Function. It goes by the Go types, so it
+// decoder turns the nodes of one document into a manifest. It goes by the Go types, so it
 // ends on any input: a cycle of aliases is followed no deeper than the types are.
 type decoder struct {
+	*grammar
 	errs   Errors
 	lines  map[string]int  // path → line, of everything that is there
 	broken map[string]bool // paths that could not be read: Validate's verdict on them would mislead
@@ -26,8 +27,8 @@ type zero struct {
 	value reflect.Value
 }
 
-func newDecoder() *decoder {
-	return &decoder{lines: map[string]int{}, broken: map[string]bool{}, left: MaxManifestBytes}
+func newDecoder(g *grammar) *decoder {
+	return &decoder{grammar: g, lines: map[string]int{}, broken: map[string]bool{}, left: MaxManifestBytes}
 }
 
 // fail records an error at a node and takes the path out of further checks.
@@ -39,7 +40,7 @@ func (d *decoder) fail(n *yaml.Node, fe FieldError) {
 
 // mistype records that something else than r allows stands at a node.
 func (d *decoder) mistype(n *yaml.Node, at place, want, hint string) {
-	r := ruleAt(at.kind)
+	r := d.ruleAt(at.kind)
 	fe := FieldError{Path: at.path, Value: describeNode(n), Err: ErrType, Allowed: r.allowed, Hint: hint}
 	if r.secret {
 		fe.Value = ""
@@ -61,7 +62,7 @@ func (d *decoder) spend(n *yaml.Node) bool {
 	if d.left -= len(n.Value) + 1; d.left < 0 {
 		d.fail(n, FieldError{
 			Err: ErrTooLarge, Allowed: fmt.Sprintf("at most %d KiB of text in one manifest, aliases written out", MaxManifestBytes>>10),
-			Hint: "let the model server read large settings from a file",
+			Hint: "let the program read large settings from a file",
 		})
 	}
 	return d.left >= 0
@@ -197,7 +198,7 @@ func (d *decoder) unknown(parent, key *yaml.Node, at place, known []string) {
 	if meant := closest(key.Value, known); meant != "" && !hasKey(parent, meant) {
 		d.broken[at.field(meant).path] = true
 	}
-	if homes := homesOf(key.Value); hint == "" && len(homes) > 0 {
+	if homes := d.homesOf(key.Value); hint == "" && len(homes) > 0 {
 		hint = "there is " + listWords(homes)
 	}
 	d.fail(key, FieldError{Path: at.field(key.Value).path, Err: ErrUnknownField, Allowed: listWords(known), Hint: hint})
@@ -230,11 +231,23 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, at place) {
 			return
 		}
 		v.SetString(n.Value)
+	case Moment: // YAML reads it as a time, and JSON as a text
+		if tag != "!!str" && tag != "!!timestamp" {
+			d.mistype(n, at, "a moment", quoteHint(n))
+			return
+		}
+		v.SetString(n.Value)
 	case int:
 		d.whole(n, v, at)
+	case bool:
+		if tag != "!!bool" {
+			d.mistype(n, at, "true or false", "write true or false, without quotes")
+			return
+		}
+		v.SetBool(strings.EqualFold(n.Value, "true"))
 	default:
 		if tag != "!!str" && tag != "!!merge" { // << merges as a key, and is a text as a value
-			d.mistype(n, at, "a text", textHint(at, n))
+			d.mistype(n, at, "a text", d.textHint(n, at))
 			return
 		}
 		v.SetString(n.Value)

@@ -64,7 +64,7 @@ func leaves(f Function) (map[string]leaf, []string) {
 		if v.Kind() == reflect.String {
 			x.shown = shorten(v.String())
 		}
-		if ruleAt(at.kind).secret {
+		if functionKind.ruleAt(at.kind).secret {
 			x.shown = HiddenValue
 		}
 		out[at.path], order = x, append(order, at.path)

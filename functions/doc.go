@@ -1,5 +1,6 @@
-// Package functions holds what users write: manifests of kind Function, strictly
-// parsed, completed with defaults, validated all at once and named by content.
+// Package functions holds what users write: manifests of the kinds Function and TrainingJob,
+// strictly parsed, completed with defaults and validated all at once. A Function is also named by
+// its content. Nothing runs a TrainingJob yet, so [Parse] refuses that kind and [ParseJobs] reads it.
 //
 // The package is pure. It reads bytes it is handed and returns values; it knows no
 // clock, no file, no network. The smallest useful manifest:
@@ -25,6 +26,20 @@
 //	Replica    one running copy of a revision.
 //	Slot       one request a replica can take at a time.
 //	Class      the urgency of a request: interactive, standard or batch.
+//
+// A job is a program that trains on a gang of nodes, which starts whole or not at all:
+//
+//	apiVersion: stoker.dev/v1
+//	kind: TrainingJob
+//	metadata:
+//	  name: llama-sft
+//	spec:
+//	  framework: torch
+//	  runtime:
+//	    image: registry.example/train/llama:7
+//	    command: [torchrun, train.py]
+//	  resources: {nodes: 4, gpusPerNode: 8}
+//	  checkpoint: {uri: "file:///mnt/shared/llama-sft", interval: 10m}
 //
 // The way of a manifest: Parse (strict, file:line) → Default → Validate (every
 // violation at once) → Revision. Failure cases: a document that is not YAML or JSON,

@@ -93,3 +93,22 @@ func ExampleKeepAlive() {
 	// true 0s
 	// false 15m0s
 }
+
+// A job says on how many nodes it runs, or leaves that to a goal or to bounds.
+func ExampleParseJobs() {
+	list, err := functions.ParseJobs("job.yaml", []byte(`
+apiVersion: stoker.dev/v1
+kind: TrainingJob
+metadata: {name: llama-sft}
+spec:
+  runtime: {image: registry.example/train/llama:7}
+  resources: {gpusPerNode: 8}
+  elastic: {min: 2, max: 8, step: 2}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(list[0].Key(), "on", list[0].Spec.Sizes(), "nodes; notice", list[0].Spec.Preemption.Grace)
+	// Output: default/llama-sft on [2 4 6 8] nodes; notice 30s
+}

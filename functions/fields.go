@@ -101,17 +101,6 @@ func walk(v reflect.Value, at place, visit func(reflect.Value, place)) {
 	}
 }
 
-// homesOf lists where in the manifest a field of that name stands, for hints.
-func homesOf(name string) []string {
-	var homes []string
-	walkType(reflect.TypeFor[Function](), "", func(_ reflect.Type, path string) {
-		if path != "" && path == joinPath(parentPath(path), name) {
-			homes = append(homes, path)
-		}
-	})
-	return homes
-}
-
 // walkType calls visit for the type of every field there can be, parents first.
 func walkType(t reflect.Type, path string, visit func(reflect.Type, string)) {
 	if t.Kind() == reflect.Pointer {

@@ -13,7 +13,12 @@ import (
 // FuzzParse wants of any input an error that says where, or functions that are complete,
 // valid and read back as they are.
 func FuzzParse(f *testing.F) {
-	for _, folder := range []string{"valid", "invalid"} {
+	fuzzParse(f, []string{"valid", "invalid"}, functions.Parse, checkAccepted)
+}
+
+// fuzzParse begins with the manifests of the folders.
+func fuzzParse[M any](f *testing.F, folders []string, parse func(string, []byte) ([]M, error), accept func(*testing.T, M)) {
+	for _, folder := range folders {
 		for _, file := range manifests(f, folder) {
 			input, _, _ := strings.Cut(string(readFile(f, file)), separator)
 			f.Add(input, strings.HasSuffix(file, ".json"))
@@ -24,13 +29,13 @@ func FuzzParse(f *testing.F) {
 		if asJSON {
 			file = "fuzz.json"
 		}
-		got, err := functions.Parse(file, []byte(input))
+		got, err := parse(file, []byte(input))
 		if err != nil {
 			checkErrors(t, file, err)
 			return
 		}
-		for _, fn := range got {
-			checkAccepted(t, fn)
+		for _, m := range got {
+			accept(t, m)
 		}
 	})
 }
@@ -38,22 +43,28 @@ func FuzzParse(f *testing.F) {
 // checkAccepted holds a function that Parse returned to what Parse promises.
 func checkAccepted(t *testing.T, fn functions.Function) {
 	t.Helper()
-	if again := functions.Default(fn); !reflect.DeepEqual(again, fn) {
-		t.Errorf("not complete: %+v", fn)
+	complete(t, fn, functions.Default, functions.Validate, functions.Parse)
+}
+
+// complete holds a manifest to being complete and valid, and to reading back as it is.
+func complete[M any](t *testing.T, m M, fill func(M) M, validate func(M) functions.Errors, parse func(string, []byte) ([]M, error)) {
+	t.Helper()
+	if again := fill(m); !reflect.DeepEqual(again, m) {
+		t.Errorf("not complete: %+v", m)
 	}
-	if errs := functions.Validate(fn); errs != nil {
+	if errs := validate(m); errs != nil {
 		t.Errorf("not valid: %v", errs)
 	}
-	text, err := json.Marshal(fn)
+	text, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := functions.Parse("again.json", text)
+	again, err := parse("again.json", text)
 	if err != nil {
 		t.Fatalf("does not read back: %v\n%s", err, text)
 	}
-	if len(again) != 1 || !same(again[0], fn) {
-		t.Errorf("reads back as %+v, not %+v", again, fn)
+	if len(again) != 1 || !same(again[0], m) {
+		t.Errorf("reads back as %+v, not %+v", again, m)
 	}
 }
 

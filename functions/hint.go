@@ -35,9 +35,9 @@ func quoteHint(n *yaml.Node) string {
 
 // textHint is quoteHint, except that nothing shows a value that may be a secret and that
 // keepAlive is a text which people write as a number.
-func textHint(at place, n *yaml.Node) string {
+func (g *grammar) textHint(n *yaml.Node, at place) string {
 	switch {
-	case ruleAt(at.kind).secret:
+	case g.ruleAt(at.kind).secret:
 		return "put it in quotes to make it a text"
 	case at.kind == "spec.scaling.keepAlive":
 		return durationHint(n.Value)

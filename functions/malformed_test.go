@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	validator "github.com/santhosh-tekuri/jsonschema/v6"
+
 	"stoker.dev/stoker/functions"
 )
 
@@ -67,9 +69,13 @@ func replaceValue(s string, r *rand.Rand) string {
 // errors that say where, or is a function; and what is accepted is accepted by the schema
 // too, so that no unknown field slips through.
 func TestThousandMalformedManifests(t *testing.T) {
+	damaged(t, "valid", compiled(t, functions.Schema), functions.Parse, func(f functions.Function) { checkAccepted(t, f) })
+}
+
+// damaged reads a thousand manifests that mutations made of those in a folder.
+func damaged[M any](t *testing.T, folder string, schema *validator.Schema, parse func(string, []byte) ([]M, error), accept func(M)) {
 	const total = 1000
-	schema := compiled(t)
-	files := manifests(t, "valid")
+	files := manifests(t, folder)
 	r := rand.New(rand.NewPCG(1, 2))
 	refused, accepted := 0, 0
 	for n := range total {
@@ -78,7 +84,7 @@ func TestThousandMalformedManifests(t *testing.T) {
 		lines := strings.Split(strings.TrimRight(string(readFile(t, source)), "\n"), "\n")
 		input := strings.Join(m.apply(lines, r.IntN(len(lines)), r), "\n")
 		name := fmt.Sprintf("%d %s %s", n, m.name, source)
-		got, err := functions.Parse(source, []byte(input))
+		got, err := parse(source, []byte(input))
 		if err != nil {
 			refused++
 			checkErrors(t, source, err)
@@ -90,8 +96,8 @@ func TestThousandMalformedManifests(t *testing.T) {
 				t.Errorf("%s: accepted, but not by the schema: %v\n%s", name, err, input)
 			}
 		}
-		for _, fn := range got {
-			checkAccepted(t, fn)
+		for _, m := range got {
+			accept(m)
 		}
 	}
 	t.Logf("%d refused, %d accepted", refused, accepted)

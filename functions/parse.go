@@ -16,29 +16,31 @@ import (
 // The error is an Errors with everything wrong in all documents, in the order of the lines
 // (the first MaxErrors of it); then no function is returned. The file's name is for the messages; one that ends in .json
 // is read as JSON alone. An input without any document is an error.
-func Parse(file string, data []byte) ([]Function, error) {
+func Parse(file string, data []byte) ([]Function, error) { return functionKind.parse(file, data) }
+
+func (k *kind[M]) parse(file string, data []byte) ([]M, error) {
 	docs, unread := documents(file, data)
 	var errs Errors
-	out := make([]Function, 0, len(docs))
+	out := make([]M, 0, len(docs))
 	first := map[Key]int{}
 	for _, doc := range docs {
-		f, lines, docErrs := parseDocument(doc)
-		if line, twice := first[f.Key()]; twice && f.Metadata.Name != "" {
+		m, lines, docErrs := k.parseDocument(doc)
+		if line, twice := first[m.Key()]; twice && m.Key().Name != "" {
 			docErrs = append(docErrs, FieldError{
-				Line: lineOf(lines, "metadata.name", doc.Line), Path: "metadata.name", Err: ErrDuplicate, Value: strconv.Quote(f.Key().String()),
+				Line: lineOf(lines, "metadata.name", doc.Line), Path: "metadata.name", Err: ErrDuplicate, Value: strconv.Quote(m.Key().String()),
 				Hint: fmt.Sprintf("the document at line %d has the same namespace and name; rename one or remove it", line),
 			})
 		} else {
-			first[f.Key()] = doc.Line
+			first[m.Key()] = doc.Line
 		}
 		docErrs.sort()
-		errs, out = append(errs, docErrs...), append(out, f)
+		errs, out = append(errs, docErrs...), append(out, m)
 	}
 	switch {
 	case unread != nil:
 		errs = append(errs, *unread)
 	case len(docs) == 0:
-		errs = append(errs, FieldError{Line: 1, Err: ErrRequired, Value: "no document", Allowed: "at least one manifest of kind " + KindFunction})
+		errs = append(errs, FieldError{Line: 1, Err: ErrRequired, Value: "no document", Allowed: "at least one manifest of kind " + k.name})
 	}
 	if len(errs) > 0 {
 		return nil, errs.of(file)
@@ -47,21 +49,21 @@ func Parse(file string, data []byte) ([]Function, error) {
 }
 
 // parseDocument reads, completes and validates one manifest.
-func parseDocument(n *yaml.Node) (Function, map[string]int, Errors) {
-	d := newDecoder()
+func (k *kind[M]) parseDocument(n *yaml.Node) (M, map[string]int, Errors) {
+	d := newDecoder(&k.grammar)
+	m := k.silent()
 	if d.otherKind(n) {
-		return Function{}, d.lines, d.errs
+		return m, d.lines, d.errs
 	}
-	f := silent()
-	d.value(n, reflect.ValueOf(&f).Elem(), place{})
-	full := Default(f)
-	d.checkZeros(full)
+	d.value(n, reflect.ValueOf(&m).Elem(), place{})
+	full := k.complete(m)
+	d.checkZeros(reflect.ValueOf(full))
 	for _, name := range []string{"apiVersion", "kind"} { // Default has filled them
 		if d.lines[name] == 0 && d.left >= 0 && !d.isBroken(name) {
-			d.errs = append(d.errs, FieldError{Line: n.Line, Path: name, Err: ErrRequired, Allowed: ruleAt(name).allowed})
+			d.errs = append(d.errs, FieldError{Line: n.Line, Path: name, Err: ErrRequired, Allowed: d.ruleAt(name).allowed})
 		}
 	}
-	for _, fe := range Validate(full) {
+	for _, fe := range k.validate(full) {
 		if d.left >= 0 && !d.isBroken(fe.Path) && !d.isBroken(fe.with) {
 			fe.Line = lineOf(d.lines, fe.Path, n.Line)
 			d.errs = append(d.errs, fe)
@@ -70,22 +72,22 @@ func parseDocument(n *yaml.Node) (Function, map[string]int, Errors) {
 	return full, d.lines, d.errs
 }
 
-// silent is a function of whose manifest nothing is read yet.
-func silent() Function {
+// silentFunction is a function of whose manifest nothing is read yet.
+func silentFunction() Function {
 	var f Function
 	f.Spec.Resources.GPUs = DefaultGPUs
 	return f
 }
 
-// otherKind refuses a document of a kind that this version does not read; its fields would
+// otherKind refuses a document of another kind than the one that is read; its fields would
 // only be strange.
 func (d *decoder) otherKind(n *yaml.Node) bool {
 	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if key.Value == "kind" && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!str" && value.Value != KindFunction {
+		if key.Value == "kind" && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!str" && value.Value != d.name {
 			d.fail(value, FieldError{
-				Path: "kind", Value: describeNode(value), Err: ErrUnsupported, Allowed: "the kind " + KindFunction,
-				Hint: didYouMean(value.Value, []string{KindFunction}),
+				Path: "kind", Value: describeNode(value), Err: ErrUnsupported, Allowed: "the kind " + d.name,
+				Hint: didYouMean(value.Value, []string{d.name}),
 			})
 			return true
 		}
@@ -95,15 +97,15 @@ func (d *decoder) otherKind(n *yaml.Node) bool {
 
 // checkZeros refuses a zero that was written out where zero is not allowed or where Default,
 // which cannot tell it from silence, has replaced it.
-func (d *decoder) checkZeros(full Function) {
+func (d *decoder) checkZeros(full reflect.Value) {
 	filled := map[string]reflect.Value{}
-	walk(reflect.ValueOf(full), place{}, func(v reflect.Value, at place) {
+	walk(full, place{}, func(v reflect.Value, at place) {
 		if !v.IsZero() {
 			filled[at.path] = v
 		}
 	})
 	for _, z := range d.zeros {
-		r := ruleAt(z.at.kind)
+		r := d.ruleAt(z.at.kind)
 		value, replaced := filled[z.at.path]
 		if !replaced && (r.fits == nil || r.fits(z.value)) {
 			continue

@@ -44,10 +44,13 @@ func readFile(t testing.TB, file string) []byte {
 	return data
 }
 
-func TestValidManifests(t *testing.T) {
-	for _, file := range manifests(t, "valid") {
+func TestValidManifests(t *testing.T) { validManifests(t, "valid", functions.Parse) }
+
+// validManifests compares what the manifests of a folder are read as with the golden files.
+func validManifests[M any](t *testing.T, folder string, parse func(string, []byte) ([]M, error)) {
+	for _, file := range manifests(t, folder) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			got, err := functions.Parse(file, readFile(t, file))
+			got, err := parse(file, readFile(t, file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,14 +69,17 @@ func TestValidManifests(t *testing.T) {
 	}
 }
 
-func TestInvalidManifests(t *testing.T) {
-	for _, file := range manifests(t, "invalid") {
+func TestInvalidManifests(t *testing.T) { invalidManifests(t, "invalid", functions.Parse) }
+
+// invalidManifests compares the errors of the manifests of a folder with those written below them.
+func invalidManifests[M any](t *testing.T, folder string, parse func(string, []byte) ([]M, error)) {
+	for _, file := range manifests(t, folder) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			input, want, found := strings.Cut(string(readFile(t, file)), separator)
 			if !found && !*update {
 				t.Fatalf("no line ---- with the expected errors after it")
 			}
-			got, err := functions.Parse(filepath.Base(file), []byte(input))
+			got, err := parse(filepath.Base(file), []byte(input))
 			if err == nil {
 				t.Fatalf("accepted as %v", got)
 			}

@@ -9,8 +9,8 @@ import (
 // checkLocalPaths keeps a manifest's paths from leaving the directory they begin in. A program
 // without a slash is looked up on PATH, a relative one is below the working directory, which is the
 // replica's own unless the manifest names another; who means another place writes it out.
-func checkLocalPaths(f Function) []FieldError {
-	local := f.Spec.Runtime.Local
+func checkLocalPaths(run Runtime) []FieldError {
+	local := run.Local
 	if local == nil {
 		return nil
 	}

@@ -30,31 +30,32 @@ func TestDefaultIsIdempotent(t *testing.T) {
 
 // What is written as JSON or YAML reads back as the same function.
 func TestParseReadsWhatMarshalWrites(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		want := functions.Default(anyFunction(t))
-		inJSON, err := json.Marshal(want)
+	rapid.Check(t, func(t *rapid.T) { readsBack(t, functions.Default(anyFunction(t)), functions.Parse) })
+}
+
+func readsBack[M any](t *rapid.T, want M, parse func(string, []byte) ([]M, error)) {
+	inJSON, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := map[string][]byte{"f.json": inJSON}
+	if inYAML, ok := writeYAML[M](inJSON); ok {
+		forms["f.yaml"] = inYAML
+	}
+	for file, data := range forms {
+		got, err := parse(file, data)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v\n%s", file, err, data)
 		}
-		forms := map[string][]byte{"f.json": inJSON}
-		if inYAML, ok := writeYAML(inJSON); ok {
-			forms["f.yaml"] = inYAML
+		if len(got) != 1 || !same(got[0], want) {
+			t.Fatalf("%s: got %+v\nwant %+v", file, got, want)
 		}
-		for file, data := range forms {
-			got, err := functions.Parse(file, data)
-			if err != nil {
-				t.Fatalf("%s: %v\n%s", file, err, data)
-			}
-			if len(got) != 1 || !same(got[0], want) {
-				t.Fatalf("%s: got %+v\nwant %+v", file, got, want)
-			}
-		}
-	})
+	}
 }
 
 // writeYAML turns JSON into YAML with a library, and tells whether the library reads back
 // what it wrote: control characters and YAML's odder line breaks it does not.
-func writeYAML(inJSON []byte) ([]byte, bool) {
+func writeYAML[M any](inJSON []byte) ([]byte, bool) {
 	var tree, again any
 	if yaml.Unmarshal(inJSON, &tree) != nil {
 		return nil, false
@@ -67,12 +68,12 @@ func writeYAML(inJSON []byte) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	var want, got functions.Function
+	var want, got M
 	return inYAML, json.Unmarshal(inJSON, &want) == nil && json.Unmarshal(readBack, &got) == nil && same(got, want)
 }
 
 // same compares by what is written: an empty list that may be left out equals none.
-func same(a, b functions.Function) bool {
+func same[M any](a, b M) bool {
 	inA, errA := json.Marshal(a)
 	inB, errB := json.Marshal(b)
 	return errA == nil && errB == nil && string(inA) == string(inB)

@@ -1,6 +1,10 @@
 package functions
 
-import "regexp"
+import (
+	"reflect"
+	"regexp"
+	"slices"
+)
 
 // Patterns are anchored and use only what Go's and JSON Schema's expressions share.
 const (
@@ -27,94 +31,57 @@ var nameText = regexp.MustCompile(namePattern)
 // ValidName tells whether s can name a function, a namespace or a pool: a DNS-1123 label.
 func ValidName(s string) bool { return nameText.MatchString(s) }
 
-// rules are all rules about single fields, in the order of the types. What ties two fields
+// functionKind is the kind Function. Its rules are in the order of the types; what ties two fields
 // together is in conflicts.go.
-var rules = []rule{
-	oneOf("apiVersion", APIVersion).need(),
-	oneOf("kind", KindFunction).need(),
-	shape("metadata", "fields, of which name is required").need(),
-	name("metadata.name").need(),
-	name("metadata.namespace"),
-	entries("metadata.labels", maxLabels, "labels, a mapping of texts"),
-	entries("metadata.annotations", maxLabels, "annotations, a mapping of texts"),
-	freeText("metadata.annotations[]", maxAnnotationBytes),
-
-	shape("spec", "fields, of which runtime is required").need(),
-	shape("spec.runtime", "fields, of which image or local is required").need(),
-	text("spec.runtime.image", imagePattern, maxImageBytes, "an image reference such as registry.example/models/llama:1"),
-	entries("spec.runtime.command", maxArgs, "texts in a list: the program in the image and its first arguments").
-		orElse("no shell reads it: write [vllm, serve] with one entry per argument"),
-	freeText("spec.runtime.command[]", maxTextBytes),
-	entries("spec.runtime.args", maxArgs, "texts in a list"),
-	freeText("spec.runtime.args[]", maxTextBytes),
-	entries("spec.runtime.local.command", maxArgs, "texts in a list: the program and its first arguments").need().
-		orElse("no shell reads it: write [tinylm, serve] with one entry per argument"),
-	freeText("spec.runtime.local.command[]", maxTextBytes),
-	entries("spec.runtime.local.args", maxArgs, "texts in a list"),
-	freeText("spec.runtime.local.args[]", maxTextBytes),
-	text("spec.runtime.local.workingDir", filePathPattern, maxFilePathBytes, "an absolute path").
-		orElse("a relative path would be read from wherever stoker runs; leave it out to get the replica's own directory"),
-	entries("spec.runtime.env", maxEnv, "variables in a list, each with a name and value or valueFrom"),
-	text("spec.runtime.env[].name", envNamePattern, maxEnvNameBytes, "letters, digits and _, not beginning with a digit").need(),
-	freeText("spec.runtime.env[].value", maxTextBytes).unseen(),
-	shape("spec.runtime.env[].valueFrom.secretKeyRef", "a secret's name and key").need(),
-	text("spec.runtime.env[].valueFrom.secretKeyRef.name", subdomainPattern, maxLabelPrefixBytes, "a secret's name: lower-case letters, digits, - and .").need(),
-	text("spec.runtime.env[].valueFrom.secretKeyRef.key", secretKeyPattern, maxLabelPrefixBytes, "a key of the secret: letters, digits, -, _ and ., not beginning with .").need(),
-	whole("spec.runtime.port", 0, 65535).orElse("leave it out, and the provider picks a free one and sets $PORT"),
-	oneOf("spec.runtime.protocol", ProtocolHTTP, ProtocolOpenAI, ProtocolCloudEvents),
-	text("spec.runtime.path", urlPathPattern, maxPathBytes, pathAllowed),
-	shape("spec.runtime.ready", "path and timeout").orElse("write ready: {path: /health}"),
-	text("spec.runtime.ready.path", urlPathPattern, maxPathBytes, pathAllowed),
-	span("spec.runtime.ready.timeout", minReadyTimeout, MaxReadyTimeout),
-	shape("spec.runtime.drain", "grace").orElse("write drain: {grace: 30s}"),
-	span("spec.runtime.drain.grace", minDrainGrace, MaxDrainGrace),
-
-	whole("spec.resources.gpus", 0, MaxGPUs),
-	memory("spec.resources.gpuMemory", maxGPUMem, "40Gi"),
-	entries("spec.resources.products", maxProducts, "GPU products in a list, best first"),
-	text("spec.resources.products[]", productPattern, maxProductBytes, "a GPU product as the driver names it, such as NVIDIA H200").need(),
-	amount("spec.resources.cpu", minCPU, maxCPU, "500m or 2"),
-	memory("spec.resources.memory", maxMemory, "8Gi"),
-
-	whole("spec.scaling.min", 0, MaxReplicas),
-	whole("spec.scaling.max", 1, MaxReplicas).orElse("to stop a function without deleting it, pause it"),
-	whole("spec.scaling.slots", 1, MaxSlots),
-	shape("spec.scaling.waitSLO", "one percentile with its duration").orElse("write waitSLO: {p95: 2s}"),
-	span("spec.scaling.waitSLO.p50", minWait, MaxWait).mayLack(),
-	span("spec.scaling.waitSLO.p95", minWait, MaxWait).mayLack(),
-	span("spec.scaling.waitSLO.p99", minWait, MaxWait).mayLack(),
-	keepAliveRule("spec.scaling.keepAlive"),
-	shape("spec.scaling.budget", "US dollars perHour, perDay or perMonth, and an action").orElse("write budget: {perDay: 20, action: cap}"),
-	dollars("spec.scaling.budget.perHour"),
-	dollars("spec.scaling.budget.perDay"),
-	dollars("spec.scaling.budget.perMonth"),
-	oneOf("spec.scaling.budget.action", BudgetWarn, BudgetCap).mayLack(),
-
-	shape("spec.queue.depth", "numbers for interactive, standard and batch").orElse("write depth: {interactive: 100}"),
-	whole("spec.queue.depth.interactive", 1, MaxDepth),
-	whole("spec.queue.depth.standard", 1, MaxDepth),
-	whole("spec.queue.depth.batch", 1, MaxDepth),
-	span("spec.queue.deadline", minDeadline, MaxDeadline),
-	whole("spec.queue.attempts", 1, MaxAttempts),
-	shape("spec.queue.backoff", "initial and max").orElse("write backoff: {initial: 1s, max: 1m}"),
-	span("spec.queue.backoff.initial", minBackoff, MaxBackoff),
-	span("spec.queue.backoff.max", minBackoff, MaxBackoff),
-
-	oneOf("spec.results.record", RecordAuto, RecordStatus, RecordWhole),
-	span("spec.results.retention", minRetention, MaxRetention),
-
-	entries("spec.overload.shed", len(Classes()), "of interactive, standard and batch in a list, each at most once"),
-	oneOf("spec.overload.shed[]", Classes()...),
-	name("spec.overload.fallback"),
-	name("spec.placement.pool"),
+var functionKind = kind[Function]{
+	grammar:   grammar{name: KindFunction, of: reflect.TypeFor[Function](), rules: functionRules()},
+	silent:    silentFunction,
+	complete:  Default,
+	conflicts: conflicts,
 }
 
-// ruleAt finds the rule of a path in which [] stands for any entry; the zero rule if there is none.
-func ruleAt(path string) rule {
-	for _, r := range rules {
-		if r.path == path {
-			return r
-		}
-	}
-	return rule{}
+// functionRules are all rules about single fields of a Function.
+func functionRules() []rule {
+	return slices.Concat(identity(KindFunction), program("vllm, serve", "tinylm, serve"), []rule{
+		whole("spec.runtime.port", 0, 65535).orElse("leave it out, and the provider picks a free one and sets $PORT"),
+		oneOf("spec.runtime.protocol", ProtocolHTTP, ProtocolOpenAI, ProtocolCloudEvents),
+		text("spec.runtime.path", urlPathPattern, maxPathBytes, pathAllowed),
+		shape("spec.runtime.ready", "path and timeout").orElse("write ready: {path: /health}"),
+		text("spec.runtime.ready.path", urlPathPattern, maxPathBytes, pathAllowed),
+		span("spec.runtime.ready.timeout", minReadyTimeout, MaxReadyTimeout),
+		shape("spec.runtime.drain", "grace").orElse("write drain: {grace: 30s}"),
+		span("spec.runtime.drain.grace", minDrainGrace, MaxDrainGrace),
+	}, hardware("gpus"), []rule{
+		whole("spec.scaling.min", 0, MaxReplicas),
+		whole("spec.scaling.max", 1, MaxReplicas).orElse("to stop a function without deleting it, pause it"),
+		whole("spec.scaling.slots", 1, MaxSlots),
+		shape("spec.scaling.waitSLO", "one percentile with its duration").orElse("write waitSLO: {p95: 2s}"),
+		span("spec.scaling.waitSLO.p50", minWait, MaxWait).mayLack(),
+		span("spec.scaling.waitSLO.p95", minWait, MaxWait).mayLack(),
+		span("spec.scaling.waitSLO.p99", minWait, MaxWait).mayLack(),
+		keepAliveRule("spec.scaling.keepAlive"),
+		shape("spec.scaling.budget", "US dollars perHour, perDay or perMonth, and an action").orElse("write budget: {perDay: 20, action: cap}"),
+		dollars("spec.scaling.budget.perHour"),
+		dollars("spec.scaling.budget.perDay"),
+		dollars("spec.scaling.budget.perMonth"),
+		oneOf("spec.scaling.budget.action", BudgetWarn, BudgetCap).mayLack(),
+
+		shape("spec.queue.depth", "numbers for interactive, standard and batch").orElse("write depth: {interactive: 100}"),
+		whole("spec.queue.depth.interactive", 1, MaxDepth),
+		whole("spec.queue.depth.standard", 1, MaxDepth),
+		whole("spec.queue.depth.batch", 1, MaxDepth),
+		span("spec.queue.deadline", minDeadline, MaxDeadline),
+		whole("spec.queue.attempts", 1, MaxAttempts),
+		shape("spec.queue.backoff", "initial and max").orElse("write backoff: {initial: 1s, max: 1m}"),
+		span("spec.queue.backoff.initial", minBackoff, MaxBackoff),
+		span("spec.queue.backoff.max", minBackoff, MaxBackoff),
+
+		oneOf("spec.results.record", RecordAuto, RecordStatus, RecordWhole),
+		span("spec.results.retention", minRetention, MaxRetention),
+
+		entries("spec.overload.shed", len(Classes()), "of interactive, standard and batch in a list, each at most once"),
+		oneOf("spec.overload.shed[]", Classes()...),
+		name("spec.overload.fallback"),
+		name("spec.placement.pool"),
+	})
 }

@@ -14,11 +14,14 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// schemaID names the schema; nothing is ever fetched from there.
-const schemaID = "https://stoker.dev/schemas/v1/function.json"
+// schemaRoot begins the names of schemas; nothing is ever fetched from there.
+const schemaRoot = "https://stoker.dev/schemas/v1/"
 
 //go:embed function.go
 var functionSource []byte
+
+//go:embed job.go
+var jobSource []byte
 
 // Schema is the JSON Schema (draft 2020-12) of a manifest, for editors and for what writes
 // manifests by program. It is made of the Go types, their comments, the rules that Validate
@@ -27,6 +30,17 @@ var functionSource []byte
 // It is a little wider than Parse where JSON Schema has no words: the range of a duration or
 // a quantity, and most of what ties two fields together.
 func Schema() ([]byte, error) {
+	return functionKind.schema("function.json", "A model deploy: what to run, on which GPUs, and how it scales.", tieFunction)
+}
+
+// JobSchema is the JSON Schema of a training job's manifest, made and meant as [Schema].
+func JobSchema() ([]byte, error) {
+	return jobKind.schema("trainingjob.json", "A training job: what to run, on how many nodes with which GPUs, and how it gives way and goes on.", tieJob)
+}
+
+// schema is the JSON Schema of a kind, by its file's name and what the kind is. What ties fields
+// together is tie's to write.
+func (k *kind[M]) schema(file, about string, tie func(root *jsonschema.Schema)) ([]byte, error) {
 	comments, err := fieldComments()
 	if err != nil {
 		return nil, err
@@ -38,16 +52,17 @@ func Schema() ([]byte, error) {
 		Mapper:                     mapScalar,
 		LookupComment:              func(t reflect.Type, field string) string { return describe(comments, t, field) },
 	}
-	root := reflector.Reflect(Function{})
-	root.ID, root.Title = schemaID, "stoker Function"
-	root.Description = "A model deploy: what to run, on which GPUs, and how it scales."
-	for _, r := range rules {
+	root := reflector.ReflectFromType(k.of)
+	root.ID, root.Title, root.Description = jsonschema.ID(schemaRoot+file), "stoker "+k.name, about
+	for _, r := range k.rules {
 		if err := r.restrict(root); err != nil {
 			return nil, err
 		}
 	}
-	addDefaults(root)
-	addTies(root)
+	k.addDefaults(root)
+	tieIdentity(root)
+	tieProgram(root)
+	tie(root)
 	return json.MarshalIndent(root, "", "  ")
 }
 
@@ -81,18 +96,20 @@ func describe(comments map[string]string, t reflect.Type, name string) string {
 // fieldComments reads the comment of every field and type: "Scaling.Max" → "default 1" and
 // "Ready" → "Ready is the readiness probe…".
 func fieldComments() (map[string]string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "function.go", functionSource, parser.ParseComments)
-	if err != nil {
-		return nil, fmt.Errorf("the embedded function.go: %w", err)
-	}
 	comments := map[string]string{}
-	for _, decl := range file.Decls {
-		decl, ok := decl.(*ast.GenDecl)
-		if !ok || decl.Tok != token.TYPE {
-			continue
+	for _, source := range [][]byte{functionSource, jobSource} {
+		file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.ParseComments)
+		if err != nil {
+			return nil, fmt.Errorf("the embedded source of a kind of manifest: %w", err)
 		}
-		for _, spec := range decl.Specs {
-			addComments(comments, decl.Doc, spec.(*ast.TypeSpec))
+		for _, decl := range file.Decls {
+			decl, ok := decl.(*ast.GenDecl)
+			if !ok || decl.Tok != token.TYPE {
+				continue
+			}
+			for _, spec := range decl.Specs {
+				addComments(comments, decl.Doc, spec.(*ast.TypeSpec))
+			}
 		}
 	}
 	return comments, nil
@@ -193,11 +210,11 @@ func schemaAt(s *jsonschema.Schema, path string) *jsonschema.Schema {
 }
 
 // addDefaults writes beside each field what Parse takes where a manifest is silent.
-func addDefaults(root *jsonschema.Schema) {
-	full := Default(silent())
+func (k *kind[M]) addDefaults(root *jsonschema.Schema) {
+	full := k.complete(k.silent())
 	walk(reflect.ValueOf(full), place{}, func(v reflect.Value, at place) {
 		s := schemaAt(root, at.path) // entries have no defaults, so their paths may miss
-		required := ruleAt(at.kind).required
+		required := k.ruleAt(at.kind).required
 		if s == nil || v.IsZero() || required || v.Kind() == reflect.Struct {
 			return
 		}
@@ -205,21 +222,36 @@ func addDefaults(root *jsonschema.Schema) {
 	})
 }
 
-// addTies writes what JSON Schema can say of the rules in conflicts.go.
-func addTies(root *jsonschema.Schema) {
-	runtime := schemaAt(root, "spec.runtime")
-	runtime.AnyOf = []*jsonschema.Schema{{Required: []string{"image"}}, {Required: []string{"local"}}}
-	runtime.DependentRequired = map[string][]string{"command": {"image"}, "args": {"image"}}
-	setLimit(&schemaAt(root, "spec.scaling.waitSLO").MaxProperties, 1)
-	schemaAt(root, "spec.overload.shed").UniqueItems = true
-	schemaAt(root, "spec.resources.products").UniqueItems = true
-	source := schemaAt(root, "spec.runtime.env[].valueFrom")
-	source.Required = []string{"secretKeyRef"}
-	schemaAt(root, "spec.runtime.env[]").Not = &jsonschema.Schema{Required: []string{"value", "valueFrom"}}
+// tieIdentity writes what JSON Schema can say of checkLabels.
+func tieIdentity(root *jsonschema.Schema) {
 	label := schemaAt(root, "metadata.labels[]")
 	label.Pattern = `^$|` + qualifiedPattern
 	setLimit(&label.MaxLength, MaxNameBytes)
 	for _, path := range []string{"metadata.labels", "metadata.annotations"} {
 		schemaAt(root, path).PropertyNames = &jsonschema.Schema{Pattern: labelKeyPattern}
 	}
+}
+
+// tieProgram writes what JSON Schema can say of checkProgram and checkWishes.
+func tieProgram(root *jsonschema.Schema) {
+	runtime := schemaAt(root, "spec.runtime")
+	runtime.AnyOf = []*jsonschema.Schema{{Required: []string{"image"}}, {Required: []string{"local"}}}
+	runtime.DependentRequired = map[string][]string{"command": {"image"}, "args": {"image"}}
+	source := schemaAt(root, "spec.runtime.env[].valueFrom")
+	source.Required = []string{"secretKeyRef"}
+	schemaAt(root, "spec.runtime.env[]").Not = &jsonschema.Schema{Required: []string{"value", "valueFrom"}}
+	schemaAt(root, "spec.resources.products").UniqueItems = true
+}
+
+// tieFunction writes what JSON Schema can say of the rules in conflicts.go.
+func tieFunction(root *jsonschema.Schema) {
+	setLimit(&schemaAt(root, "spec.scaling.waitSLO").MaxProperties, 1)
+	schemaAt(root, "spec.overload.shed").UniqueItems = true
+}
+
+// tieJob writes what JSON Schema can say of the rules in jobconflicts.go.
+func tieJob(root *jsonschema.Schema) {
+	schemaAt(root, "spec.elastic").DependentRequired = map[string][]string{"min": {"max"}, "step": {"max"}}
+	schemaAt(root, "spec.goal").Not = &jsonschema.Schema{Required: []string{"finishBy", "within"}}
+	schemaAt(root, "spec.notify[].on").UniqueItems = true
 }

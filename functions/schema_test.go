@@ -17,9 +17,9 @@ import (
 )
 
 // compiled is the schema as an independent validator understands it.
-func compiled(t testing.TB) *validator.Schema {
+func compiled(t testing.TB, make func() ([]byte, error)) *validator.Schema {
 	t.Helper()
-	text, err := functions.Schema()
+	text, err := make()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,11 @@ func generic(t testing.TB, file string, data []byte) []any {
 }
 
 func TestSchemaAcceptsValidManifests(t *testing.T) {
-	schema := compiled(t)
-	for _, file := range manifests(t, "valid") {
+	validInSchema(t, "valid", compiled(t, functions.Schema))
+}
+
+func validInSchema(t *testing.T, folder string, schema *validator.Schema) {
+	for _, file := range manifests(t, folder) {
 		docs := generic(t, file, readFile(t, file))
 		if len(docs) == 0 {
 			t.Errorf("%s: no documents", file)
@@ -86,7 +89,11 @@ func TestSchemaAcceptsValidManifests(t *testing.T) {
 // TestSchemaHasEveryField walks the Go types and wants each field in the schema, described,
 // and wants nothing in the schema beside them.
 func TestSchemaHasEveryField(t *testing.T) {
-	text, err := functions.Schema()
+	everyField(t, reflect.TypeFor[functions.Function](), functions.Schema)
+}
+
+func everyField(t *testing.T, typ reflect.Type, schema func() ([]byte, error)) {
+	text, err := schema()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +101,7 @@ func TestSchemaHasEveryField(t *testing.T) {
 	if err := json.Unmarshal(text, &root); err != nil {
 		t.Fatal(err)
 	}
-	if n := compareFields(t, reflect.TypeFor[functions.Function](), root, "function"); n < 50 {
+	if n := compareFields(t, typ, root, typ.Name()); n < 50 {
 		t.Errorf("compared %d fields, want all of them", n)
 	}
 }
@@ -124,27 +131,31 @@ func compareFields(t *testing.T, typ reflect.Type, schema map[string]any, path s
 			continue
 		}
 		if property["description"] == nil {
-			t.Errorf("%s.%s: no description; comment the field in function.go", path, name)
+			t.Errorf("%s.%s: no description; comment the field where it is declared", path, name)
 		}
 		n += 1 + compareFields(t, typ.Field(i).Type, property, path+"."+name)
 	}
 	return n
 }
 
+// refusal is how one kind of manifest is refused: by its schema, and by its parser.
+type refusal struct {
+	schema *validator.Schema
+	parse  func(file string, data []byte) error
+}
+
+func functionRefusal(t *testing.T) refusal {
+	return refusal{compiled(t, functions.Schema), func(file string, data []byte) error {
+		_, err := functions.Parse(file, data)
+		return err
+	}}
+}
+
 // TestSchemaAndParseRefuseTheSame gives both a full manifest with one thing wrong.
 func TestSchemaAndParseRefuseTheSame(t *testing.T) {
-	schema := compiled(t)
 	const full = "testdata/valid/full.yaml"
-	var tree map[string]any
-	if err := yaml.Unmarshal(readFile(t, full), &tree); err != nil {
-		t.Fatal(err)
-	}
-	for path := range objects(tree, "") {
-		changed := clone(t, tree)
-		at(changed, path)["unknownField"] = "x"
-		refusedByBoth(t, schema, changed, "an unknown field in "+path)
-	}
-	for path, value := range map[string]any{
+	refuse := functionRefusal(t)
+	refuse.each(t, full, map[string]any{
 		"apiVersion": "v2", "kind": "Job", "metadata.name": "A", "spec.runtime.protocol": "grpc", "spec.runtime.port": 65536,
 		"spec.runtime.path": "v1", "spec.runtime.ready.timeout": 5, "spec.resources.gpus": -1, "spec.resources.cpu": "two",
 		"spec.scaling.max": 0, "spec.scaling.keepAlive": "5", "spec.scaling.budget.action": "stop", "spec.scaling.budget.perDay": "20 USD", "spec.queue.depth.batch": 10_001, "spec.results.record": "all",
@@ -152,8 +163,27 @@ func TestSchemaAndParseRefuseTheSame(t *testing.T) {
 		"spec.scaling.waitSLO": map[string]any{"p50": "1s", "p95": "1s"}, "spec.runtime": map[string]any{}, "spec.resources.gpuMemory": "8GB",
 		"spec.runtime.local.command": []string{}, "spec.runtime.command": "vllm serve", "spec.runtime.args": []any{1},
 		"spec.runtime.env": []any{map[string]any{"name": "A", "value": "1", "valueFrom": map[string]any{}}},
-	} {
-		changed := clone(t, tree)
+	})
+	for _, override := range []string{"command", "args"} {
+		changed := tree(t, full)
+		runtime := at(changed, "spec.runtime")
+		delete(runtime, "image")
+		delete(runtime, map[string]string{"command": "args", "args": "command"}[override])
+		refuse.both(t, changed, override+" without an image")
+	}
+}
+
+// each refuses a full manifest with an unknown field in every object, and with each of the values.
+func (r refusal) each(t *testing.T, full string, wrong map[string]any) {
+	t.Helper()
+	whole := tree(t, full)
+	for path := range objects(whole, "") {
+		changed := clone(t, whole)
+		at(changed, path)["unknownField"] = "x"
+		r.both(t, changed, "an unknown field in "+path)
+	}
+	for path, value := range wrong {
+		changed := clone(t, whole)
 		parent, last := changed, path
 		if i := strings.LastIndex(path, "."); i >= 0 {
 			parent, last = at(changed, path[:i]), path[i+1:]
@@ -162,27 +192,30 @@ func TestSchemaAndParseRefuseTheSame(t *testing.T) {
 			t.Fatalf("%s has no %s to change", full, path)
 		}
 		parent[last] = value
-		refusedByBoth(t, schema, changed, path)
-	}
-	for _, override := range []string{"command", "args"} {
-		changed := clone(t, tree)
-		runtime := at(changed, "spec.runtime")
-		delete(runtime, "image")
-		delete(runtime, map[string]string{"command": "args", "args": "command"}[override])
-		refusedByBoth(t, schema, changed, override+" without an image")
+		r.both(t, changed, path)
 	}
 }
 
-func refusedByBoth(t *testing.T, schema *validator.Schema, tree map[string]any, what string) {
+// tree is a manifest's file as YAML reads it.
+func tree(t *testing.T, file string) map[string]any {
+	t.Helper()
+	var out map[string]any
+	if err := yaml.Unmarshal(readFile(t, file), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (r refusal) both(t *testing.T, tree map[string]any, what string) {
 	t.Helper()
 	text, err := yaml.Marshal(tree)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := functions.Parse("f.yaml", text); err == nil {
-		t.Errorf("Parse accepts %s", what)
+	if r.parse("f.yaml", text) == nil {
+		t.Errorf("the parser accepts %s", what)
 	}
-	if err := schema.Validate(generic(t, "f.yaml", text)[0]); err == nil {
+	if r.schema.Validate(generic(t, "f.yaml", text)[0]) == nil {
 		t.Errorf("the schema accepts %s", what)
 	}
 }

@@ -8,22 +8,10 @@ import (
 
 // Validate returns everything wrong with a function that Default has completed, in the
 // order of the types' fields; nil if nothing is. Files and lines are Parse's to add.
-func Validate(f Function) Errors {
-	var errs Errors
-	walk(reflect.ValueOf(f), place{}, func(v reflect.Value, at place) {
-		if fe, bad := judge(v, at); bad {
-			errs = append(errs, fe)
-		}
-	})
-	for _, check := range conflicts {
-		errs = append(errs, check(f)...)
-	}
-	return errs
-}
+func Validate(f Function) Errors { return functionKind.validate(f) }
 
-// judge applies the rule of one place, if it has one.
-func judge(v reflect.Value, at place) (FieldError, bool) {
-	r := ruleAt(at.kind)
+// judge applies the rule to the value of its field; the zero rule allows anything.
+func (r rule) judge(v reflect.Value, at place) (FieldError, bool) {
 	switch {
 	case r.required && missing(v):
 		return FieldError{Path: at.path, Err: ErrRequired, Allowed: r.allowed, Hint: r.hint}, true
