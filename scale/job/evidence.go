@@ -1,0 +1,173 @@
+package job
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Sender is who sent the signal that ended a process.
+type Sender string
+
+// The senders. An exit code alone does not tell them apart: 137 is the kernel's, ours or anybody's.
+const (
+	SenderUnknown  Sender = ""
+	SenderPlatform Sender = "platform" // we did: notice, kill, release
+	SenderSelf     Sender = "self"     // the process crashed: abort, segmentation fault, …
+)
+
+// Signals that are told apart.
+const (
+	sigABRT = 6
+	sigKILL = 9
+	sigTERM = 15
+)
+
+// crashes are the signals that a process brings upon itself: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS.
+var crashes = []int{4, 5, sigABRT, 7, 8, 11, 31}
+
+// Xid is one event that NVIDIA's driver reported of a GPU during the attempt.
+type Xid struct {
+	Code      int       `json:"code"`
+	GPU       string    `json:"gpu,omitempty"`
+	At        time.Time `json:"at"`
+	OtherJobs int       `json:"otherJobs,omitempty"` // other jobs this GPU did the same to lately
+}
+
+// Evidence is what is known of how one rank ended, once its process tree is gone or its node is.
+type Evidence struct {
+	Rank      int           `json:"rank"`
+	Node      string        `json:"node,omitempty"`
+	Ended     time.Time     `json:"ended"`
+	ExitCode  int           `json:"exitCode,omitempty"` // of its main process; 128 + n is read as signal n, as shells and launchers write it
+	Signal    int           `json:"signal,omitempty"`   // that ended it; 0: none
+	Sender    Sender        `json:"sender,omitempty"`
+	Refused   string        `json:"refused,omitempty"`  // why it could not be started at all
+	LastHeard time.Time     `json:"lastHeard,omitzero"` // set only if its node is lost: the lease expired and the agent is known to be dead
+	OOMKills  int           `json:"oomKills,omitempty"` // processes the kernel killed in its cgroup for want of memory
+	Xids      []Xid         `json:"xids,omitempty"`     // oldest first
+	Recovery  int           `json:"recovery,omitempty"` // what NVML wants done to a GPU of it: 0 nothing, 1 reset, 2 reboot of the node, …
+	Error     *ProgramError `json:"error,omitempty"`    // what the program wrote about its own end
+	Output    string        `json:"output,omitempty"`   // its last lines
+}
+
+// nodeLost tells whether the rank went with its node.
+func (e Evidence) nodeLost() bool { return !e.LastHeard.IsZero() }
+
+// signal is what ended the rank, also where a shell or launcher has made an exit code of it.
+func (e Evidence) signal() int {
+	const shell, last = 128, 64
+	if e.Signal == 0 && e.ExitCode > shell && e.ExitCode <= shell+last {
+		return e.ExitCode - shell
+	}
+	return e.Signal
+}
+
+// clean tells whether nothing went wrong with the rank.
+func (e Evidence) clean() bool {
+	return e.ExitCode == 0 && e.Signal == 0 && e.Refused == "" && !e.nodeLost() && e.OOMKills == 0
+}
+
+// echo tells whether the rank ended because the platform ended it, with nothing wrong of its own.
+func (e Evidence) echo() bool {
+	return e.Sender == SenderPlatform && !e.nodeLost() && e.OOMKills == 0 && len(e.Xids) == 0 && e.Recovery == 0 && e.Error == nil
+}
+
+// began is when the trouble of the rank began: a node falls silent before its lease expires, and a
+// GPU fails before the process that uses it does.
+func (e Evidence) began() time.Time {
+	at := e.Ended
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	earlier(e.LastHeard)
+	if e.Error != nil {
+		earlier(e.Error.At)
+	}
+	for _, x := range e.Xids {
+		earlier(x.At)
+	}
+	return at
+}
+
+// said is all that the program said about its end.
+func (e Evidence) said() string {
+	if e.Error == nil {
+		return e.Output
+	}
+	return e.Error.Message + "\n" + e.Error.Stack + "\n" + e.Output
+}
+
+// quote is the evidence as people read it, one line for each piece.
+func (e Evidence) quote() []string {
+	var out []string
+	say := func(format string, args ...any) {
+		out = append(out, fmt.Sprintf("rank %d: ", e.Rank)+fmt.Sprintf(format, args...))
+	}
+	switch {
+	case e.Refused != "":
+		say("could not be started: %s", shorten(e.Refused))
+	case e.nodeLost():
+		say("node %s is lost, last heard at %s", e.Node, e.LastHeard.UTC().Format(time.RFC3339))
+	case e.Signal != 0:
+		say("ended by signal %d from %s", e.Signal, orUnknown(string(e.Sender)))
+	default:
+		say("exit code %d", e.ExitCode)
+	}
+	if e.OOMKills > 0 {
+		say("the kernel killed %d of its processes for want of memory", e.OOMKills)
+	}
+	for _, x := range e.Xids {
+		say("Xid %d on GPU %s", x.Code, orUnknown(x.GPU))
+	}
+	if e.Recovery != 0 {
+		say("the driver wants recovery action %d", e.Recovery)
+	}
+	if e.Error != nil {
+		say("the program says %s", strconv.Quote(shorten(e.Error.Message)))
+	} else if last := lastLine(e.Output); last != "" {
+		say("its output ends with %s", strconv.Quote(shorten(last)))
+	}
+	return out
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndex(text, "\n")+1:]
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
+
+// maxQuoted is the length of a quoted text in bytes: the start of an error message, on one line.
+const maxQuoted = 200
+
+func shorten(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	if len(s) <= maxQuoted {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxQuoted], "") + "…"
+}
+
+// troubles are the ranks that did not end well, the earliest trouble first, since one failure takes
+// its peers with it; those that only echo the platform's doing where there are no others. The
+// caller's slice is left as it is.
+func troubles(ranks []Evidence) []Evidence {
+	out := slices.DeleteFunc(slices.Clone(ranks), Evidence.clean)
+	slices.SortStableFunc(out, func(a, b Evidence) int { return cmp.Or(a.began().Compare(b.began()), cmp.Compare(a.Rank, b.Rank)) })
+	own := slices.DeleteFunc(slices.Clone(out), Evidence.echo)
+	if len(own) > 0 {
+		return own
+	}
+	return out
+}
