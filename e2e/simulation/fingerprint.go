@@ -28,7 +28,7 @@ func fingerprint(root string) (string, error) {
 			switch {
 			case err != nil:
 				return err
-			case d.IsDir() && endsIn(path, "cmd/stoker/simulate/page", "testdata", "scale/cost", "scale/price", "scale/plan", "scale/jobs"):
+			case d.IsDir() && endsIn(path, "cmd/stoker/simulate/page", "testdata", "scale/cost", "scale/job", "scale/jobs", "scale/price", "scale/plan"):
 				return fs.SkipDir
 			case d.IsDir() || strings.HasSuffix(path, "_test.go"):
 				return nil

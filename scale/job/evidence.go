@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -111,7 +110,7 @@ func (e Evidence) quote() []string {
 	}
 	switch {
 	case e.Refused != "":
-		say("could not be started: %s", shorten(e.Refused))
+		say("could not be started: %.200q", firstLine(e.Refused))
 	case e.nodeLost():
 		say("node %s is lost, last heard at %s", e.Node, e.LastHeard.UTC().Format(time.RFC3339))
 	case e.Signal != 0:
@@ -129,16 +128,11 @@ func (e Evidence) quote() []string {
 		say("the driver wants recovery action %d", e.Recovery)
 	}
 	if e.Error != nil {
-		say("the program says %s", strconv.Quote(shorten(e.Error.Message)))
+		say("the program says %.200q", firstLine(e.Error.Message))
 	} else if last := lastLine(e.Output); last != "" {
-		say("its output ends with %s", strconv.Quote(shorten(last)))
+		say("its output ends with %.200q", last)
 	}
 	return out
-}
-
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return text[strings.LastIndex(text, "\n")+1:]
 }
 
 func orUnknown(s string) string {
@@ -148,15 +142,15 @@ func orUnknown(s string) string {
 	return s
 }
 
-// maxQuoted is the length of a quoted text in bytes: the start of an error message, on one line.
-const maxQuoted = 200
+// firstLine and lastLine are lines of a text without the blank ones around it.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
 
-func shorten(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	if len(s) <= maxQuoted {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxQuoted], "") + "…"
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndex(text, "\n")+1:]
 }
 
 // troubles are the ranks that did not end well, the earliest trouble first, since one failure takes
