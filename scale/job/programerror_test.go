@@ -16,7 +16,7 @@ func TestParseProgramError(t *testing.T) {
 		`{"message": {"message": "ValueError: x", "errorCode": 7, "extraInfo": {"timestamp": 1767225600}}}`: {
 			Message: "ValueError: x", At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
 		`{"message": {"message": "ValueError: x", "extraInfo": {"timestamp": "yesterday"}}}`: {Message: "ValueError: x"},
-		`{"message": "Signal 11 (SIGSEGV) received by PID 7"}`:                                {Message: "Signal 11 (SIGSEGV) received by PID 7"},
+		`{"message": "Signal 11 (SIGSEGV) received by PID 7"}`:                               {Message: "Signal 11 (SIGSEGV) received by PID 7"},
 	} {
 		if got, err := job.ParseProgramError([]byte(text)); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
