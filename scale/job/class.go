@@ -40,7 +40,7 @@ var healthyXids = []int{13, 31, 43, 45, 68, 109}
 // What programs say when something broke, as NCCL, gloo, torch, JAX and the C library write it.
 var (
 	collectiveText = regexp.MustCompile(`(?i)watchdog caught collective operation timeout|ncclRemoteError|ncclSystemError|NCCL communicator was aborted|gloo.*(timed out|connection (closed|reset|refused))|connection (closed|reset) by (remote )?peer`)
-	storageText    = regexp.MustCompile(`(?i)\[Errno (5|28|30|116|121|122)\]|no space left on device|input/output error|stale file handle|read-only file system|disk quota exceeded|remote I/O error|(status code|HTTP/[0-9.]+|error) ?:? ?50[0-4]\b|SlowDown`)
+	storageText    = regexp.MustCompile(`(?i)\[Errno (5|28|30|116|121|122)\]|no space left on device|input/output error|stale file handle|read-only file system|disk quota exceeded|remote I/O error|\b(status( code)?|HTTP(/[0-9.]+)?):? ?50[0-4]\b|SlowDown`)
 	gpuMemoryText  = regexp.MustCompile(`(?i)(CUDA|HIP) out of memory|torch\.(cuda\.)?OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY|RESOURCE_EXHAUSTED: Out of memory`)
 	setupText      = regexp.MustCompile(`(?m)^(ModuleNotFoundError|ImportError|SyntaxError)\b|unrecognized arguments|the following arguments are required`)
 	tracebackText  = regexp.MustCompile(`Traceback \(most recent call last\)`)

@@ -94,12 +94,13 @@ func (e Evidence) began() time.Time {
 	return at
 }
 
-// said is all that the program said about its end.
+// said is what the program said about its end: its error file, or else its last lines, which may speak
+// of anything.
 func (e Evidence) said() string {
 	if e.Error == nil {
 		return e.Output
 	}
-	return e.Error.Message + "\n" + e.Error.Stack + "\n" + e.Output
+	return e.Error.Message + "\n" + e.Error.Stack
 }
 
 // quote is the evidence as people read it, one line for each piece.
