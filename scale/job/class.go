@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+
+	"stoker.dev/stoker/functions"
 )
 
 // Class is what the end of a gang was: a closed set, listed by [Classes].
@@ -33,10 +35,6 @@ const (
 	ClassExit      Class = "exit"
 )
 
-// healthyXids are the events that are an application's fault and leave the GPU healthy, as
-// NVIDIA's device plugin for Kubernetes lists them. 45 only follows another event.
-var healthyXids = []int{13, 31, 43, 45, 68, 109}
-
 // What programs say when something broke, as NCCL, gloo, torch, JAX and the C library write it.
 var (
 	collectiveText = regexp.MustCompile(`(?i)watchdog caught collective operation timeout|ncclRemoteError|ncclSystemError|NCCL communicator was aborted|gloo.*(timed out|connection (closed|reset|refused))|connection (closed|reset) by (remote )?peer`)
@@ -61,54 +59,76 @@ type class struct {
 // classes are tried in this order, the first that fits wins: what the platform did itself, what
 // machines report, what the program declares, and last what its words suggest.
 var classes = []class{
-	{class: ClassDone, meaning: "every rank ended well", action: ActionFinish},
-	{class: ClassStopped, meaning: "it was cancelled, paused or out of time, and went",
-		fits: func(t Trial, _ Evidence) bool { return t.Asked.stops() }, action: ActionStop},
-	{class: ClassPreempted, meaning: "it was asked to make room, and went", fits: wentAsAsked, action: ActionRequeue},
-	{class: ClassNodeLost, meaning: "its node is gone: the lease expired and the agent is dead",
-		fits: func(_ Trial, e Evidence) bool { return e.nodeLost() }, action: ActionElsewhere, spends: SpendsInfra},
-	{class: ClassHardware, meaning: "a GPU failed", fits: hardware, action: ActionElsewhere, spends: SpendsInfra,
-		hint: "the GPU should not be used before it is reset or replaced"},
-	{class: ClassDeclared, meaning: "the program says that its machine failed (retry.exitCodes.infra)",
-		fits: func(t Trial, e Evidence) bool { return has(t.Codes.Infra, e) }, action: ActionElsewhere, spends: SpendsInfra},
-	{class: ClassPermanent, meaning: "the program says that no further attempt helps (retry.exitCodes.permanent)",
-		fits: func(t Trial, e Evidence) bool { return has(t.Codes.Permanent, e) }, action: ActionFail, spends: SpendsUser},
-	{class: ClassLeft, meaning: "it left by itself to be started again (retry.exitCodes.saved or unsaved)",
-		fits:   func(t Trial, e Evidence) bool { return has(t.Codes.Saved, e) || has(t.Codes.Unsaved, e) },
-		action: ActionRetry, spends: SpendsUser, adjust: leftWithWork,
-		hint: "commit a checkpoint before leaving: then it costs no retry"},
-	{class: ClassBarrier, meaning: "not every rank was there in time",
-		fits: func(t Trial, _ Evidence) bool { return t.Asked == CauseBarrier }, action: ActionElsewhere, spends: SpendsInfra, adjust: blameMissing},
-	{class: ClassNetwork, meaning: "collective operations broke down on several ranks, and nothing else did before",
-		fits:   func(t Trial, e Evidence) bool { return collectiveText.MatchString(e.said()) && t.collectives() > 1 },
-		action: ActionElsewhere, spends: SpendsInfra, adjust: onceAt(ClassNetwork),
-		hint: "it happened twice at the same step: ranks that disagree about the next collective operation look like this, too"},
-	{class: ClassStorage, meaning: "the dataset or a checkpoint could not be read or written",
-		fits: says(storageText), action: ActionRetry, spends: SpendsInfra, hint: "look at the space and the permissions of the checkpoint directory and the dataset"},
-	{class: ClassHostOOM, meaning: "the kernel killed processes of it for want of host memory",
-		fits: func(_ Trial, e Evidence) bool { return e.OOMKills > 0 }, action: ActionFail, spends: SpendsUser,
-		hint: "raise resources.memory, or lower the number of data loading workers"},
-	{class: ClassGPUOOM, meaning: "it asked for more GPU memory than there is", fits: says(gpuMemoryText), action: ActionFail, spends: SpendsUser,
-		hint: "lower the batch size, or ask for GPUs with more memory with resources.gpuMemory"},
-	{class: ClassGPUFault, meaning: "its code did to a GPU what the driver stops; the GPU is healthy",
-		fits: func(_ Trial, e Evidence) bool { return len(e.Xids) > 0 }, action: ActionFail, spends: SpendsUser,
-		hint: "look for accesses outside of a tensor; CUDA_LAUNCH_BLOCKING=1 shows where"},
-	{class: ClassHang, meaning: "no progress for too long, and idle GPUs",
-		fits: func(t Trial, _ Evidence) bool { return t.Asked == CauseHung }, action: ActionRetry, spends: SpendsUser, adjust: onceAt(ClassHang),
-		hint: "it hung twice: the stacks that were written before it was ended show where"},
-	{class: ClassConfig, meaning: "it could not begin: an image, a program, a module or a setting is wrong", fits: neverBegan, action: ActionFail, spends: SpendsUser,
-		hint: "try the command by hand in the same image"},
-	{class: ClassException, meaning: "the program raised an exception",
-		fits:   func(_ Trial, e Evidence) bool { return e.Error != nil || tracebackText.MatchString(e.Output) },
-		action: ActionRetry, spends: SpendsUser},
-	{class: ClassCrash, meaning: "the program crashed: a segmentation fault, an abort or alike",
-		fits:   func(_ Trial, e Evidence) bool { return slices.Contains(crashes, e.signal()) },
-		action: ActionRetry, spends: SpendsUser},
-	{class: ClassKilled, meaning: "somebody else than the platform ended it, and nothing says why",
-		fits:   func(_ Trial, e Evidence) bool { return e.signal() != 0 },
-		action: ActionElsewhere, spends: SpendsInfra, hint: "look who ends processes on that node"},
-	{class: ClassExit, meaning: "an exit code that means nothing in particular",
-		fits: func(Trial, Evidence) bool { return true }, action: ActionRetry, spends: SpendsUser},
+	{
+		class: ClassDone, meaning: "every rank ended well", action: ActionFinish,
+	}, {
+		class: ClassStopped, meaning: "it was cancelled, paused or out of time, and went",
+		fits: asked(Cause.stops), action: ActionStop,
+	}, {
+		class: ClassPreempted, meaning: "it was asked to make room, and went",
+		fits: wentAsAsked, action: ActionRequeue,
+	}, {
+		class: ClassNodeLost, meaning: "its node is gone: the lease expired and the agent is dead",
+		fits: shows(Evidence.nodeLost), action: ActionElsewhere, spends: SpendsInfra,
+	}, {
+		class: ClassHardware, meaning: "a GPU failed",
+		fits: shows(Evidence.hardware), action: ActionElsewhere, spends: SpendsInfra,
+		hint: "the GPU should not be used before it is reset or replaced",
+	}, {
+		class: ClassDeclared, meaning: "the program says that its machine failed (retry.exitCodes.infra)",
+		fits: exits(infraCodes), action: ActionElsewhere, spends: SpendsInfra,
+	}, {
+		class: ClassPermanent, meaning: "the program says that no further attempt helps (retry.exitCodes.permanent)",
+		fits: exits(permanentCodes), action: ActionFail, spends: SpendsUser,
+	}, {
+		class: ClassLeft, meaning: "it left by itself to be started again (retry.exitCodes.saved or unsaved)",
+		fits: exits(leavingCodes), action: ActionRetry, spends: SpendsUser, adjust: leftWithWork,
+		hint: "commit a checkpoint before leaving: then it costs no retry",
+	}, {
+		class: ClassBarrier, meaning: "not every rank was there in time",
+		fits: askedFor(CauseBarrier), action: ActionElsewhere, spends: SpendsInfra, adjust: blameMissing,
+	}, {
+		class: ClassNetwork, meaning: "collective operations broke down on several ranks, and nothing else did before",
+		fits: brokeDown, action: ActionElsewhere, spends: SpendsInfra, adjust: onceAt(ClassNetwork),
+		hint: "it happened twice at the same step: ranks that disagree about the next collective operation look like this, too",
+	}, {
+		class: ClassStorage, meaning: "the dataset or a checkpoint could not be read or written",
+		fits: says(storageText), action: ActionRetry, spends: SpendsInfra,
+		hint: "look at the space and the permissions of the checkpoint directory and the dataset",
+	}, {
+		class: ClassHostOOM, meaning: "the kernel killed processes of it for want of host memory",
+		fits: shows(func(e Evidence) bool { return e.OOMKills > 0 }), action: ActionFail, spends: SpendsUser,
+		hint: "raise resources.memory, or lower the number of data loading workers",
+	}, {
+		class: ClassGPUOOM, meaning: "it asked for more GPU memory than there is",
+		fits: says(gpuMemoryText), action: ActionFail, spends: SpendsUser,
+		hint: "lower the batch size, or ask for GPUs with more memory with resources.gpuMemory",
+	}, {
+		class: ClassGPUFault, meaning: "its code did to a GPU what the driver stops; the GPU is healthy",
+		fits: shows(func(e Evidence) bool { return len(e.Xids) > 0 }), action: ActionFail, spends: SpendsUser,
+		hint: "look for accesses outside of a tensor; CUDA_LAUNCH_BLOCKING=1 shows where",
+	}, {
+		class: ClassHang, meaning: "no progress for too long, and idle GPUs",
+		fits: askedFor(CauseHung), action: ActionRetry, spends: SpendsUser, adjust: onceAt(ClassHang),
+		hint: "it hung twice: the stacks that were written before it was ended show where",
+	}, {
+		class: ClassConfig, meaning: "it could not begin: an image, a program, a module or a setting is wrong",
+		fits: neverBegan, action: ActionFail, spends: SpendsUser,
+		hint: "try the command by hand in the same image",
+	}, {
+		class: ClassException, meaning: "the program raised an exception",
+		fits: shows(Evidence.raised), action: ActionRetry, spends: SpendsUser,
+	}, {
+		class: ClassCrash, meaning: "the program crashed: a segmentation fault, an abort or alike",
+		fits: shows(func(e Evidence) bool { return slices.Contains(crashes, e.signal()) }), action: ActionRetry, spends: SpendsUser,
+	}, {
+		class: ClassKilled, meaning: "somebody else than the platform ended it, and nothing says why",
+		fits: shows(func(e Evidence) bool { return e.signal() != 0 }), action: ActionElsewhere, spends: SpendsInfra,
+		hint: "look who ends processes on that node",
+	}, {
+		class: ClassExit, meaning: "an exit code that means nothing in particular",
+		fits: func(Trial, Evidence) bool { return true }, action: ActionRetry, spends: SpendsUser,
+	},
 }
 
 // Classes lists every class, in the order in which they are tried. The caller owns the slice.
@@ -130,34 +150,65 @@ func (c Class) Meaning() string {
 	return ""
 }
 
+// shows makes a test of the evidence alone.
+func shows(test func(Evidence) bool) func(Trial, Evidence) bool {
+	return func(_ Trial, e Evidence) bool { return test(e) }
+}
+
 // says makes a test of what the program wrote.
 func says(text *regexp.Regexp) func(Trial, Evidence) bool {
-	return func(_ Trial, e Evidence) bool { return text.MatchString(e.said()) }
+	return shows(func(e Evidence) bool { return text.MatchString(e.said()) })
+}
+
+// asked makes a test of what the gang was told to go for.
+func asked(test func(Cause) bool) func(Trial, Evidence) bool {
+	return func(t Trial, _ Evidence) bool { return test(t.Asked) }
+}
+
+func askedFor(c Cause) func(Trial, Evidence) bool {
+	return asked(func(asked Cause) bool { return asked == c })
+}
+
+// exits makes a test of the exit code.
+func exits(codes func(functions.ExitCodes) []int) func(Trial, Evidence) bool {
+	return func(t Trial, e Evidence) bool { return has(codes(t.Codes), e) }
+}
+
+func infraCodes(c functions.ExitCodes) []int     { return c.Infra }
+func permanentCodes(c functions.ExitCodes) []int { return c.Permanent }
+func leavingCodes(c functions.ExitCodes) []int   { return slices.Concat(c.Saved, c.Unsaved) }
+
+// has tells whether a code is in a list.
+func has(codes []int, e Evidence) bool {
+	return e.signal() == 0 && e.ExitCode != 0 && slices.Contains(codes, e.ExitCode)
+}
+
+// brokeDown tells whether the collective operations of several ranks broke down.
+func brokeDown(t Trial, e Evidence) bool {
+	n := 0
+	for _, rank := range t.Ranks {
+		if rank.collective() {
+			n++
+		}
+	}
+	return e.collective() && n > 1
 }
 
 // wentAsAsked tells whether a rank that was asked to make room did so: by the exit codes for it, by
 // the signal, by having saved since, or by an end without an error. torchrun makes 1 of whatever
 // its workers exit with, so the code is not asked for more.
 func wentAsAsked(t Trial, e Evidence) bool {
-	if !t.Asked.makesRoom() || e.nodeLost() || hardware(t, e) {
+	if !t.Asked.makesRoom() || e.nodeLost() || e.hardware() {
 		return false
 	}
 	switch {
 	case has(t.Codes.Permanent, e), has(t.Codes.BadConfig, e):
 		return false
-	case has(t.Codes.Saved, e), has(t.Codes.Unsaved, e), e.signal() == sigTERM, e.Sender == SenderPlatform, t.saved(t.AskedAt):
+	case has(leavingCodes(t.Codes), e), e.signal() == sigTERM, e.Sender == SenderPlatform, t.saved(t.AskedAt):
 		return true
 	default:
-		return e.OOMKills == 0 && e.signal() == 0 && (e.Error == nil && !tracebackText.MatchString(e.Output) || askedText.MatchString(e.said()))
+		return e.OOMKills == 0 && e.signal() == 0 && (!e.raised() || askedText.MatchString(e.said()))
 	}
-}
-
-// hardware tells whether a GPU is at fault: an event outside of those that leave it healthy, what
-// NVML wants done to it, or the same event in several jobs.
-func hardware(_ Trial, e Evidence) bool {
-	return e.Recovery != 0 || slices.ContainsFunc(e.Xids, func(x Xid) bool {
-		return !slices.Contains(healthyXids, x.Code) || x.OtherJobs > 0
-	})
 }
 
 // neverBegan tells whether a rank failed before its first step for a reason that will be there again.

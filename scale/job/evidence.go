@@ -56,6 +56,24 @@ type Evidence struct {
 // nodeLost tells whether the rank went with its node.
 func (e Evidence) nodeLost() bool { return !e.LastHeard.IsZero() }
 
+// healthyXids are the events that are an application's fault and leave the GPU healthy, as
+// NVIDIA's device plugin for Kubernetes lists them. 45 only follows another event.
+var healthyXids = []int{13, 31, 43, 45, 68, 109}
+
+// hardware tells whether a GPU is at fault: an event outside of those that leave it healthy, what
+// NVML wants done to it, or the same event in several jobs.
+func (e Evidence) hardware() bool {
+	return e.Recovery != 0 || slices.ContainsFunc(e.Xids, func(x Xid) bool {
+		return !slices.Contains(healthyXids, x.Code) || x.OtherJobs > 0
+	})
+}
+
+// raised tells whether the program ended by an exception, as far as it says.
+func (e Evidence) raised() bool { return e.Error != nil || tracebackText.MatchString(e.Output) }
+
+// collective tells whether a collective operation broke down, as far as the program says.
+func (e Evidence) collective() bool { return collectiveText.MatchString(e.said()) }
+
 // signal is what ended the rank, also where a shell or launcher has made an exit code of it.
 func (e Evidence) signal() int {
 	const shell, last = 128, 64

@@ -111,21 +111,5 @@ func (t Trial) neverWhole(e Evidence) Verdict {
 	}
 }
 
-// collectives is the number of ranks whose collective operations broke down.
-func (t Trial) collectives() int {
-	n := 0
-	for _, e := range t.Ranks {
-		if collectiveText.MatchString(e.said()) {
-			n++
-		}
-	}
-	return n
-}
-
 // again tells whether the attempt before ended the same way at the same step.
 func (t Trial) again(c Class) bool { return t.Before.Class == c && t.Before.Step == t.Step }
-
-// has tells whether a code is in a list.
-func has(codes []int, e Evidence) bool {
-	return e.signal() == 0 && e.ExitCode != 0 && slices.Contains(codes, e.ExitCode)
-}
