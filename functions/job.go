@@ -186,3 +186,8 @@ const (
 	JobTimedOut  JobEvent = "timed-out"
 	JobRejected  JobEvent = "rejected"
 )
+
+// JobEvents lists them in the order of a job's life. The caller owns the slice.
+func JobEvents() []JobEvent {
+	return []JobEvent{JobStarted, JobPreempted, JobRetrying, JobSucceeded, JobFailed, JobCancelled, JobTimedOut, JobRejected}
+}

@@ -30,7 +30,7 @@ const (
 // two fields together is in jobconflicts.go.
 func jobRules() []rule {
 	uses := []Use{UseNever, UseAllowed, UseOnly}
-	events := []JobEvent{JobStarted, JobPreempted, JobRetrying, JobSucceeded, JobFailed, JobCancelled, JobTimedOut, JobRejected}
+	events := JobEvents()
 	return slices.Concat(identity(KindTrainingJob), []rule{
 		oneOf("spec.framework", FrameworkTorch, FrameworkJAX, FrameworkMPI, FrameworkCustom),
 	}, program("torchrun, train.py", "torchrun, train.py"), []rule{

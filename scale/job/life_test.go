@@ -49,9 +49,9 @@ func anyEvidence(t *rapid.T, rank int) *job.Evidence {
 //	spec k=v …               of its manifest: nodes, min, max, step, gpus, grace, minRuntime, user, infra, queueTimeout, maxRuntime, deadline, gpuHours, not-preemptible
 //	at 5s KIND k=v …         an event, of the state's generation unless g= says another; end takes the keys and lines of testdata/verdict
 func TestLifeGolden(t *testing.T) {
-	phases, commands := map[job.Phase]bool{}, map[job.Do]bool{}
+	phases, commands, news := map[job.Phase]bool{}, map[job.Do]bool{}, map[functions.JobEvent]bool{}
 	golden(t, "life", func() func([]string) ([]string, error) {
-		l := &life{}
+		l := &life{news: news}
 		return func(lines []string) ([]string, error) {
 			out, err := l.answer(lines)
 			phases[l.state.Phase] = true
@@ -69,6 +69,11 @@ func TestLifeGolden(t *testing.T) {
 			t.Errorf("no golden case comes through %s", p)
 		}
 	}
+	for _, e := range functions.JobEvents() {
+		if !news[e] {
+			t.Errorf("no golden case tells people of %s", e)
+		}
+	}
 	for _, d := range []job.Do{job.Enqueue, job.Dequeue, job.Bind, job.Start, job.Open, job.Notify, job.SaveNow, job.Kill, job.Release} {
 		if !commands[d] {
 			t.Errorf("no golden case has the command %s", d)
@@ -81,6 +86,7 @@ type life struct {
 	spec     functions.JobSpec
 	state    job.State
 	commands []job.Command
+	news     map[functions.JobEvent]bool // of all cases
 }
 
 func (l *life) answer(lines []string) ([]string, error) {
@@ -109,15 +115,20 @@ func (l *life) answer(lines []string) ([]string, error) {
 	if err := p.done(); err != nil {
 		return nil, fmt.Errorf("%s: %w", lines[0], err)
 	}
-	phase, cause := l.state.Phase, l.state.Cause
+	was := l.state
 	l.state, l.commands, err = job.Step(l.spec, l.state, e, now)
 	if err != nil {
 		return []string{"> error: " + err.Error()}, nil
 	}
-	if len(l.commands) == 0 && phase == l.state.Phase && cause == l.state.Cause {
+	if len(l.commands) == 0 && was.Phase == l.state.Phase && was.Cause == l.state.Cause {
 		return []string{"> the same"}, nil
 	}
-	return l.shown(), nil
+	out := l.shown()
+	if news, is := job.Announce(was, l.state); is {
+		l.news[news] = true
+		out = append(out, ">   people are told: "+string(news))
+	}
+	return out, nil
 }
 
 func (l *life) shown() []string {
