@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
 )
 
 // retryEnd is the pause before an end is tried again that the API server did not take.
@@ -278,8 +279,8 @@ func (r *replica) rest() {
 }
 
 // endStart gives a replica up that still does not run. A watch may be late by a minute after the API
-// server was away, so it is asked; and so may the kubelet's word be, so one that has a kubelet is
-// looked at twice.
+// server was away, so it is asked; and so may the kubelet's word be, so one of which no kubelet has said
+// why it waits is looked at twice.
 func (p *Provider) endStart(id string, v verdict) {
 	r := p.take(id)
 	defer p.leave(id, r)
@@ -328,7 +329,7 @@ func (p *Provider) mayBeHeardOf(r *replica, v verdict) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.o.Now()
-	if r.pod == nil || r.pod.Spec.NodeName == "" {
+	if r.pod == nil || v.cause != events.CauseNeverReady || r.pod.Spec.NodeName == "" {
 		return false
 	}
 	if r.overdue.IsZero() || r.overdue.After(now) {
