@@ -188,7 +188,7 @@ func TestKubernetesNodeDeleted(t *testing.T) {
 	p.Start()
 	f := p.Function("moved", "-delay", "20ms")
 	f.Spec.Scaling = functions.Scaling{Min: 1, Max: 1, Slots: 4}
-	f.Spec.Queue.Depth = functions.Depth{Interactive: 50_000, Standard: 50_000, Batch: 50_000} // all that comes until then
+	f.Spec.Queue.Depth = functions.Depth{Interactive: 10_000, Standard: 10_000, Batch: 10_000} // all that comes until then
 	f.Spec.Queue.Deadline = functions.Duration(time.Hour)
 	p.Apply(f)
 	was := p.Await("moved", "ready", func(f api.Function) bool { return f.Ready == 1 }).Replicas[0]
