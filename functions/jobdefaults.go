@@ -1,6 +1,9 @@
 package functions
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Defaults of training jobs, used where a manifest is silent.
 const (
@@ -51,8 +54,8 @@ func DefaultJob(j TrainingJob) TrainingJob {
 	setDefault(&s.Preemption.Grace, Duration(DefaultJobGrace))
 	setDefault(&s.Borrow.IdleInference, UseNever)
 	if s.Borrow.IdleInference != UseNever {
-		wholeSeconds := (s.Preemption.Grace.D() + DefaultReleaseMargin + time.Second - 1) / time.Second
-		setDefault(&s.Borrow.MaxGiveBackSeconds, int(wholeSeconds))
+		giveBack := s.Preemption.Grace.D() + DefaultReleaseMargin
+		setDefault(&s.Borrow.MaxGiveBackSeconds, int(math.Ceil(giveBack.Seconds())))
 	}
 	setDefault(&s.Spot, UseNever)
 	setDefault(&s.Queue, DefaultQueue)

@@ -27,7 +27,7 @@ func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error
 	defer p.leave(spec.ID, r)
 	err := p.start(ctx, r, spec)
 	if nothingStarted(err) && p.mayBeThere(ctx, r, spec) {
-		return fmt.Errorf("Pod %s/%s is or may be there already, so its GPUs stay its own: %s", spec.Key.Namespace, spec.ID, err.Error())
+		return fmt.Errorf("its Pod %s/%s is or may be there already, and keeps its GPUs: %s", spec.Key.Namespace, spec.ID, err.Error())
 	}
 	return err
 }

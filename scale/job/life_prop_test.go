@@ -278,6 +278,7 @@ func (w *world) carryOut(t *rapid.T, c job.Command) (next []job.Command) {
 		next = w.goneAll(t, &job.Evidence{Ended: w.now, ExitCode: 75})
 	case job.Kill:
 		next = w.goneAll(t, &job.Evidence{Ended: w.now, Signal: 9, Sender: job.SenderPlatform})
+	case job.Dequeue, job.SaveNow, job.Release: // nobody answers these
 	}
 	return next
 }

@@ -139,5 +139,6 @@ func (u *Used) spend(b Budget) {
 		u.User++
 	case SpendsInfra:
 		u.Infra++
+	case SpendsNothing:
 	}
 }

@@ -68,6 +68,7 @@ func timers(spec functions.JobSpec, s State) []timer {
 		}
 	case Recovering:
 		add(s.RetryAt, func(m *machine) { m.requeue(m.Cause) })
+	case Validated, Queued, Admitted, Paused, Succeeded, Failed, Cancelled, TimedOut, Rejected: // bounded above, or by nothing
 	}
 	return out
 }
