@@ -33,8 +33,7 @@ const fidelityError = 0.10
 // TestTheSimulatorIsTheLiveSystem serves a short trace with the real model, and then asks twice whether the simulator
 // can be believed: what the platform recorded is decided again the same, decision by decision, and the trace as it
 // was served, simulated with the cold starts as they were measured, costs the GPU time that it did cost.
-func TestTheSimulatorIsTheLiveSystem(t *testing.T) {
-	t.Parallel()
+func TestTheSimulatorIsTheLiveSystem(t *testing.T) { // not beside others, whose load would make it need another replica
 	dir := t.TempDir()
 	tinylm, checkpoint, decisions := harness.Bin(t, harness.TinyLM), filepath.Join(dir, "model"), filepath.Join(dir, "decisions.jsonl")
 	if out, err := exec.CommandContext(t.Context(), tinylm, "train", "--steps", "20", "--out", checkpoint).CombinedOutput(); err != nil {
