@@ -44,7 +44,7 @@ func TestACallerThatNeverReadsIsSentAway(t *testing.T) {
 			w := newWorld(t)
 			w.gateway.patience.write = 5 * time.Second
 			w.gateway.patience.look, w.gateway.patience.reply = standard.look, standard.reply // answers as large as this take a while
-			answer := bytes.Repeat([]byte("x"), 900<<10) // the broker's limit for a message is 1 MiB
+			answer := bytes.Repeat([]byte("x"), 900<<10)                                      // the broker's limit for a message is 1 MiB
 			a := w.serve(fn, func(events.Request) (string, []byte) { return "text/plain", answer })
 			const callers = 4
 			for range callers {
