@@ -77,3 +77,6 @@ func (r Reason) Meaning() string {
 	}
 	return ""
 }
+
+// ShortOfGPUs tells whether a limit is that there are too few GPUs, or that others are due them.
+func (r Reason) ShortOfGPUs() bool { return r == ReasonNoGPU || r == ReasonShare }

@@ -196,7 +196,7 @@ func (t *turn) shareBinds() bool {
 
 // isShort is whether the function wants a replica and has none for want of GPUs.
 func (t *turn) isShort() bool {
-	return t.goal+t.oldKept == 0 && (t.limit == ReasonNoGPU || t.limit == ReasonShare)
+	return t.goal+t.oldKept == 0 && t.limit.ShortOfGPUs()
 }
 
 // followShortage notes since when the function has wanted a replica and had none.

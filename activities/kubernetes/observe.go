@@ -140,8 +140,7 @@ func undeleted(pod *corev1.Pod) bool {
 // locked.
 func (p *Provider) finish(r *replica) {
 	id := r.pod.Name
-	r.rest()
-	r.timer = p.later(retryEnd, func() { p.endNoted(id) })
+	p.wait(r, retryEnd, func() { p.endNoted(id) })
 }
 
 // endNoted asks a Pod to go that was only noted to.
@@ -266,8 +265,14 @@ func (p *Provider) nodeChanged(before, now *corev1.Node) {
 // judge sets the time at which a starting replica is given up; the provider is locked.
 func (p *Provider) judge(r *replica) {
 	v, id := verdictOn(r.pod), r.pod.Name
+	p.wait(r, v.at.Sub(p.o.Now()), func() { p.endStart(id, v) })
+}
+
+// wait sets what is done about a replica after a time, instead of what was to be done before; the
+// provider is locked.
+func (p *Provider) wait(r *replica, after time.Duration, do func()) {
 	r.rest()
-	r.timer = p.later(v.at.Sub(p.o.Now()), func() { p.endStart(id, v) })
+	r.timer = p.later(after, do)
 }
 
 // rest ends the wait for a replica to run.
@@ -308,8 +313,7 @@ func (p *Provider) endStart(id string, v verdict) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		r.overdue = time.Time{} // nor could its kubelet say anything
-		r.rest()
-		r.timer = p.later(retryEnd, func() { p.endStart(id, v) })
+		p.wait(r, retryEnd, func() { p.endStart(id, v) })
 	}
 }
 
@@ -340,8 +344,7 @@ func (p *Provider) mayBeHeardOf(r *replica, v verdict) bool {
 		return false
 	}
 	id := r.pod.Name
-	r.rest()
-	r.timer = p.later(left, func() { p.endStart(id, v) })
+	p.wait(r, left, func() { p.endStart(id, v) })
 	return true
 }
 

@@ -1,5 +1,7 @@
 package job
 
+import "cmp"
+
 // Cause is why a job is in its phase: a closed set, listed by [Causes].
 type Cause string
 
@@ -29,14 +31,17 @@ const (
 	CauseNoCheckpoint Cause = "no-checkpoint"
 )
 
-// causes say what each is, and what a gang that is told to go for it comes to: an end of the job,
-// or an attempt more because it only makes room.
-var causes = []struct {
+// cause is one row of the table below.
+type cause struct {
 	cause   Cause
 	meaning string
 	final   Phase // "": the job goes on
 	room    bool
-}{
+}
+
+// causes say what each is, and what a gang that is told to go for it comes to: an end of the job,
+// or an attempt more because it only makes room.
+var causes = []cause{
 	{CauseSubmitted, "it was submitted", "", false},
 	{CauseAdmitted, "its queue let it in", "", false},
 	{CausePreempted, "a job of higher rank needs its GPUs", "", true},
@@ -68,7 +73,7 @@ func Causes() []Cause {
 		out = append(out, c.cause)
 	}
 	for _, c := range classes {
-		if Cause(c.class).own() { // preempted and barrier are both
+		if Cause(c.class).row().cause != CauseNone { // preempted and barrier are both
 			continue
 		}
 		out = append(out, Cause(c.class))
@@ -76,48 +81,29 @@ func Causes() []Cause {
 	return out
 }
 
-// own tells whether a cause is one of those above.
-func (c Cause) own() bool {
+// row is what the table says of a cause; zero for one that is not in it.
+func (c Cause) row() cause {
 	for _, row := range causes {
 		if row.cause == c {
-			return true
+			return row
 		}
 	}
-	return false
+	return cause{}
 }
 
 // Meaning is one sentence for people; empty for a cause outside the set.
 func (c Cause) Meaning() string {
-	for _, row := range causes {
-		if row.cause == c {
-			return row.meaning
-		}
-	}
-	return Class(c).Meaning()
+	return cmp.Or(c.row().meaning, Class(c).Meaning())
 }
 
 // Final tells whether a job that is told to go for the cause comes to its end by it.
 func (c Cause) Final() bool { return c.end() != "" }
 
 // end is the phase that a cause ends a job in; empty for one it does not end.
-func (c Cause) end() Phase {
-	for _, row := range causes {
-		if row.cause == c {
-			return row.final
-		}
-	}
-	return ""
-}
+func (c Cause) end() Phase { return c.row().final }
 
 // makesRoom tells whether a gang that is told to go for the cause is followed by another at once.
-func (c Cause) makesRoom() bool {
-	for _, row := range causes {
-		if row.cause == c {
-			return row.room
-		}
-	}
-	return false
-}
+func (c Cause) makesRoom() bool { return c.row().room }
 
 // stops tells whether a gang that is told to go for the cause is followed by none, at least for now.
 func (c Cause) stops() bool { return c.Final() || c == CausePaused }

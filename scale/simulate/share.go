@@ -61,7 +61,4 @@ func (p *pool) divide(asker *stoker, v *View) (look []string) {
 }
 
 // lacksGPUs is whether the last decision was held back for want of GPUs.
-func (p *stoker) lacksGPUs() bool {
-	limit := p.state.Last.Limit
-	return limit == scale.ReasonNoGPU || limit == scale.ReasonShare
-}
+func (p *stoker) lacksGPUs() bool { return p.state.Last.Limit.ShortOfGPUs() }

@@ -108,10 +108,7 @@ func (c *Controller) anyLacksGPUs() bool {
 }
 
 // lacksGPUs is whether the last decision was held back for want of GPUs.
-func (f *function) lacksGPUs() bool {
-	limit := f.stored.State.Last.Limit
-	return limit == scale.ReasonNoGPU || limit == scale.ReasonShare
-}
+func (f *function) lacksGPUs() bool { return f.stored.State.Last.Limit.ShortOfGPUs() }
 
 // claim is what the function asks of GPUs that are short.
 func (f *function) claim(now time.Time) scale.Claim {

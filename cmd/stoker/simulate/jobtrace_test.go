@@ -88,20 +88,10 @@ func FuzzJobs(f *testing.F) {
 	})
 }
 
-// recordedJobs is a trace of jobs of the evaluation.
-func recordedJobs(t *testing.T, name string) string {
-	t.Helper()
-	file := filepath.Join(recorded, name)
-	if _, err := os.Stat(file); err != nil {
-		t.Skipf("the recorded trace %s is not on this machine", name)
-	}
-	return file
-}
-
 // TestJobsAreSimulatedExactly: 60 jobs whose figures two other simulators agree on, with no
 // overhead. Mean completion, mean wait and makespan, in seconds.
 func TestJobsAreSimulatedExactly(t *testing.T) {
-	file := recordedJobs(t, "train_tiresias_60.csv")
+	file := recordedFile(t, "train_tiresias_60.csv")
 	for _, c := range []struct {
 		gpus                int
 		policy              string
@@ -146,7 +136,7 @@ func TestRunJobsEndsWithItsContext(t *testing.T) {
 // those who are told none.
 func TestStokerOnARecordedCluster(t *testing.T) {
 	const first = 9000
-	f, err := os.Open(recordedJobs(t, "train_philly_oct2017.csv.gz"))
+	f, err := os.Open(recordedFile(t, "train_philly_oct2017.csv.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,12 +153,19 @@ func TestTimelineFiles(t *testing.T) {
 // recorded are the traces of the evaluation, which are not part of the repository.
 const recorded = "../../../../shared/traces"
 
-func recordedTrace(t testing.TB, name string) Options {
+// recordedFile is one of them.
+func recordedFile(t testing.TB, name string) string {
 	t.Helper()
-	trace := filepath.Join(recorded, name+".csv.gz")
-	if _, err := os.Stat(trace); err != nil {
+	file := filepath.Join(recorded, name)
+	if _, err := os.Stat(file); err != nil {
 		t.Skipf("the recorded trace %s is not on this machine", name)
 	}
+	return file
+}
+
+func recordedTrace(t testing.TB, name string) Options {
+	t.Helper()
+	trace := recordedFile(t, name+".csv.gz")
 	p, err := ReadProfile(filepath.Join("../../../deploy/profiles", name+".yaml"), trace)
 	if err != nil {
 		t.Fatal(err)
