@@ -18,7 +18,7 @@ type Behaviour string
 // The behaviours a harness provides.
 const (
 	Serves     Behaviour = "serves"     // writes OutputLines lines, "line 1" on, and runs until asked to go
-	Crashes    Behaviour = "crashes"    // writes the same lines and exits with CrashCode by itself
+	Crashes    Behaviour = "crashes"    // writes the same lines and exits with CrashCode by itself, a moment later
 	Deaf       Behaviour = "deaf"       // runs, and does not go when asked
 	Daemonizes Behaviour = "daemonizes" // runs, having started processes that left its session
 )
@@ -34,7 +34,7 @@ func Script(b Behaviour) string {
 	script := fmt.Sprintf("for i in $(seq %d); do echo line $i; done; ", OutputLines)
 	switch b {
 	case Crashes:
-		return script + fmt.Sprintf("exit %d", CrashCode)
+		return script + fmt.Sprintf("sleep 0.5; exit %d", CrashCode)
 	case Deaf:
 		return script + "trap '' TERM; sleep 1000"
 	case Daemonizes: // one leaves the session, one its parent too

@@ -93,7 +93,7 @@ func stopTwice(t *testing.T, h *Harness) {
 	spec := h.replica(Serves)
 	start(t, h, spec)
 	for range 2 {
-		if err := h.Provider.Stop(t.Context(), spec.ID, 0); err != nil {
+		if err := insistStop(t, h.Provider, spec.ID, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -101,7 +101,7 @@ func stopTwice(t *testing.T, h *Harness) {
 	if gone.Ended.IsZero() || gone.Cause == "" {
 		t.Errorf("gone without when or why: %+v", gone)
 	}
-	if err := h.Provider.Stop(t.Context(), spec.ID, time.Minute); err != nil {
+	if err := insistStop(t, h.Provider, spec.ID, time.Minute); err != nil {
 		t.Errorf("stopping what is gone: %v", err)
 	}
 	if s, _ := find(t, h.Provider, spec.ID); !s.Ended.Equal(gone.Ended) || s.State != activities.RunGone {
@@ -115,7 +115,7 @@ func stopWhileStarting(t *testing.T, h *Harness) {
 		spec := h.replica(Serves)
 		started := make(chan error, 1)
 		go func() { started <- h.Provider.Start(t.Context(), spec) }()
-		if err := h.Provider.Stop(t.Context(), spec.ID, 0); err != nil {
+		if err := insistStop(t, h.Provider, spec.ID, 0); err != nil {
 			t.Fatal(err)
 		}
 		err := <-started
@@ -135,7 +135,7 @@ func stopWhileStarting(t *testing.T, h *Harness) {
 func stopBeforeStart(t *testing.T, h *Harness) {
 	spec := h.replica(Serves)
 	for range 2 {
-		if err := h.Provider.Stop(t.Context(), spec.ID, time.Second); err != nil {
+		if err := insistStop(t, h.Provider, spec.ID, time.Second); err != nil {
 			t.Fatalf("stopping what never ran: %v", err)
 		}
 	}
@@ -168,7 +168,7 @@ func fenced(t *testing.T, h *Harness) {
 
 func endedStaysEnded(t *testing.T, h *Harness) {
 	spec := h.replica(Crashes)
-	if err := h.Provider.Start(t.Context(), spec); err != nil {
+	if err := insist(t, h.Provider, spec); err != nil {
 		t.Fatal(err)
 	}
 	gone := awaitState(t, h.Provider, spec.ID, activities.RunGone)
@@ -205,7 +205,7 @@ func stoppedStaysStopped(t *testing.T, h *Harness) {
 	unknown, ran := h.replica(Serves), h.replica(Serves)
 	start(t, h, ran)
 	stop(t, h, ran.ID)
-	if err := h.Provider.Stop(t.Context(), unknown.ID, 0); err != nil {
+	if err := insistStop(t, h.Provider, unknown.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	h.Provider = h.Restart(t)

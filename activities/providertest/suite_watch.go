@@ -229,7 +229,7 @@ func fifty(t *testing.T, h *Harness) {
 	}
 	for _, spec := range specs {
 		wg.Go(func() {
-			if err := h.Provider.Stop(t.Context(), spec.ID, 0); err != nil {
+			if err := insistStop(t, h.Provider, spec.ID, 0); err != nil {
 				t.Errorf("stop: %v", err)
 			}
 		})

@@ -82,7 +82,7 @@ func awaitState(t *testing.T, p activities.Provider, id string, want activities.
 // start starts a replica, waits until it runs, and has it stopped with the test.
 func start(t *testing.T, h *Harness, spec activities.ReplicaSpec) activities.ReplicaStatus {
 	t.Helper()
-	if err := h.Provider.Start(t.Context(), spec); err != nil {
+	if err := insist(t, h.Provider, spec); err != nil {
 		t.Fatalf("start: %v", err)
 	}
 	return awaitState(t, h.Provider, spec.ID, activities.RunRunning)
@@ -90,14 +90,25 @@ func start(t *testing.T, h *Harness, spec activities.ReplicaSpec) activities.Rep
 
 // insist starts a replica as an activity does: what may work next time is tried again.
 func insist(t *testing.T, p activities.Provider, spec activities.ReplicaSpec) error {
+	return insistently(t, func(ctx context.Context) error { return p.Start(ctx, spec) })
+}
+
+// insistStop stops a replica as an activity does.
+func insistStop(t *testing.T, p activities.Provider, id string, grace time.Duration) error {
+	return insistently(t, func(ctx context.Context) error { return p.Stop(ctx, id, grace) })
+}
+
+// insistently tries again what may work next time.
+func insistently(t *testing.T, ask func(context.Context) error) error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
-		err := p.Start(ctx, spec)
+		err := ask(ctx)
 		if err == nil || activities.Permanent(err) || ctx.Err() != nil {
 			return err
 		}
-		t.Logf("start, to be tried again: %v", err)
+		t.Logf("to be tried again: %v", err)
 		select {
 		case <-time.After(calm):
 		case <-ctx.Done():
@@ -108,7 +119,7 @@ func insist(t *testing.T, p activities.Provider, spec activities.ReplicaSpec) er
 // stop kills a replica and waits until it is gone.
 func stop(t *testing.T, h *Harness, id string) {
 	t.Helper()
-	if err := h.Provider.Stop(t.Context(), id, 0); err != nil {
+	if err := insistStop(t, h.Provider, id, 0); err != nil {
 		t.Fatalf("stop: %v", err)
 	}
 	awaitState(t, h.Provider, id, activities.RunGone)
