@@ -8,6 +8,7 @@ import (
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/scale/job/contract"
 )
 
 // Provider is a world replicas can run in. Implementations: local processes, simulated,
@@ -76,7 +77,8 @@ type ReplicaSpec struct {
 	Revision string             `json:"revision"`
 	Spec     functions.Spec     `json:"spec"`
 	Lease    scale.Lease        `json:"lease"`
-	Agent    events.AgentConfig `json:"agent"` // credentials and addresses; the provider fills Command, Port, GPUs, files
+	Gang     *contract.Place    `json:"gang,omitempty"` // a rank's place, without its Dir, which the provider knows; nil: a function's replica
+	Agent    events.AgentConfig `json:"agent"`          // credentials and addresses; the provider fills Command, Port, GPUs, files
 }
 
 // RunState is where a replica is in its provider's eyes.

@@ -61,6 +61,7 @@ type Heartbeat struct {
 	Totals    Totals                     `json:"totals"`
 	Receipt   Receipt                    `json:"receipt"`
 	GPUs      []GPUSample                `json:"gpus,omitempty"` // where NVML is there
+	Rank      *Rank                      `json:"rank,omitempty"` // of a training job; nil: it is a replica of a function
 }
 
 // Totals count since the replica started; they only grow.
@@ -100,8 +101,10 @@ type GPUSample struct {
 
 // Control is an order to an agent.
 type Control struct {
-	Op           string  `json:"op"` // "drain"
+	Op           string  `json:"op"` // "drain"; to a rank also [OpOpen], [OpNotice], [OpSave]
 	GraceSeconds float64 `json:"graceSeconds,omitempty"`
+	Generation   uint64  `json:"generation,omitempty"` // of the gang it is meant for; orders to ranks only
+	Cause        string  `json:"cause,omitempty"`      // why a rank has to go
 }
 
 // OpDrain asks an agent to take no more, finish and exit.
@@ -125,6 +128,7 @@ type AgentConfig struct {
 	LogFile    string         `json:"logFile,omitempty"`    // the model server's output, rotated
 	StatusFile string         `json:"statusFile,omitempty"` // last Heartbeat, written on every phase change; with Attach in place, as a Pod's termination message is
 	Stream     string         `json:"stream"`               // the function's shard
+	Rank       *RankConfig    `json:"rank,omitempty"`       // the command is a rank's program; nil: it is a model server
 	NATS       NATSAccess     `json:"nats"`
 	Receipt    Receipt        `json:"receipt"` // Demand and Reserved, as known at the start
 }
