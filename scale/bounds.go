@@ -53,10 +53,11 @@ func (t *turn) topReason() Reason {
 func (t *turn) watch(need int) {
 	if need == 0 && t.s.Need == 0 && t.obs.Ended > 0 { // came and went between two calls
 		t.noteGaps(0, 1)
-		t.s.Window = t.s.Window.Push(1, t.now)
+		t.s.Window.push(1, t.now)
 	}
 	t.noteGaps(t.s.Need, need)
-	t.s.Window = t.s.Window.Push(t.s.Need, t.now).Push(need, t.now)
+	t.s.Window.push(t.s.Need, t.now)
+	t.s.Window.push(need, t.now)
 	t.s.Need = need
 	t.peak = t.s.Window.Peak(t.now)
 	t.heldN, t.heldUntil = t.heldLevel()

@@ -26,9 +26,12 @@ const (
 // Observations and states are taken as they come: absurd numbers are bounded, and a time
 // in the future counts as now.
 func Decide(spec Spec, s State, obs Observation, now time.Time) (State, Decision) {
-	t := deliberate(spec, s, obs, now)
+	t := newTurn(spec, s, obs, now)
+	t.deliberate()
 	d := t.decision()
-	return t.conclude().remember(d), d
+	t.conclude()
+	t.s.remember(d)
+	return t.s, d
 }
 
 // turn is one call of Decide: its inputs, and what the steps find out one after another.
@@ -80,10 +83,13 @@ type turn struct {
 	limit   Reason   // what kept goal below want, or want below demand
 }
 
+func newTurn(spec Spec, s State, obs Observation, now time.Time) turn {
+	return turn{spec: spec.sane(), s: s, obs: obs, now: wall(now)}
+}
+
 // deliberate takes the steps of the pipeline in the package documentation.
-func deliberate(spec Spec, s State, obs Observation, now time.Time) turn {
-	t := turn{spec: spec.sane(), obs: obs, now: wall(now)}
-	t.s = s.settled(t.now)
+func (t *turn) deliberate() {
+	t.s.settle(t.now)
 	t.countRequests()
 	t.learnUrgency()
 	t.learnTimes()
@@ -94,7 +100,6 @@ func deliberate(spec Spec, s State, obs Observation, now time.Time) turn {
 	t.measure()
 	t.bound()
 	t.roll()
-	return t
 }
 
 // have is how many replicas count, all revisions, on which n is a bound.
@@ -142,9 +147,9 @@ func (t *turn) allVictims() []string {
 	return sortedSet(all)
 }
 
-// conclude is the state after the decision, but for the decision itself.
-func (t *turn) conclude() State {
-	s := t.s
+// conclude makes the state that after the decision, but for the decision itself.
+func (t *turn) conclude() {
+	s := &t.s
 	if len(t.old) == 0 && s.Recreate <= t.goal {
 		s.Recreate = 0
 	}
@@ -163,9 +168,8 @@ func (t *turn) conclude() State {
 		placing.Until = s.Placing.Until
 	}
 	s.Placing = placing
-	t.follow(&s)
-	t.followShortage(&s)
-	return s
+	t.follow()
+	t.followShortage()
 }
 
 // size is what the function will stand at. It has not become smaller by a replica that was

@@ -26,7 +26,8 @@ type Line struct {
 // Explain says in sentences what runs and why it is not bigger or smaller right now. It
 // decides anew from the same arguments and changes nothing.
 func Explain(spec Spec, s State, obs Observation, now time.Time) []Line {
-	t := deliberate(spec, s, obs, now)
+	t := newTurn(spec, s, obs, now)
+	t.deliberate()
 	d := t.decision()
 	lines := []Line{t.explainNow(d), t.explainBigger(d), t.explainSmaller(d)}
 	if f := t.s.Failures; f.Count > 0 {

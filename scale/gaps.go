@@ -23,8 +23,9 @@ const (
 // and days have room in one small sketch. What is longer than spanLimit counts apart. Old
 // ones fade.
 type Spans struct {
-	bins [spanBins]float32
-	over float32
+	bins  [spanBins]float32
+	over  float32
+	total float32 // of all; every decision asks for it several times, and few change it
 }
 
 // edges are the bounds of the bins, seconds; the first bin begins at 0.
@@ -37,7 +38,7 @@ var edges = func() (e [spanBins + 1]float64) {
 
 // Add counts a duration.
 func (g Spans) Add(d time.Duration) Spans {
-	if g.sum() >= spanMemory {
+	if g.total >= spanMemory {
 		g = Spans{}.plus(&g, 1-1.0/spanMemory)
 	}
 	i := 0
@@ -49,6 +50,7 @@ func (g Spans) Add(d time.Duration) Spans {
 	} else {
 		g.over++
 	}
+	g.total = g.sum()
 	return g
 }
 
@@ -58,6 +60,7 @@ func (g Spans) plus(o *Spans, weight float32) Spans {
 		g.bins[i] += n * weight
 	}
 	g.over += o.over * weight
+	g.total = g.sum()
 	return g
 }
 
@@ -71,8 +74,8 @@ func (g *Spans) sum() float32 {
 
 // share is the weight with which another histogram's durations count as weight together.
 func (g *Spans) share(weight float32) float32 {
-	if sum := g.sum(); sum > 0 {
-		return weight / sum
+	if g.total > 0 {
+		return weight / g.total
 	}
 	return 0
 }
@@ -103,5 +106,6 @@ func (g *Spans) UnmarshalJSON(data []byte) error {
 			g.bins[i-1] = n
 		}
 	}
+	g.total = g.sum()
 	return nil
 }

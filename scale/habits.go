@@ -125,23 +125,28 @@ func usedOf(part, whole float64) float64 {
 
 func clamp01(x float64) float64 { return max(0, min(x, 1)) }
 
-// count takes in requests that ended and those that began late.
-func (h Habits) count(ended uint64, late int, allowed float64, since time.Duration, now time.Time) Habits {
+// fade lets what was counted fade with the time that passed.
+func (h *Habits) fade(passed time.Duration) {
+	share := math.Exp(-passed.Seconds() / habitMemory.Seconds())
+	h.Allowed *= share
+	h.Blamed *= share
+	h.Missed *= share
+}
+
+// count takes in requests that ended, of which a share was allowed to be late, and those that
+// began late.
+func (h *Habits) count(ended uint64, late int, allowed float64, now time.Time) {
 	if h.Since.IsZero() {
 		h.Since = now
 	}
-	fade := math.Exp(-since.Seconds() / habitMemory.Seconds())
-	h.Allowed = h.Allowed*fade + float64(min(ended, maxCount))*allowed
-	h.Blamed *= fade
-	h.Missed = h.Missed*fade + float64(clamp(late, 0, maxCount))
-	return h
+	h.Allowed += float64(min(ended, maxCount)) * allowed
+	h.Missed += float64(clamp(late, 0, maxCount))
 }
 
-// settled bounds what a store held.
-func (h Habits) settled(now time.Time) Habits {
+// settle bounds what a store held.
+func (h *Habits) settle(now time.Time) {
 	h.Allowed, h.Missed, h.Blamed = saneNumber(h.Allowed), saneNumber(h.Missed), saneNumber(h.Blamed)
 	h.Since = notAfter(h.Since, now)
-	return h
 }
 
 // saneNumber makes anything a finite number that is not negative.

@@ -51,10 +51,10 @@ func (s *State) teach(kind int, d time.Duration) {
 func (t *turn) learnHabits() {
 	h := &t.s.Habits
 	if passed := t.now.Sub(t.s.Rate.At); passed > 0 && !t.s.Rate.At.IsZero() {
-		*h = h.count(0, 0, 0, passed, t.now)
+		h.fade(passed)
 		t.takeLessons()
 	}
-	*h = h.count(t.obs.Ended, t.obs.Late, 1-t.spec.WaitAt, 0, t.now)
+	h.count(t.obs.Ended, t.obs.Late, 1-t.spec.WaitAt, t.now)
 	if t.s.Episode.To > 0 {
 		t.s.Episode.Late += float64(clamp(t.obs.Late, 0, maxCount))
 	}
@@ -91,8 +91,8 @@ func (h *Habits) blame(e Episode) {
 }
 
 // follow keeps track of what is being started.
-func (t *turn) follow(s *State) {
-	e := &s.Episode
+func (t *turn) follow() {
+	e := &t.s.Episode
 	switch {
 	case t.goal > t.haveFresh() && t.warm >= t.goal: // nobody waits for it, so it says nothing of misses
 	case t.goal > t.haveFresh():
@@ -150,7 +150,7 @@ func (t *turn) autoHold(kind int) time.Duration {
 	own, pool := &t.s.Habits.Gaps[kind], &t.pool().Gaps[kind]
 	miss := t.miss(kind)
 	sec := holdFor(own, pool, miss)
-	if own.sum()+pool.sum() < thinGaps {
+	if own.total+pool.total < thinGaps {
 		sec = max(sec, min(miss, MaxBlindHold.Seconds()))
 	}
 	sec = max(sec, t.cold)

@@ -33,7 +33,8 @@ func (r Rhythm) expected() (from, to time.Duration, ok bool) {
 	if n < rhythmLeast {
 		return 0, 0, false
 	}
-	gaps := slices.Sorted(slices.Values(r.Gaps))
+	gaps := append(make([]time.Duration, 0, rhythmGaps), r.Gaps...) // no more than a stack has room for
+	slices.Sort(gaps)
 	most := int(math.Ceil(rhythmShare * float64(n)))
 	best := 0
 	width := func(i int) time.Duration { return gaps[i+most-1] - gaps[i] }
@@ -68,8 +69,11 @@ func (r Rhythm) sure() float64 {
 
 // settled bounds what a store held.
 func (r Rhythm) settled() Rhythm {
-	gaps := slices.DeleteFunc(slices.Clone(r.Gaps), func(d time.Duration) bool { return d < 0 })
-	r.Gaps = gaps[max(0, len(gaps)-rhythmGaps):]
+	negative := func(d time.Duration) bool { return d < 0 }
+	if slices.ContainsFunc(r.Gaps, negative) {
+		r.Gaps = slices.DeleteFunc(slices.Clone(r.Gaps), negative)
+	}
+	r.Gaps = r.Gaps[max(0, len(r.Gaps)-rhythmGaps):]
 	return r
 }
 
@@ -121,7 +125,7 @@ func (t *turn) foresee() {
 // lead is how long before it is needed a replica is started, seconds: nine of ten starts are ready by then.
 func (t *turn) lead() float64 {
 	own, pool := &t.s.Habits.Starts, &t.pool().Starts
-	if own.Ready.sum()+pool.Ready.sum() == 0 {
+	if own.Ready.total+pool.Ready.total == 0 {
 		return t.cold
 	}
 	for _, sec := range edges[1:] {

@@ -200,11 +200,11 @@ func (t *turn) isShort() bool {
 }
 
 // followShortage notes since when the function has wanted a replica and had none.
-func (t *turn) followShortage(s *State) {
+func (t *turn) followShortage() {
 	switch {
 	case !t.isShort():
-		s.ShortSince = time.Time{}
-	case s.ShortSince.IsZero():
-		s.ShortSince = t.now
+		t.s.ShortSince = time.Time{}
+	case t.s.ShortSince.IsZero():
+		t.s.ShortSince = t.now
 	}
 }

@@ -63,7 +63,7 @@ func (t *turn) slack() float64 {
 func (t *turn) lateStarts() float64 {
 	own, pool := &t.s.Habits.Starts, &t.pool().Starts
 	switch wait := t.spec.Wait.Seconds(); {
-	case own.Ready.sum()+pool.Ready.sum() > 0:
+	case own.Ready.total+pool.Ready.total > 0:
 		return own.slow(wait, pool)
 	case t.cold > wait:
 		return 1

@@ -23,10 +23,10 @@ type Starts struct {
 // lasted at least as long: otherwise races, won by quick starts, would make all look quick.
 func (s *Starts) slow(sec float64, pool *Starts) float64 {
 	share := float32(0)
-	if sum := pool.Ready.sum() + pool.Off.sum(); sum > 0 {
+	if sum := pool.Ready.total + pool.Off.total; sum > 0 {
 		share = poolWeight / sum
 	}
-	running := s.Ready.sum() + s.Off.sum() + share*(pool.Ready.sum()+pool.Off.sum())
+	running := s.Ready.total + s.Off.total + share*(pool.Ready.total+pool.Off.total)
 	slow := 1.0
 	for i := 0; i < spanBins && edges[i] < sec && running > 0; i++ {
 		ready := s.Ready.bins[i] + share*pool.Ready.bins[i]

@@ -71,9 +71,10 @@ func DecodeState(data []byte) (State, error) {
 	return s, nil
 }
 
-// settled makes a state safe to compute with: whatever a store held, and whatever the
-// clock did since, no remembered moment lies in the future and no number is absurd.
-func (s State) settled(now time.Time) State {
+// settle makes a state safe to compute with: whatever a store held, and whatever the
+// clock did since, no remembered moment lies in the future and no number is absurd. What it
+// shares with the state it was copied from and a turn changes in place, is its own afterwards.
+func (s *State) settle(now time.Time) {
 	s.IdleSince = notAfter(s.IdleSince, now)
 	s.Window = s.Window.settled(now)
 	s.Need = clamp(s.Need, 0, MaxReplicas)
@@ -87,23 +88,21 @@ func (s State) settled(now time.Time) State {
 	s.Urgency.At = notAfter(s.Urgency.At, now)
 	s.ShortSince = notAfter(s.ShortSince, now)
 	s.Rate = s.Rate.settled(now)
-	s.Habits = s.Habits.settled(now)
+	s.Habits.settle(now)
 	s.Rhythm = s.Rhythm.settled()
 	s.Episode.From = clamp(s.Episode.From, 0, MaxReplicas)
 	s.Episode.To = clamp(s.Episode.To, 0, MaxReplicas)
 	s.Episode.Late = saneNumber(s.Episode.Late)
 	s.Lessons = s.Lessons[:min(len(s.Lessons), maxLessons)]
-	return s
 }
 
 // remember keeps a decision, in the ring too if it changed something.
-func (s State) remember(d Decision) State {
+func (s *State) remember(d Decision) {
 	if d.Epoch != s.Epoch {
 		recent := append(slices.Clone(s.Recent), d)
 		s.Recent = recent[max(0, len(recent)-MaxRecent):]
 	}
 	s.Version, s.Epoch, s.Last = StateVersion, d.Epoch, d
-	return s
 }
 
 // notAfter is the earlier of both; a zero time stays zero.

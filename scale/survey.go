@@ -8,6 +8,7 @@ import (
 // survey sorts the observed replicas by what can be counted on. A replica that drains, or
 // was named a victim before, counts as gone already: a drain cannot be taken back.
 func (t *turn) survey() {
+	t.fresh = make([]Replica, 0, len(t.obs.Replicas)) // nearly always all of them
 	for _, r := range sortedByID(t.obs.Replicas) {
 		named := slices.Contains(t.s.Last.Victims, r.ID)
 		switch {

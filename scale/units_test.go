@@ -73,7 +73,7 @@ func TestWindowAgainstNaiveMaximum(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "pushes") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "sec")) * time.Second)
 			n := rapid.IntRange(0, 9).Draw(t, "n")
-			w = w.Push(n, now)
+			w.push(n, now)
 			all = append(all, Point{n, now})
 			want := 0
 			for _, p := range all {
@@ -91,7 +91,7 @@ func TestWindowAgainstNaiveMaximum(t *testing.T) {
 func TestWindowIsBounded(t *testing.T) {
 	var w Window
 	for i := range 1000 {
-		w = w.Push(1000-i, origin.Add(time.Duration(i)*time.Millisecond))
+		w.push(1000-i, origin.Add(time.Duration(i)*time.Millisecond))
 	}
 	if now := origin.Add(time.Second); len(w.Points) > maxPoints || w.Peak(now) != 1000 {
 		t.Fatalf("%d points, peak %d", len(w.Points), w.Peak(now))

@@ -31,19 +31,19 @@ type Point struct {
 	At time.Time `json:"at"`
 }
 
-// Push says that n held at now, and forgets what has left the window.
-func (w Window) Push(n int, now time.Time) Window {
-	keep := make([]Point, 0, len(w.Points)+1)
+// push says that n held at now, and forgets what has left the window. It changes the points in
+// place: they must be nobody else's.
+func (w *Window) push(n int, now time.Time) {
+	keep := w.Points[:0]
 	for _, p := range w.Points {
 		if p.N > n && p.At.Add(levelMemory).After(now) {
 			keep = append(keep, p)
 		}
 	}
-	keep = append(keep, Point{N: n, At: now})
-	if len(keep) > maxPoints {
-		keep = merge(keep, now)
+	w.Points = append(keep, Point{N: n, At: now})
+	if len(w.Points) > maxPoints {
+		w.Points = merge(w.Points, now)
 	}
-	return Window{Points: keep}
 }
 
 // merge makes one of the two neighbours whose ages differ least: the higher level counts as
@@ -70,16 +70,12 @@ func (w Window) Peak(now time.Time) int {
 	return 0
 }
 
-// settled bounds what a store held.
+// settled bounds what a store held. Its points are a copy, with room for what one turn pushes.
 func (w Window) settled(now time.Time) Window {
-	points := slices.Clone(w.Points)
-	points = points[max(0, len(points)-maxPoints):]
-	for i := range points {
-		points[i].N = clamp(points[i].N, 0, MaxReplicas)
-		points[i].At = earliest(wall(points[i].At), now)
-	}
-	if len(points) == 0 {
-		return Window{}
+	last := w.Points[max(0, len(w.Points)-maxPoints):]
+	points := make([]Point, len(last), len(last)+3)
+	for i, p := range last {
+		points[i] = Point{N: clamp(p.N, 0, MaxReplicas), At: earliest(wall(p.At), now)}
 	}
 	return Window{Points: points}
 }

@@ -33,7 +33,7 @@ type Result struct {
 	ColdStarts int     `json:"cold_starts"`      // replicas started
 	Unserved   int     `json:"unserved"`         // requests that no replica had taken when patience ended
 	Seconds    float64 `json:"trace_seconds"`    // first arrival to the last request's end
-	PerSecond  float64 `json:"requests_per_sec"` // simulated, per second of this machine; 0: not measured
+	PerSecond  float64 `json:"requests_per_sec"` // simulated, per second of CPU time, so per core; 0: not measured
 }
 
 // Waits are quantiles of the wait, milliseconds. They come from a histogram with three

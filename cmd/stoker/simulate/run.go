@@ -72,7 +72,7 @@ type run struct {
 	report Report
 }
 
-// world is one policy's, with the time this machine took for it.
+// world is one policy's, with the CPU time it took.
 type world struct {
 	name string
 	*simulate.World
@@ -188,13 +188,13 @@ func (r *run) arrive(as []simulate.Arrival) error {
 		}
 	}
 	for _, w := range r.worlds {
-		began := time.Now()
+		began := cpuTime()
 		for _, a := range as {
 			if err := w.Arrive(a); err != nil {
 				return err
 			}
 		}
-		w.took += time.Since(began)
+		w.took += cpuTime() - began
 	}
 	return nil
 }
@@ -209,9 +209,9 @@ func (r *run) collect(result func(*simulate.World) simulate.Result) {
 	results := map[string]simulate.Result{simulate.NameOracle: bound}
 	r.report.Functions = map[string][]simulate.FunctionResult{}
 	for _, w := range r.worlds {
-		began := time.Now()
+		began := cpuTime()
 		x := result(w.World)
-		w.took += time.Since(began)
+		w.took += cpuTime() - began
 		x.PerSecond = float64(x.Requests) / max(w.took.Seconds(), 1e-9)
 		results[w.name] = x
 		r.report.Functions[w.name] = w.ByFunction()

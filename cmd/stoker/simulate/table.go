@@ -47,7 +47,7 @@ func rates(results []simulate.Result) string {
 	if sec == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d requests simulated in %.2f s: %.2f million a second on one core", n, sec, float64(n)/sec/1e6)
+	return fmt.Sprintf("%d requests simulated in %.2f s of CPU time: %.2f million a second per core", n, sec, float64(n)/sec/1e6)
 }
 
 func whole(x float64) string   { return fmt.Sprintf("%.0f", x) }
