@@ -8,21 +8,25 @@ import (
 // survey sorts the observed replicas by what can be counted on. A replica that drains, or
 // was named a victim before, counts as gone already: a drain cannot be taken back.
 func (t *turn) survey() {
-	t.fresh = make([]Replica, 0, len(t.obs.Replicas)) // nearly always all of them
-	for _, r := range sortedByID(t.obs.Replicas) {
-		named := slices.Contains(t.s.Last.Victims, r.ID)
-		switch {
-		case r.Phase == Gone:
-		case named:
+	replicas := sortedByID(t.obs.Replicas)
+	n := 0
+	for n < len(replicas) && t.standing(replicas[n]) == isFresh {
+		n++
+	}
+	t.fresh = replicas[:n:n] // nearly always all: then they need no list of their own
+	for _, r := range replicas[n:] {
+		switch t.standing(r) {
+		case isGone:
+		case isLeaving:
 			t.leaving = append(t.leaving, r.ID)
 			t.draining++
-		case r.Phase == Draining:
+		case isDraining:
 			t.draining++
-		case r.Revision != t.spec.Revision:
+		case isOld:
 			t.old = append(t.old, r)
-		case t.isAside(r):
+		case isAside:
 			t.aside = append(t.aside, r)
-		default:
+		case isFresh:
 			t.fresh = append(t.fresh, r)
 		}
 	}
@@ -39,6 +43,34 @@ func (t *turn) survey() {
 	}
 }
 
+// standing is what a replica counts as.
+type standing int
+
+const (
+	isFresh standing = iota
+	isOld
+	isAside
+	isLeaving
+	isDraining
+	isGone
+)
+
+func (t *turn) standing(r Replica) standing {
+	switch {
+	case r.Phase == Gone:
+		return isGone
+	case slices.Contains(t.s.Last.Victims, r.ID):
+		return isLeaving
+	case r.Phase == Draining:
+		return isDraining
+	case r.Revision != t.spec.Revision:
+		return isOld
+	case t.overdue(r):
+		return isAside
+	}
+	return isFresh
+}
+
 // sortedByID leaves the observation as it is; one that is sorted already is not copied.
 func sortedByID(replicas []Replica) []Replica {
 	byID := func(a, b Replica) int { return cmp.Compare(a.ID, b.ID) }
@@ -50,14 +82,14 @@ func sortedByID(replicas []Replica) []Replica {
 	return replicas
 }
 
-// isAside is whether a silent replica is no longer counted on: since requests wait that it
+// overdue is whether a silent replica is no longer counted on: since requests wait that it
 // does not take, until it is heard again. It keeps its lease; unreachable is not failed.
-func (t *turn) isAside(r Replica) bool {
+func (t *turn) overdue(r Replica) bool {
 	if r.Phase != Silent {
 		return false
 	}
-	overdue := !t.now.Before(r.Since.Add(SilentReplace))
-	return overdue && t.pending > 0 || slices.Contains(t.s.Aside, r.ID)
+	long := !t.now.Before(r.Since.Add(SilentReplace))
+	return long && t.pending > 0 || slices.Contains(t.s.Aside, r.ID)
 }
 
 // expect counts the replicas that were decided on and are not observed yet. They count as

@@ -14,7 +14,7 @@ const traceText = "arrival_s,input_tokens,output_tokens\n0,1000,50\n0.5,1000,50\
 func TestSimulate(t *testing.T) {
 	trace, profile := manifest(t, "trace.csv", traceText), manifest(t, "profile.yaml", "slots: 2\nwaitSLO: {p99: 30s}\n")
 	got := stoker(t, "", "simulate", "--trace", trace, "--profile", profile, "--baselines")
-	for _, want := range []string{"POLICY", "stoker", "timer-0s", "timer-1200s", "knative", "keda", "hybrid-histogram", "peak", "fixed", "oracle", "a second on one core"} {
+	for _, want := range []string{"POLICY", "stoker", "timer-0s", "timer-1200s", "knative", "keda", "hybrid-histogram", "peak", "fixed", "oracle", "a second per core"} {
 		if got.code != 0 || !strings.Contains(got.out, want) {
 			t.Errorf("%s is missing: %+v", want, got)
 		}
