@@ -93,8 +93,12 @@ func (e Evidence) echo() bool {
 	return e.Sender == SenderPlatform && !e.nodeLost() && e.OOMKills == 0 && len(e.Xids) == 0 && e.Recovery == 0 && e.Error == nil
 }
 
+// errorClock is what the time in an error file may be short of: torch cuts it to whole seconds. Without it a
+// peer that noticed a failure at once would be taken for the one that failed, since its error seems to be older.
+const errorClock = time.Second
+
 // began is when the trouble of the rank began: a node falls silent before its lease expires, and a
-// GPU fails before the process that uses it does.
+// GPU fails before the process that uses it does. Of an error file it is the latest that fits.
 func (e Evidence) began() time.Time {
 	at := e.Ended
 	earlier := func(t time.Time) {
@@ -103,8 +107,8 @@ func (e Evidence) began() time.Time {
 		}
 	}
 	earlier(e.LastHeard)
-	if e.Error != nil {
-		earlier(e.Error.At)
+	if e.Error != nil && !e.Error.At.IsZero() {
+		earlier(e.Error.At.Add(errorClock))
 	}
 	for _, x := range e.Xids {
 		earlier(x.At)
