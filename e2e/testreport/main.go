@@ -3,7 +3,7 @@
 //
 // With -complete, every package of the module that has test files must have passed at least one test, and no test may
 // have been skipped for want of something that one of the project's verbs builds: a suite that silently stopped running
-// is a failure.
+// is a failure. With -installed, neither may one have been skipped for want of what CI installs.
 package main
 
 import (
@@ -34,6 +34,7 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("testreport", flag.ContinueOnError)
 	complete := flags.Bool("complete", false, "every package with test files must have passed a test, and none was skipped for want of a verb")
+	installed := flags.Bool("installed", false, "no test was skipped for want of what CI installs")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -54,6 +55,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	problems := r.problems(want)
+	if *installed {
+		problems = append(problems, r.skippedFor(ciInstalls, "what CI installs")...)
+	}
 	r.print(out, problems)
 	if len(problems) > 0 {
 		return errors.New("the run is not good; what is wrong stands above the counts")

@@ -109,8 +109,11 @@ func reason(output []string) string {
 	return ""
 }
 
-// verbCall in the reason of a skip says that a verb of this project would have built what the test needs.
-const verbCall = "go tool task "
+// What the reason of a skip says if the test lacked something that is to be had.
+const (
+	verbCall   = "go tool task "    // a verb of this project builds it
+	ciInstalls = "(CI installs it)" // .ci/run does
+)
 
 // problems says what is wrong with the run: failures, skips without a reason, packages that ran nothing. A run is
 // complete if it wants packages; then what a verb builds must have been there.
@@ -123,9 +126,9 @@ func (r *report) problems(want []string) []string {
 		if s.reason == "" {
 			found = append(found, "skipped without a reason: "+short(s.pkg)+" "+s.test)
 		}
-		if len(want) > 0 && strings.Contains(s.reason, verbCall) {
-			found = append(found, "skipped for want of what a verb builds: "+short(s.pkg)+" "+s.test)
-		}
+	}
+	if len(want) > 0 {
+		found = append(found, r.skippedFor(verbCall, "what a verb builds")...)
 	}
 	for _, pkg := range want {
 		if c := r.packages[pkg]; c == nil || c.passed == 0 {
@@ -134,6 +137,17 @@ func (r *report) problems(want []string) []string {
 	}
 	if r.total().passed == 0 {
 		found = append(found, "no test passed at all")
+	}
+	return found
+}
+
+// skippedFor lists the tests whose reason to be skipped holds a phrase.
+func (r *report) skippedFor(phrase, what string) []string {
+	var found []string
+	for _, s := range r.skips {
+		if strings.Contains(s.reason, phrase) {
+			found = append(found, "skipped for want of "+what+": "+short(s.pkg)+" "+s.test)
+		}
 	}
 	return found
 }

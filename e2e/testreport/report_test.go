@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +73,25 @@ func TestACompleteRunSkipsNothingThatAVerbBuilds(t *testing.T) {
 	want := []string{"skipped for want of what a verb builds: scale TestPods"}
 	if got := readEvents(t, skipped).problems([]string{"stoker.dev/stoker/scale"}); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWhereCIInstallsSomethingNothingIsSkippedForWantOfIt(t *testing.T) {
+	const skipped = `{"Action":"pass","Package":"stoker.dev/stoker/e2e/training","Test":"TestA"}
+{"Action":"output","Package":"stoker.dev/stoker/e2e/training","Test":"TestDDP","Output":"    x_test.go:1: no torch on this machine (CI installs it): exit status 1\n"}
+{"Action":"skip","Package":"stoker.dev/stoker/e2e/training","Test":"TestDDP"}
+`
+	file := filepath.Join(t.TempDir(), "e2e.json")
+	if err := os.WriteFile(file, []byte(skipped), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := run(t.Context(), []string{file}, &out); err != nil {
+		t.Errorf("on a machine without torch the run is said to be wrong: %v", err)
+	}
+	const want = "skipped for want of what CI installs: e2e/training TestDDP\n"
+	if err := run(t.Context(), []string{"-installed", file}, &out); err == nil || !strings.Contains(out.String(), want) {
+		t.Errorf("in CI: %v, with\n%s", err, out.String())
 	}
 }
 
