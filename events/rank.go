@@ -25,12 +25,13 @@ func JobOfRank(k functions.Key) (functions.Key, bool) {
 
 // RankConfig makes what an agent starts a rank of a training job in place of a model server. Such an
 // agent pulls no requests: it waits at the barrier, in phase loading; is told to open it, starts the
-// program and is in phase ready; and exits with it.
+// program and is in phase ready, then draining once it is told to go; and exits with the program.
 type RankConfig struct {
 	Generation uint64 `json:"generation"` // of the gang
 	Rank       int    `json:"rank"`
 	// Files that the program knows from its environment, all in a directory that is there.
 	NoticeFile   string `json:"noticeFile"`
+	SaveFile     string `json:"saveFile"`
 	ProgressFile string `json:"progressFile"`
 	ErrorFile    string `json:"errorFile"`
 }

@@ -15,9 +15,11 @@ import (
 	"stoker.dev/stoker/cmd/stoker-agent/meter"
 	"stoker.dev/stoker/cmd/stoker-agent/proxy"
 	"stoker.dev/stoker/cmd/stoker-agent/pull"
+	"stoker.dev/stoker/cmd/stoker-agent/rank"
 	"stoker.dev/stoker/cmd/stoker-agent/request"
 	"stoker.dev/stoker/cmd/stoker-agent/server"
 	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/scale/job"
 )
 
 // settleWait is how long requests may take to be written or given back once nothing works
@@ -27,7 +29,7 @@ const settleWait = 5 * time.Second
 // serverGrace is how long a model server that has nothing to do may take to go.
 const serverGrace = 5 * time.Second
 
-// agent is one replica's life.
+// agent is the life of one replica, or of one rank.
 type agent struct {
 	c      events.AgentConfig
 	log    *slog.Logger
@@ -38,6 +40,9 @@ type agent struct {
 	gpus   *sampler
 	drains chan order
 	seat   seat // of an agent that attaches
+
+	rank    *rank.Progress // nil: a replica of a function
+	barrier barrier        // of a rank
 
 	work     context.Context //nolint:containedctx // 2026-11-23: of the model server's work; its end cuts requests off
 	cutOff   context.CancelCauseFunc
@@ -53,6 +58,9 @@ func newAgent(c events.AgentConfig, log *slog.Logger) (*agent, error) {
 	a.puller = pull.NewPuller(c.Spec.Scaling.Slots, a.handle, log)
 	a.gpus = newSampler(c.GPUs, log)
 	a.beater = newBeater(a)
+	if c.Rank != nil {
+		a.rank, a.barrier = rank.NewProgress(*c.Rank), newBarrier()
+	}
 	bus, err := events.Connect(c.NATS, events.ConnectOptions{
 		Name:        "stoker-agent " + c.Key.String() + " " + c.Replica,
 		InboxPrefix: events.AgentInbox(c.Replica),
@@ -89,11 +97,18 @@ func (a *agent) run(stop <-chan os.Signal) int {
 	if a.c.Attach {
 		return a.runAttached()
 	}
+	if a.rank != nil {
+		return a.exit(a.train())
+	}
 	return a.exit(a.serve())
 }
 
-// listen takes orders and cancellations.
+// listen takes orders, and cancellations of requests.
 func (a *agent) listen() error {
+	if a.rank != nil {
+		_, err := a.bus.OnControl(a.c.Key, a.c.Replica, a.rankControl)
+		return err
+	}
 	if _, err := a.bus.OnControl(a.c.Key, a.c.Replica, a.control); err != nil {
 		return err
 	}
@@ -130,6 +145,7 @@ func (a *agent) signals(stop <-chan os.Signal) {
 type order struct {
 	grace  time.Duration // for what is in flight
 	signal bool          // it came as a signal
+	cause  job.Cause     // why a rank has to go; empty: not said
 }
 
 // drain passes an order on; when many wait, one more changes nothing.

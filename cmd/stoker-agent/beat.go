@@ -63,10 +63,15 @@ func (b *beater) now() {
 	b.a.meter.Read(hb.At, &hb)
 	hb.Pending = b.a.puller.Pending()
 	hb.GPUs = b.a.gpus.last()
+	if b.a.rank != nil {
+		hb.Rank = b.a.rank.Said()
+		hb.Slots = 0                                                  // it takes no requests
+		hb.Totals.UsefulSec, hb.Totals.IdleSec = hb.Totals.IdleSec, 0 // a program that runs trains
+	}
 	if hb.Phase != b.written && b.a.c.StatusFile != "" {
-		write := writeStatus
+		write := replaceJSON
 		if b.a.c.Attach {
-			write = overwriteStatus
+			write = overwriteJSON
 		}
 		if err := write(b.a.c.StatusFile, hb); err != nil {
 			b.a.log.Error("status file not written", "err", err)
@@ -101,13 +106,13 @@ func (b *beater) exited(e end) {
 	b.said.Cause, b.said.Message, b.said.ExitCode = e.cause, e.message, e.serverCode
 }
 
-// writeStatus replaces the file as a whole: a reader sees the old status or the new one.
-func writeStatus(path string, hb events.Heartbeat) error {
-	data, err := json.Marshal(hb)
+// replaceJSON replaces a file as a whole: a reader sees what was there before or what is there now.
+func replaceJSON(path string, v any) error {
+	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".status-*")
+	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
 	}
@@ -122,10 +127,10 @@ func writeStatus(path string, hb events.Heartbeat) error {
 	return os.Rename(temp.Name(), path)
 }
 
-// overwriteStatus writes into the file that is there, as a Pod's termination message wants it: it
+// overwriteJSON writes into the file that is there, as a Pod's termination message wants it: it
 // is mounted, so no other can take its place, and read once we are gone.
-func overwriteStatus(path string, hb events.Heartbeat) error {
-	data, err := json.Marshal(hb)
+func overwriteJSON(path string, v any) error {
+	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}

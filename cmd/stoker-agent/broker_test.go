@@ -17,22 +17,9 @@ import (
 // TestOutlivesTheBroker stops the broker for a while, with a request in flight, and starts
 // it again on the same port and files.
 func TestOutlivesTheBroker(t *testing.T) {
-	store := t.TempDir()
-	port := 0
-	begin := func() *server.Server {
-		s := eventstest.Server(t, func(o *server.Options) {
-			o.StoreDir = store
-			if port != 0 {
-				o.Port = port
-			}
-		})
-		return s
-	}
 	w := newWorld(t, nil) // its own broker is not used any more
+	begin := w.ownBroker()
 	s := begin()
-	port = portOf(t, s)
-	w.url = s.ClientURL()
-	w.connect()
 	for _, err := range []error{w.bus.Ensure(w.ctx(), events.StreamOptions{}), w.bus.Deploy(w.ctx(), key, 0), w.bus.OpenQueue(w.ctx(), key, 0)} {
 		if err != nil {
 			t.Fatal(err)
@@ -50,9 +37,6 @@ func TestOutlivesTheBroker(t *testing.T) {
 	case <-time.After(time.Second): // longer than the request takes
 	}
 	begin()
-	if err := w.bus.WaitConnected(w.ctx()); err != nil {
-		t.Fatal(err)
-	}
 	if rec := w.record("across"); rec.Status != events.StatusOK {
 		t.Errorf("record %+v", rec)
 	}
@@ -67,7 +51,29 @@ func TestOutlivesTheBroker(t *testing.T) {
 	w.awaitBeat("r1", "a fresh time", func(hb events.Heartbeat) bool { return hb.Totals.Served == 2 })
 }
 
-func portOf(t *testing.T, s *server.Server) int {
+// ownBroker returns what starts a broker for a world, again on the same port and files after the first time.
+func (w *world) ownBroker() (begin func() *server.Server) {
+	store, port := w.t.TempDir(), 0
+	return func() *server.Server {
+		w.t.Helper()
+		s := eventstest.Server(w.t, func(o *server.Options) {
+			o.StoreDir = store
+			if port != 0 {
+				o.Port = port
+			}
+		})
+		if port == 0 {
+			port, w.url = portOf(w.t, s), s.ClientURL()
+			w.connect()
+		}
+		if err := w.bus.WaitConnected(w.ctx()); err != nil {
+			w.t.Fatal(err)
+		}
+		return s
+	}
+}
+
+func portOf(t testing.TB, s *server.Server) int {
 	t.Helper()
 	info := s.PortsInfo(patience)
 	if info == nil || len(info.Nats) == 0 {

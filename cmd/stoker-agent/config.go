@@ -58,6 +58,9 @@ func parseConfig(data []byte, env func(string) string) (events.AgentConfig, erro
 	if c.Attach && len(c.Command) > 0 {
 		return c, errors.New("command is given, allowed: none with attach, which starts no model server; leave out one of them")
 	}
+	if c.Attach && c.Rank != nil {
+		return c, errors.New("attach and rank are given, allowed: one of them; an agent starts the program of a rank itself")
+	}
 	c.Spec = functions.Default(functions.Function{Spec: c.Spec}).Spec
 	return c, nil
 }
@@ -73,7 +76,12 @@ func missingIn(c events.AgentConfig) []string {
 		{"replica", c.Replica != ""},
 		{"command", len(c.Command) > 0 || c.Attach},
 		{"port (or " + events.ServerPortVar + ")", c.Port != 0 || !c.Attach},
-		{"stream", c.Stream != ""},
+		{"stream", c.Stream != "" || c.Rank != nil},
+		{"rank.generation", c.Rank == nil || c.Rank.Generation > 0},
+		{"rank.noticeFile", c.Rank == nil || c.Rank.NoticeFile != ""},
+		{"rank.saveFile", c.Rank == nil || c.Rank.SaveFile != ""},
+		{"rank.progressFile", c.Rank == nil || c.Rank.ProgressFile != ""},
+		{"rank.errorFile", c.Rank == nil || c.Rank.ErrorFile != ""},
 		{"nats.url", c.NATS.URL != ""},
 	} {
 		if !f.ok {

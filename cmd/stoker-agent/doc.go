@@ -28,6 +28,20 @@
 // A SIGTERM that comes before the server was ready leaves the cause of the end empty: it may
 // be that the server has ended, and whoever ran it knows how.
 //
+// # A rank of a training job
+//
+// With "rank" in its configuration the command is the program of one rank of a gang, and there is
+// nothing to pull. The agent waits in phase loading until it is told to open the barrier, starts the
+// program, is ready while that runs and exits with it. Orders carry the generation of the gang, and
+// those of another are refused. Told to go, it writes the notice, sends SIGTERM to the main process
+// alone and is draining until that ends; at the end of the grace everything is killed. SIGTERM to
+// the agent is such a notice with the grace of its configuration, and nothing after another notice.
+// Reports of the program go into the heartbeats, and at once if a checkpoint was committed. Once the
+// main process ended, the rest of its tree is killed and the last heartbeat says what is known of
+// the end. The agent exits with 0 however the program did.
+//
+// A broker that is away is nothing to the program: it trains on, and orders come when it is back.
+//
 // # Ends
 //
 // The agent outlives the platform that started it: a broker that is away is waited for,
@@ -35,7 +49,7 @@
 //
 // Exit codes:
 //
-//	0  drained
+//	0  drained, or a rank whose program ended
 //	1  the agent could not do its work; its last line on stderr says why
 //	2  the configuration is missing or wrong
 //	3  the model server could not be started

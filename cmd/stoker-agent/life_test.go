@@ -267,6 +267,8 @@ func TestBadConfigurations(t *testing.T) {
 		{"not there", "", "no such file"},
 		{"not JSON", "{", "unexpected end"},
 		{"empty", "{}", "missing: key, replica, command, stream, nats.url"},
+		{"half a rank", `{"key":{"namespace":"a","name":"b"},"replica":"r","command":["x"],"rank":{"noticeFile":"/n"},"nats":{"url":"x"}}`, "missing: rank.generation, rank.saveFile, rank.progressFile, rank.errorFile"},
+		{"a rank beside an agent", `{"key":{"namespace":"a","name":"b"},"replica":"r","attach":true,"port":1,"rank":{"generation":1,"noticeFile":"/n","saveFile":"/s","progressFile":"/p","errorFile":"/e"},"nats":{"url":"x"}}`, "attach and rank are given"},
 		{"bad port", `{"key":{"namespace":"a","name":"b"},"replica":"r","command":["x"],"stream":"S","nats":{"url":"x"},"port":70000}`, "port is 70000, allowed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

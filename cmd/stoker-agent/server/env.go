@@ -12,7 +12,7 @@ import (
 // needs to find its tools and files, and nothing that could be a credential.
 var passed = []string{"PATH", "HOME", "LANG", "TMPDIR"}
 
-// Env is the environment of the model server. From weak to strong: what is passed on of
+// Env is the environment of the model server, or of the program of a rank. From weak to strong: what is passed on of
 // parent, the manifest's variables, and what the platform sets, which a manifest cannot
 // change: a replica must not choose somebody else's GPUs.
 func Env(c events.AgentConfig, parent []string, port int) []string {
@@ -32,14 +32,14 @@ func Env(c events.AgentConfig, parent []string, port int) []string {
 }
 
 // platformEnv tells the server who it is. With no GPUs CUDA_VISIBLE_DEVICES is empty, which
-// hides them all, so that a function without a GPU cannot take one another replica holds.
+// hides them all, so that a function without a GPU cannot take one another replica holds. Who the
+// program of a rank is, is in c.Env already.
 func platformEnv(c events.AgentConfig, port int) []string {
-	return []string{
-		"PORT=" + strconv.Itoa(port),
-		"STOKER_REPLICA_ID=" + c.Replica,
-		"STOKER_FUNCTION=" + c.Key.String(),
-		"CUDA_VISIBLE_DEVICES=" + strings.Join(c.GPUs, ","),
+	env := []string{"STOKER_REPLICA_ID=" + c.Replica, "CUDA_VISIBLE_DEVICES=" + strings.Join(c.GPUs, ",")}
+	if c.Rank != nil {
+		return env
 	}
+	return append(env, "PORT="+strconv.Itoa(port), "STOKER_FUNCTION="+c.Key.String())
 }
 
 // setenv adds kv to env, in the place of an earlier one of the same name.

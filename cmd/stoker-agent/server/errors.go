@@ -5,7 +5,7 @@ import "errors"
 // Sentinels of this package.
 var (
 	// ErrSpawn is returned when the command could not be started at all.
-	ErrSpawn = errors.New("model server could not be started")
+	ErrSpawn = errors.New("program could not be started")
 	// ErrNeverReady is returned when the probe did not answer 200 in time.
 	ErrNeverReady = errors.New("model server never became ready")
 	// ErrExited is returned when the model server ended while it was waited for.

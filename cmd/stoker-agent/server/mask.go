@@ -86,6 +86,15 @@ func (m *mask) match(text []byte) (n int, open bool) {
 	return 0, false
 }
 
+// Hide masks secrets in a whole text.
+func Hide(text []byte, secrets []string) []byte {
+	var out bytes.Buffer
+	m := newMask(&out, secrets)
+	_, _ = m.Write(text)
+	m.flush()
+	return out.Bytes()
+}
+
 // flush writes what was held back: nothing follows that could make more of it.
 func (m *mask) flush() {
 	for _, s := range m.secrets {

@@ -43,12 +43,15 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// push closes the open line. Once there are enough, the memory of the oldest is that of the next.
 func (t *tail) push() {
+	var next []byte
 	if len(t.lines) == TailLines {
+		next = t.lines[0][:0]
 		t.lines = append(t.lines[:0], t.lines[1:]...)
 	}
 	t.lines = append(t.lines, bytes.TrimRight(t.open, "\r"))
-	t.open = make([]byte, 0, TailLineBytes)
+	t.open = next
 }
 
 // String is the kept lines, oldest first, the unfinished one last.

@@ -30,8 +30,9 @@ type Options struct {
 
 // Exit is how a model server ended.
 type Exit struct {
-	Code   int    // 128 + signal when a signal ended it, as a shell says it
-	Signal string // "" when it ended by itself
+	Code   int            // 128 + signal when a signal ended it, as a shell says it
+	Signal syscall.Signal // 0 when it ended by itself
+	At     time.Time      // zero for one that is not our child
 	// OutOfMemory: it was killed, not by us, within seconds of the kernel killing something for want
 	// of memory, so that was most likely this.
 	OutOfMemory bool
@@ -45,11 +46,11 @@ func (e Exit) String() string {
 		return "nobody listens on its port any more; how it ended is its container's to say"
 	}
 	if e.OutOfMemory {
-		return "most likely out of memory: it was killed (signal " + e.Signal + ") while the kernel was killing for want of memory; " +
+		return "most likely out of memory: it was killed (signal " + e.Signal.String() + ") while the kernel was killing for want of memory; " +
 			"give it more (spec.resources.memory, the machine), or a smaller batch or context"
 	}
-	if e.Signal != "" {
-		return "killed by signal: " + e.Signal
+	if e.Signal != 0 {
+		return "killed by signal: " + e.Signal.String()
 	}
 	return fmt.Sprintf("exit code %d", e.Code)
 }
@@ -187,9 +188,9 @@ func (s *Server) reapAll() {
 
 func (s *Server) exitOf(status unix.WaitStatus) Exit {
 	if !status.Signaled() {
-		return Exit{Code: status.ExitStatus()}
+		return Exit{Code: status.ExitStatus(), At: time.Now()}
 	}
-	e := Exit{Code: 128 + int(status.Signal()), Signal: status.Signal().String()}
+	e := Exit{Code: 128 + int(status.Signal()), Signal: status.Signal(), At: time.Now()}
 	e.OutOfMemory = status.Signal() == unix.SIGKILL && !s.killing.Load() && s.oom.killed()
 	return e
 }
@@ -215,6 +216,14 @@ func (s *Server) Exit() Exit { return s.exit }
 
 // Tail is the last lines the server wrote.
 func (s *Server) Tail() string { return s.last.String() }
+
+// Terminate asks the main process to go, and no other: what it has started may be of use to it until
+// the end. It is a no-op once that process ended.
+func (s *Server) Terminate() {
+	if !s.Look() {
+		_ = unix.Kill(s.pid, unix.SIGTERM) // it may have ended meanwhile
+	}
+}
 
 // goneWait is how long a killed tree may take to be gone. A process in an uninterruptible
 // call (a hung GPU driver or network mount) takes longer than anyone wants to wait.

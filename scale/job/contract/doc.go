@@ -10,6 +10,7 @@
 //	RESUME_FROM                          the checkpoint to begin with; empty: from the beginning
 //	DATASET_URI                          as the manifest has it
 //	PREEMPT_FILE                         appears when the gang is told to go: JSON, see [Notice]
+//	SAVE_FILE                            appears when a checkpoint is wanted now, see below
 //	GRACE_SECONDS                        the time it will have from then on
 //	DEADLINE_UNIX                        when the job will be stopped in any case; empty: never
 //	PROGRESS_FILE                        takes the program's reports, one to a line, see [ParseReport]
@@ -29,6 +30,10 @@
 // Being told to go comes twice: PREEMPT_FILE appears, then the main process of each rank gets SIGTERM,
 // and only that one, since data loaders that die of it take the chance to save with them. All ranks
 // have to agree on the step they save at. When the grace is over, every process is killed.
+//
+// A checkpoint that people ask for is a file, too: SAVE_FILE appears, empty, in every rank. A program that
+// looks for it, as it does for PREEMPT_FILE, removes it and saves; asked again before that, it saves once.
+// One that does not look saves when it would have anyway.
 //
 // What the program tells: reports; the exit codes of functions.ExitCodes; and checkpoints. A checkpoint
 // is a directory step-N in CHECKPOINT_DIR. It counts once it is committed: written, flushed, and then

@@ -19,6 +19,7 @@ var ErrPlace = errors.New("no such place in a gang")
 // Names of the files in a rank's own directory.
 const (
 	NoticeFile   = "notice.json"
+	SaveFile     = "save"
 	ProgressFile = "progress"
 	ErrorFile    = "error.json"
 	HostFile     = "hosts"
@@ -100,7 +101,7 @@ func (p Place) everyJob() []functions.EnvVar {
 		set("JOB_ID", p.Job.String()), setNumber("ATTEMPT", p.Attempt), setNumber("GANG_GENERATION", p.Generation),
 		setNumber("NNODES", len(p.Addresses)), setNumber("NODE_RANK", p.Rank),
 		set("CHECKPOINT_DIR", p.CheckpointDir), set("CHECKPOINT_URI", checkpoints), set("RESUME_FROM", p.ResumeFrom), set("DATASET_URI", p.Spec.Dataset.URI),
-		set("PREEMPT_FILE", path.Join(p.Dir, NoticeFile)), set("PROGRESS_FILE", path.Join(p.Dir, ProgressFile)),
+		set("PREEMPT_FILE", path.Join(p.Dir, NoticeFile)), set("SAVE_FILE", path.Join(p.Dir, SaveFile)), set("PROGRESS_FILE", path.Join(p.Dir, ProgressFile)),
 		set("TORCHELASTIC_ERROR_FILE", path.Join(p.Dir, ErrorFile)),
 		setNumber("GRACE_SECONDS", int64(p.grace()/time.Second)), set("DEADLINE_UNIX", deadline),
 	}
