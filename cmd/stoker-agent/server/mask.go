@@ -54,8 +54,11 @@ func (m *mask) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	text := append(m.held, p...)
-	var out []byte
 	at := 0
+	if !slices.ContainsFunc(m.secrets, func(s []byte) bool { return bytes.Contains(text, s) }) {
+		at = max(0, len(text)-len(m.secrets[0])+1) // before that none begins, and searching for one is fast
+	}
+	out := text[:at:at]
 	for at < len(text) {
 		n, open := m.match(text[at:])
 		if open {
