@@ -104,6 +104,12 @@ func (h *History) table(j *Job) *table {
 	return t
 }
 
+// knows tells whether enough jobs of a job's user and size have ended to say how long it will run.
+func (h *History) knows(j *Job) bool {
+	c := h.Classes[kind{j.User, j.Name, j.GPUs}.classes()[2]]
+	return c != nil && c.Jobs >= KnownJobs
+}
+
 // belief is how likely run times are, and the mean of each bin: a class's own jobs and those it
 // begins with. With no history at all every bin is as likely.
 func (h *History) belief(k kind) (b belief) {

@@ -72,7 +72,7 @@ var goldenPlans = []struct {
 	{"a new attempt is left alone", "stoker", 8, []string{"8 0s 48h 1m", "1 1s"}, ""},
 	{"who has waited for the patience goes first", "stoker", 8, []string{"1 0s 0s 1h", "8 24h 300h"}, "preempt a outranked 1/7, admit b overdue 8/8"},
 	{"only the first of the overdue, beyond their share", "stoker", 8, []string{"4 24h 300h", "4 24h 300h", "5 1s"}, "admit a overdue 4/8, admit b pass 4/4"},
-	{"GPUs vanished", "stoker", 4, []string{"4 0s 0s 1h", "4 0s 0s 1h"}, "preempt b outranked 4/-4"},
+	{"GPUs vanished", "stoker", 4, []string{"4 0s 0s 1h", "4 0s 0s 1h"}, "preempt b vanished 4/-4"},
 	{"GPUs vanished, nobody is preempted", "fifo", 4, []string{"4 0s 0s 1h", "4 0s 0s 1h", "1 0s"}, ""},
 	{"larger than the pool", "stoker", 4, []string{"8 1h", "1 1s"}, "admit b turn 1/4"},
 }
@@ -91,6 +91,21 @@ func TestPlansAreAsWritten(t *testing.T) {
 			}
 			for _, s := range p.Steps {
 				seen[s.Reason] = true
+			}
+		})
+	}
+	for _, c := range goldenTurns {
+		t.Run(c.name, func(t *testing.T) {
+			s := c.snapshot()
+			p, waiting := Explain(&History{}, s)
+			if got := tellTurn(p, waiting); got != c.want {
+				t.Errorf("%s\nwant %s", got, c.want)
+			}
+			for _, st := range p.Steps {
+				seen[st.Reason] = true
+			}
+			if again := Stoker(&History{}, s); !reflect.DeepEqual(p, again) {
+				t.Errorf("explained %v, planned %v", p, again)
 			}
 		})
 	}

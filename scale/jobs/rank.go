@@ -11,16 +11,20 @@ type ranked struct {
 	score   float64
 	overdue bool // goes first, whatever its score
 	holds   bool // its GPUs are not given to anybody else
+
+	priority int // stoker's alone
 }
 
 // before is the order of ranked jobs: those that cannot be moved, those that are overdue, and
-// then by score. Ties go to whoever was submitted first, and so do overdue jobs.
+// then by priority and by score. Ties go to whoever was submitted first, and so do overdue jobs.
 func before(a, b ranked) int {
 	switch {
 	case a.holds != b.holds:
 		return first(a.holds)
 	case a.overdue != b.overdue:
 		return first(a.overdue)
+	case !a.overdue && a.priority != b.priority:
+		return cmp.Compare(b.priority, a.priority)
 	case !a.overdue && a.score != b.score:
 		return cmp.Compare(a.score, b.score)
 	}
@@ -99,12 +103,12 @@ func (s *Snapshot) number(stop, start []Step) []Step {
 	return append(stop, start...)
 }
 
-// free is how many GPUs nobody holds; below 0 where GPUs have vanished.
+// free is how many of the own GPUs nobody holds; below 0 where GPUs have vanished.
 func (s *Snapshot) free() int {
 	n := s.GPUs
 	for i := range s.Jobs {
 		if s.Jobs[i].Running() {
-			n -= s.Jobs[i].GPUs
+			n -= s.Jobs[i].GPUs - s.Jobs[i].Lent
 		}
 	}
 	return n

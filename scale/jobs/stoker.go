@@ -16,21 +16,43 @@ const (
 
 // Stoker is the policy of the platform; the package documentation explains it.
 func Stoker(h *History, s Snapshot) Plan {
-	waiting := s.waiting()
-	if waiting == 0 && s.free() >= 0 {
+	if s.waiting() == 0 && s.free() >= 0 && s.plain() {
 		return Plan{}
 	}
+	return h.turn(&s).plan()
+}
+
+// Explain is what [Stoker] would do, and why each of the jobs that then still wait does.
+func Explain(h *History, s Snapshot) (Plan, []Waiting) {
+	t := h.turn(&s)
+	return t.plan(), t.explain()
+}
+
+// plain tells whether running jobs are left as they are while nobody waits: none borrows or is elastic.
+func (s *Snapshot) plain() bool {
+	for i := range s.Jobs {
+		if j := &s.Jobs[i]; j.Lent > 0 || len(j.Sizes) > 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// turn makes a plan.
+func (h *History) turn(s *Snapshot) *turn {
 	var next soonest
 	order := make([]ranked, len(s.Jobs))
 	for i := range s.Jobs {
-		order[i] = h.rank(&s, i, &next)
+		order[i] = h.rank(s, i, &next)
 	}
 	s.limitOverdue(order)
-	p := Plan{Steps: handOut(&s, order, false), Next: next.Time}
-	if s.settled(p.Steps, waiting) {
-		p.Next = time.Time{}
-	}
-	return p
+	t := newTurn(h, s, s.inOrder(order), next)
+	t.settleLoans()
+	t.vanished()
+	t.handOut()
+	t.redeemIdle()
+	t.widen()
+	return t
 }
 
 // rank is a job's place, and when that changes by itself.
@@ -38,7 +60,7 @@ func (h *History) rank(s *Snapshot, i int, next *soonest) ranked {
 	j := &s.Jobs[i]
 	attained := j.Service(s.Now)
 	bin := binOf(attained)
-	r := ranked{index: i, score: 2 * h.table(j).level[bin], overdue: j.Waited(s.Now) >= Patience, holds: j.held(s.Now)}
+	r := ranked{index: i, score: 2 * h.table(j).level[bin], overdue: j.Waited(s.Now) >= Patience, holds: j.held(s.Now) || j.Resizing > 0, priority: j.Priority}
 	if !j.Running() {
 		if !r.overdue {
 			next.at(s.Now.Add(Patience - j.Waited(s.Now)))
@@ -56,18 +78,6 @@ func (h *History) rank(s *Snapshot, i int, next *soonest) ranked {
 		next.at(s.Now.Add(time.Duration(bottom(bin+1)*float64(time.Second)) - attained))
 	}
 	return r
-}
-
-// settled tells whether nobody waits once the steps are taken, so that no order matters until a
-// job comes.
-func (s *Snapshot) settled(steps []Step, waiting int) bool {
-	for _, st := range steps {
-		if st.Action == Preempt {
-			return false
-		}
-		waiting--
-	}
-	return waiting == 0
 }
 
 // limitOverdue leaves it to the overdue that were submitted first to go before all others.
