@@ -14,8 +14,9 @@
 // another word:
 //
 //	started step=0 steps=2800 vocab=53 uniform_loss=3.9703
-//	progress step=112 steps=2800 loss=2.0193 percent=4.0 eta_s=19.2
-//	checkpoint step=500 dir=model/step-000000000500
+//	progress step=112 steps=2800 loss=2.0193 percent=4.0 eta=19.2
+//	saving step=500
+//	committed step=500 path=/home/me/model/step-000000000500
 //	done step=2800 steps=2800 loss_first=3.9712 loss_last=0.0691 seconds=20.3
 //
 // The loss is the training loss in nats per character; a model that knows nothing
@@ -23,12 +24,15 @@
 // its text is short, so it learns the text nearly by heart: the loss says that
 // training works, not that the model is wise.
 //
-// Checkpoints are committed or ignored (package checkpoint). On SIGTERM or SIGINT
-// training stops after the step, commits a checkpoint and exits 75, so that
-// whoever sent the signal starts it again with --resume auto and loses nothing; the
-// resumed run repeats the loss curve of one that was never stopped.
+// Checkpoints are committed or ignored (package checkpoint). On SIGTERM or SIGINT, or
+// when the file of --notice-file appears, training stops after the step, commits a
+// checkpoint and exits 75, so that whoever stopped it starts it again with --resume auto
+// and loses nothing; the resumed run repeats the loss curve of one that was never stopped.
 //
-// CHECKPOINT_DIR stands in for --out and RESUME_FROM for --resume.
+// As the program of a training job (docs/training.md) it needs no flags: CHECKPOINT_DIR stands
+// in for --out, RESUME_FROM for --resume, PREEMPT_FILE for --notice-file, and PROGRESS_FILE for
+// --report-file, which takes the lines that begin with progress, saving and committed. It
+// trains in one process, on one node.
 //
 // With --json standard output carries one JSON object at the end and the lines go
 // to standard error.
@@ -52,9 +56,9 @@
 //
 //	0   done
 //	1   failed: disk, network, a damaged checkpoint; trying again may help
-//	2   the command line is wrong, or the checkpoint does not fit it; trying again does not help
-//	75  train was stopped by a signal with a checkpoint committed; start it again with --resume auto
-//	76  train was stopped by a signal and could not commit a checkpoint
+//	75  train was told to stop and has committed a checkpoint; start it again with --resume auto
+//	76  train was told to stop and could not commit a checkpoint
+//	78  the command line is wrong, or the checkpoint does not fit it; trying again does not help
 package main
 
 import (
@@ -70,21 +74,22 @@ import (
 
 	"stoker.dev/stoker/cmd/tinylm/checkpoint"
 	"stoker.dev/stoker/cmd/tinylm/model"
+	"stoker.dev/stoker/functions"
 )
 
-// Exit codes, as in the command's documentation. 75 is EX_TEMPFAIL of sysexits.h.
+// Exit codes, as in the command's documentation, and as a training job's program has them.
 const (
 	exitOK          = 0
 	exitFailed      = 1
-	exitUsage       = 2
-	exitInterrupted = 75
-	exitNoCommit    = 76
+	exitInterrupted = functions.ExitSaved
+	exitNoCommit    = functions.ExitUnsaved
+	exitUsage       = functions.ExitBadConfig
 )
 
 var (
 	errUsage       = errors.New("usage")
-	errInterrupted = errors.New("stopped by a signal, checkpoint committed")
-	errNoCommit    = errors.New("stopped by a signal, no checkpoint could be committed")
+	errInterrupted = errors.New("stopped as told, checkpoint committed")
+	errNoCommit    = errors.New("stopped as told, no checkpoint could be committed")
 )
 
 func main() {

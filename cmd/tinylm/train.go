@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,8 @@ const (
 
 type trainFlags struct {
 	out, resume, text string
+	nodes             string // of the gang that this process is in; empty: of none
+	job               jobFiles
 	every, keep       int
 	json              bool
 	config            model.Config
@@ -36,7 +39,7 @@ type trainFlags struct {
 }
 
 func trainCommand(getenv func(string) string) *cobra.Command {
-	f := trainFlags{}
+	f := trainFlags{nodes: getenv("NNODES")}
 	cmd := &cobra.Command{
 		Use:   "train --out DIR",
 		Short: "Train the model, with committed checkpoints",
@@ -53,6 +56,7 @@ func trainCommand(getenv func(string) string) *cobra.Command {
 	flags.IntVar(&f.every, "checkpoint-every", 500, "steps between checkpoints")
 	flags.IntVar(&f.keep, "keep", 3, "newest checkpoints to keep")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object at the end on standard output, the progress on standard error")
+	f.job.flags(flags, getenv)
 	f.config, f.training = model.DefaultConfig, model.DefaultTraining
 	flags.IntVar(&f.training.Steps, "steps", f.training.Steps, "steps of the whole training")
 	flags.Int64Var(&f.training.Seed, "seed", f.training.Seed, "seed of the first weights and of the batches")
@@ -70,6 +74,8 @@ func (f trainFlags) validate() error {
 		return usagef("--out is missing (or CHECKPOINT_DIR)")
 	case f.every < 1:
 		return usagef("--checkpoint-every is %d, allowed is 1 and more", f.every)
+	case f.nodes != "" && f.nodes != "1":
+		return usagef("NNODES is %s, and tinylm trains in one process; set resources.nodes of the job to 1", f.nodes)
 	case f.keep < 1:
 		return usagef("--keep is %d, allowed is 1 and more", f.keep)
 	}
@@ -93,7 +99,12 @@ func train(ctx context.Context, f trainFlags, changed func(string) bool, stdout,
 	if f.json {
 		lines = stderr
 	}
-	r := &trainRun{flags: f, trainer: trainer, lines: lines, from: trainer.Done(), started: time.Now()}
+	reports, closeReports, err := f.job.open(lines)
+	if err != nil {
+		return err
+	}
+	defer closeReports()
+	r := &trainRun{flags: f, trainer: trainer, lines: lines, reports: reports, from: trainer.Done(), started: time.Now()}
 	if err := r.loop(ctx); err != nil {
 		return err
 	}
@@ -172,8 +183,9 @@ func (f trainFlags) sameShape(t *model.Trainer, from string, changed func(string
 type trainRun struct {
 	flags   trainFlags
 	trainer *model.Trainer
-	lines   io.Writer
-	from    int // step at the start of the run
+	lines   io.Writer // for people
+	reports io.Writer // for people and for who runs the job
+	from    int       // step at the start of the run
 	started time.Time
 
 	losses   []float64 // of this run, one per step
@@ -182,14 +194,14 @@ type trainRun struct {
 	saved    checkpoint.Checkpoint
 }
 
-// loop trains until the last step or until ctx is done, which ends in a
+// loop trains until the last step or until it is told to stop, which ends in a
 // checkpoint and errInterrupted.
 func (r *trainRun) loop(ctx context.Context) error {
 	steps := r.trainer.Training().Steps
 	fmt.Fprintf(r.lines, "started step=%d steps=%d vocab=%d uniform_loss=%.4f\n",
 		r.from, steps, r.trainer.VocabSize(), math.Log(float64(r.trainer.VocabSize())))
 	for r.trainer.Done() < steps {
-		if ctx.Err() != nil {
+		if r.flags.job.told(ctx) {
 			return r.interrupted()
 		}
 		loss, err := r.trainer.Step()
@@ -220,19 +232,24 @@ func (r *trainRun) interrupted() error {
 }
 
 func (r *trainRun) save() error {
+	fmt.Fprintf(r.reports, "saving step=%d\n", r.trainer.Done())
 	saved, err := checkpoint.Write(r.flags.out, r.trainer.Done(), r.trainer.Save)
 	if err != nil {
 		return err
 	}
 	r.saved = saved
-	fmt.Fprintf(r.lines, "checkpoint step=%d dir=%s\n", saved.Step, saved.Dir)
+	dir, err := filepath.Abs(saved.Dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.reports, "committed step=%d path=%s\n", saved.Step, dir)
 	return checkpoint.Prune(r.flags.out, r.flags.keep)
 }
 
 func (r *trainRun) report() {
 	done, steps := r.trainer.Done(), r.trainer.Training().Steps
 	perStep := time.Since(r.started) / time.Duration(len(r.losses))
-	fmt.Fprintln(r.lines, progress.Line{
+	fmt.Fprintln(r.reports, progress.Line{
 		Step: done, Steps: steps, Loss: mean(r.losses[r.reported:]), ETA: perStep * time.Duration(steps-done),
 	})
 	r.reported, r.lastLine = len(r.losses), time.Now()

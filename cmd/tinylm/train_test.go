@@ -12,6 +12,7 @@ import (
 
 	"stoker.dev/stoker/cmd/tinylm/checkpoint"
 	"stoker.dev/stoker/cmd/tinylm/progress"
+	"stoker.dev/stoker/scale/job/contract"
 )
 
 // tiny flags keep a step below a millisecond, with the race detector a few.
@@ -67,7 +68,7 @@ func TestTrainSpeaksTheLineProtocol(t *testing.T) {
 			last = l
 		}
 	}
-	if want := "started progress checkpoint checkpoint checkpoint progress done"; strings.Join(words, " ") != want {
+	if want := "started progress saving committed saving committed saving committed progress done"; strings.Join(words, " ") != want {
 		t.Errorf("lines %v, want %s:\n%s", words, want, stdout)
 	}
 	if last.Step != 20 || last.Steps != 20 || last.Percent() != 100 || last.ETA != 0 {
@@ -127,6 +128,7 @@ func TestTrainRefuses(t *testing.T) {
 		"other shape":    {[]string{"--out", root, "--resume", done.Checkpoint, "--hidden", "7"}, exitUsage, "--hidden"},
 		"nothing there":  {[]string{"--out", root, "--resume", "/nowhere"}, exitFailed, "no committed checkpoint"},
 		"out is a file":  {append(tiny, "--out", file, "--steps", "1"), exitFailed, file},
+		"no reports":     {[]string{"--out", root, "--report-file", "/nowhere/progress"}, exitFailed, "/nowhere/progress"},
 		"no checkpoints": {[]string{"--out", root, "--checkpoint-every", "0"}, exitUsage, "--checkpoint-every"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,6 +163,42 @@ func TestSignalCommitsACheckpointAndExits75(t *testing.T) {
 	}
 }
 
+func TestANoticeFileIsEnough(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	notice, reports := filepath.Join(dir, "notice.json"), filepath.Join(dir, "progress")
+	p := start(t, []string{"CHECKPOINT_DIR=" + root, "PREEMPT_FILE=" + notice, "PROGRESS_FILE=" + reports, "NNODES=1"},
+		append([]string{"train", "--steps", "1000000", "--checkpoint-every", "1000000"}, tiny...)...)
+	p.line("progress")
+	if err := os.WriteFile(notice, []byte(`{"reason": "recalled"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.exit(exitInterrupted)
+	c, err := checkpoint.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(reports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last contract.Report
+	for line := range strings.Lines(string(text)) {
+		if last, err = contract.ParseReport(line); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := (contract.Report{Verb: contract.Committed, Step: int64(c.Step), Path: c.Dir}); last != want {
+		t.Errorf("the last report is %+v, want %+v", last, want)
+	}
+}
+
+func TestTrainRefusesToBeOneOfSeveral(t *testing.T) {
+	code, _, stderr := tinylm(t, t.Context(), map[string]string{"CHECKPOINT_DIR": t.TempDir(), "NNODES": "2"}, "train")
+	if code != exitUsage || !strings.Contains(stderr, "resources.nodes") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
 func TestSignalWithoutRoomForACheckpointExits76(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "out")
 	p := start(t, nil, append([]string{"train", "--out", root, "--steps", "1000000", "--checkpoint-every", "1000000"}, tiny...)...)
@@ -176,7 +214,7 @@ func TestKilledTrainingResumesFromACommittedCheckpoint(t *testing.T) {
 	root := t.TempDir()
 	p := start(t, nil, append([]string{"train", "--out", root, "--steps", "1000000", "--checkpoint-every", "3"}, tiny...)...)
 	for range 4 {
-		p.line("checkpoint")
+		p.line("committed")
 	}
 	p.signal(syscall.SIGKILL)
 	<-p.done

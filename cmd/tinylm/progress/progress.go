@@ -1,9 +1,9 @@
 // Package progress is the line protocol in which tinylm reports training. One
 // line is one event, a word followed by key=value pairs:
 //
-//	progress step=120 steps=3000 loss=2.0193 percent=4.0 eta_s=13.2
+//	progress step=120 steps=3000 loss=2.0193 percent=4.0 eta=13.2
 //
-// Lines that start with another word are not progress and may be shown or
+// It is a report of a training job (contract.ParseReport), which steps= adds to. Lines that start with another word are not progress and may be shown or
 // ignored. New keys may be added at the end; readers skip keys they do not know.
 package progress
 
@@ -37,10 +37,10 @@ func (l Line) Percent() float64 {
 	return 100 * float64(l.Step) / float64(l.Steps)
 }
 
-// String formats the line, without a newline.
+// String formats the line, without a newline. The percentage is rounded down: 100 is said of what is finished.
 func (l Line) String() string {
-	return fmt.Sprintf("%s step=%d steps=%d loss=%.4f percent=%.1f eta_s=%.1f",
-		word, l.Step, l.Steps, l.Loss, l.Percent(), l.ETA.Seconds())
+	return fmt.Sprintf("%s step=%d steps=%d loss=%.4f percent=%.1f eta=%.1f",
+		word, l.Step, l.Steps, l.Loss, math.Floor(10*l.Percent())/10, l.ETA.Seconds())
 }
 
 // Parse reads a line written by String, losing only the digits String rounds
@@ -69,7 +69,7 @@ func (l *Line) set(key, value string) (err error) {
 		l.Steps, err = strconv.Atoi(value)
 	case "loss":
 		l.Loss, err = strconv.ParseFloat(value, 64)
-	case "eta_s":
+	case "eta":
 		l.ETA, err = parseSeconds(value)
 	}
 	return err

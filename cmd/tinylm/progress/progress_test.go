@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"stoker.dev/stoker/cmd/tinylm/progress"
+	"stoker.dev/stoker/scale/job/contract"
 )
 
 func ExampleLine() {
 	fmt.Println(progress.Line{Step: 120, Steps: 3000, Loss: 2.01934, ETA: 13200 * time.Millisecond})
-	// Output: progress step=120 steps=3000 loss=2.0193 percent=4.0 eta_s=13.2
+	// Output: progress step=120 steps=3000 loss=2.0193 percent=4.0 eta=13.2
 }
 
 func TestParseIsTheInverseOfString(t *testing.T) {
@@ -22,13 +23,27 @@ func TestParseIsTheInverseOfString(t *testing.T) {
 	}
 }
 
+// What tinylm tells people it tells in a training job's own words.
+func TestLinesAreReports(t *testing.T) {
+	for line, done := range map[progress.Line]bool{
+		{Step: 120, Steps: 3000, Loss: 2.5, ETA: 90 * time.Second}: false,
+		{Step: 9999, Steps: 10000, Loss: 0.5}:                      false,
+		{Step: 10000, Steps: 10000, Loss: 0.5}:                     true,
+	} {
+		r, err := contract.ParseReport(line.String())
+		if err != nil || r.Step != int64(line.Step) || *r.Loss != line.Loss || r.ETA != line.ETA || r.Event(1).Done != done {
+			t.Errorf("%s is read as %+v, %v", line, r, err)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
-	for _, line := range []string{"", "checkpoint step=3", "done", "  "} {
+	for _, line := range []string{"", "committed step=3", "done", "  "} {
 		if _, err := progress.Parse(line); !errors.Is(err, progress.ErrNotProgress) {
 			t.Errorf("Parse(%q) = %v, want ErrNotProgress", line, err)
 		}
 	}
-	for _, line := range []string{"progress step=x", "progress loss=", "progress eta_s=-1", "progress eta_s=NaN"} {
+	for _, line := range []string{"progress step=x", "progress loss=", "progress eta=-1", "progress eta=NaN"} {
 		if _, err := progress.Parse(line); err == nil || errors.Is(err, progress.ErrNotProgress) {
 			t.Errorf("Parse(%q) = %v, want an error that names the key", line, err)
 		}
@@ -36,8 +51,8 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add("progress step=1 steps=2 loss=0.5 percent=50.0 eta_s=1.0")
-	f.Add("progress step=-1 eta_s=1e9")
+	f.Add("progress step=1 steps=2 loss=0.5 percent=50.0 eta=1.0")
+	f.Add("progress step=-1 eta=1e9")
 	f.Fuzz(func(t *testing.T, line string) {
 		l, err := progress.Parse(line)
 		if err != nil {

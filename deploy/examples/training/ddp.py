@@ -103,7 +103,7 @@ def main():
         shared = torch.stack([loss.detach(), torch.tensor(float(notice.given()), device=device)])
         dist.all_reduce(shared)
         leave = shared[1].item() > 0 and step < args.steps
-        report(f"progress step={step} loss={shared[0].item() / dist.get_world_size():.9f} percent={100 * step / args.steps:.3f}")
+        report(f"progress step={step} loss={shared[0].item() / dist.get_world_size():.9f} percent={100 * step / args.steps}")
         if leave or step % args.checkpoint_every == 0 or step == args.steps:
             save(model, optimizer, step, report)
         if leave:
