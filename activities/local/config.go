@@ -53,7 +53,7 @@ func (l *Local) agentConfig(dir string, spec activities.ReplicaSpec) (events.Age
 	cfg := spec.Agent
 	cfg.Key, cfg.Replica, cfg.Revision, cfg.Spec = spec.Key, spec.ID, spec.Revision, spec.Spec
 	cfg.Command = append(append([]string{}, run.Local.Command...), run.Local.Args...)
-	cfg.Env, cfg.Secrets = env, secretVars(run.Env)
+	cfg.Env, cfg.Secrets, cfg.Rank = env, secretVars(run.Env), rankConfig(spec.Gang)
 	cfg.Port = run.Port
 	cfg.LogFile = filepath.Join(dir, serverLog)
 	cfg.StatusFile = filepath.Join(dir, statusFile)
@@ -76,7 +76,7 @@ func simulated(devices []string) bool {
 	return len(devices) > 0 && strings.HasPrefix(devices[0], simulatedPrefix)
 }
 
-// serverEnv is the manifest's environment with its secrets, and the GPUs. A replica without a
+// serverEnv is the manifest's environment with its secrets, a rank's place, and the GPUs. A replica without a
 // real GPU sees none: CUDA_VISIBLE_DEVICES is there and empty.
 func (l *Local) serverEnv(spec activities.ReplicaSpec) ([]string, error) {
 	var env []string
@@ -87,6 +87,11 @@ func (l *Local) serverEnv(spec activities.ReplicaSpec) ([]string, error) {
 		}
 		env = append(env, v.Name+"="+value)
 	}
+	place, err := rankEnv(spec)
+	if err != nil {
+		return nil, err
+	}
+	env = append(env, place...)
 	if simulated(spec.Lease.Devices) {
 		return append(env, visibleVar+"=", SimulatedVar+"="+strings.Join(spec.Lease.Devices, ",")), nil
 	}

@@ -37,14 +37,20 @@ func conformance(t *testing.T, noCgroup bool) {
 // TestConformanceOfTheRealAgent runs the suite with the program that runs in production, as far
 // as it goes without a model: its servers never get ready.
 func TestConformanceOfTheRealAgent(t *testing.T) {
+	_, _, url := eventstest.Start(t)
+	o := options(t)
+	o.AgentBinary = realAgent(t)
+	suite(t, o, events.NATSAccess{URL: url})
+}
+
+// realAgent builds the program that runs in production.
+func realAgent(t *testing.T) string {
+	t.Helper()
 	agent := filepath.Join(t.TempDir(), "stoker-agent")
 	if out, err := exec.Command("go", "build", "-o", agent, "stoker.dev/stoker/cmd/stoker-agent").CombinedOutput(); err != nil {
 		t.Fatalf("build the agent: %v\n%s", err, out)
 	}
-	_, _, url := eventstest.Start(t)
-	o := options(t)
-	o.AgentBinary = agent
-	suite(t, o, events.NATSAccess{URL: url})
+	return agent
 }
 
 func suite(t *testing.T, o Options, broker events.NATSAccess) {

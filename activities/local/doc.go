@@ -12,6 +12,7 @@
 //	<dir>/<id>/server.log    the model server's output, rotated by the agent
 //	<dir>/<id>/agent.log     the agent's own output
 //	<dir>/<id>/work/         the model server's working directory, unless the manifest names one
+//	<dir>/<id>/rank/         of a rank of a training job: notice, progress, error file, host file
 //
 // # The tree
 //
@@ -23,6 +24,9 @@
 //   - Otherwise it is every process that inherited the environment marker [MarkerVar] or the
 //     agent's session, and their children. A process that leaves the session, drops its
 //     environment and loses its parent at once escapes this.
+//
+// A rank whose agent was asked to go is killed without it at the end of the grace, so that the agent can say how
+// the program ended; the agent follows within seconds.
 //
 // # Failure cases
 //

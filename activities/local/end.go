@@ -118,7 +118,7 @@ func (l *Local) finish(r *replica, code int, known bool) {
 	rec.Gone, rec.Ended, rec.Message = true, time.Now(), ""
 	rec.Last = r.lastWord()
 	switch hb := rec.Last; {
-	case hb != nil && hb.Phase == events.PhaseExited && hb.Cause != "":
+	case hb != nil && hb.Phase == events.PhaseExited && (hb.Cause != "" || hb.Rank != nil): // a rank that ends well has no cause
 		rec.Cause, rec.ExitCode, rec.Message = hb.Cause, hb.ExitCode, hb.Message
 	case rec.Killed:
 		rec.Cause, rec.ExitCode = events.CauseKilled, code
@@ -158,10 +158,10 @@ func (r *replica) lastWord() *events.Heartbeat {
 	return &hb
 }
 
-// explainEnd adds the last lines of output to an end that nobody asked for.
+// explainEnd adds the last lines of output to an end that nobody asked for, and that was not a good one.
 func (r *replica) explainEnd() {
 	rec := &r.rec
-	if rec.Cause == events.CauseDrained || rec.Cause == events.CauseKilled {
+	if rec.Cause == "" || rec.Cause == events.CauseDrained || rec.Cause == events.CauseKilled {
 		return
 	}
 	if outOfMemory(rec.Cgroup) {

@@ -17,6 +17,7 @@ type record struct {
 	Epoch    uint64        `json:"epoch"` // the highest seen
 	Node     string        `json:"node"`
 	Devices  []string      `json:"devices,omitempty"`
+	Rank     bool          `json:"rank,omitempty"` // of a training job
 
 	Begun  time.Time `json:"begun,omitzero"`  // about to be spawned; zero: never was
 	PID    int       `json:"pid,omitempty"`   // of the agent; 0: not spawned, or not noted in time
@@ -25,6 +26,7 @@ type record struct {
 	Cgroup string    `json:"cgroup,omitempty"`
 
 	Stopped bool      `json:"stopped,omitempty"` // no start from now on
+	Asked   bool      `json:"asked,omitempty"`   // its agent was given time to go
 	KillAt  time.Time `json:"killAt,omitzero"`   // when what is left is killed
 	Killed  bool      `json:"killed,omitempty"`  // by us
 

@@ -50,6 +50,7 @@ func (l *Local) launch(ctx context.Context, r *replica, spec activities.ReplicaS
 	if err := l.checkDevices(ctx, spec); err != nil {
 		return err
 	}
+	spec.Gang = placed(spec.Gang, r.dir)
 	cfg, err := l.agentConfig(r.dir, spec)
 	if err != nil {
 		return err
@@ -58,13 +59,14 @@ func (l *Local) launch(ctx context.Context, r *replica, spec activities.ReplicaS
 	r.rec = record{
 		ID: spec.ID, Key: spec.Key, Revision: spec.Revision, Epoch: spec.Lease.Epoch,
 		Node: l.o.Node, Devices: spec.Lease.Devices, Begun: time.Now(), Boot: l.boot,
+		Rank: spec.Gang != nil,
 	}
 	token := cfg.NATS.Token
 	if token != "" {
 		cfg.NATS.Token, cfg.NATS.TokenFile = "", filepath.Join(r.dir, tokenFile)
 	}
 	public := spec
-	public.Spec, public.Agent = functions.Redact(spec.Spec), cfg
+	public.Spec, public.Gang, public.Agent = functions.Redact(spec.Spec), shown(spec.Gang), cfg
 	public.Agent.Spec, public.Agent.Env = public.Spec, nil // secrets stay in agent.json
 	err = os.MkdirAll(filepath.Join(r.dir, workDir), dirMode)
 	if err != nil {
@@ -74,6 +76,7 @@ func (l *Local) launch(ctx context.Context, r *replica, spec activities.ReplicaS
 		func() error { return writeJSON(filepath.Join(r.dir, specFile), public) },
 		func() error { return writeJSON(filepath.Join(r.dir, agentFile), cfg) },
 		func() error { return writeToken(cfg.NATS.TokenFile, token) },
+		func() error { return writeRank(spec.Gang) },
 		r.save, // before the spawn: a platform killed in between looks for the marker
 		func() error { return l.spawn(r, spec) },
 	} {

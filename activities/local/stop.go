@@ -10,6 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// lastWordWithin is how long the agent of a rank that was asked to go may outlive the grace: what runs below
+// it is killed at the end of that, and only the agent can say how it ended. It takes as long as the
+// kernel needs to take the processes' memory and GPUs back.
+const lastWordWithin = 5 * time.Second
+
 // killAgain is how often an agent that did not die of SIGKILL has its tree killed again: it
 // sleeps in the kernel, and something below it may still start processes.
 const killAgain = time.Second
@@ -29,11 +34,12 @@ func (l *Local) Stop(_ context.Context, id string, grace time.Duration) error {
 	if at := time.Now().Add(max(grace, 0)); first || at.Before(r.rec.KillAt) {
 		r.rec.KillAt = at
 	}
+	r.rec.Asked = r.rec.Asked || first && grace > 0
 	if err := r.save(); err != nil { // a full disk must not keep a replica alive
 		l.log.Error("a stop was not noted: a restart of the platform before its end forgets it", "replica", id, "err", err)
 	}
 	l.post(r)
-	if r.handle == nil { // its agent is dead, and what it left is being killed
+	if r.handle == nil || r.rec.Killed { // it is being killed; where its agent is dead, what that left
 		return nil
 	}
 	if first && grace > 0 {
@@ -88,21 +94,43 @@ func (l *Local) overdue(r *replica, h *handle) {
 		r.mu.Unlock() // set anew meanwhile
 		return
 	}
+	strike, again := l.strike, killAgain
 	if !r.rec.Killed {
 		r.rec.Killed = true
 		if err := r.save(); err != nil {
 			l.log.Error("a kill was not noted", "replica", r.rec.ID, "err", err)
 		}
+		if r.rec.Rank && r.rec.Asked {
+			strike, again = l.strikeBelow, lastWordWithin
+		}
 	}
 	rec := r.rec
-	l.remind(r, h, time.Now().Add(killAgain))
+	l.remind(r, h, time.Now().Add(again))
 	r.mu.Unlock()
 	// Once the agent is dead nothing may lead to some of them any more, and they are not dead yet.
-	for _, m := range l.strike(rec) {
+	for _, m := range strike(rec) {
 		if !slices.ContainsFunc(r.struck, func(x member) bool { return x.process == m.process }) {
 			r.struck = append(r.struck, m)
 		}
 	}
+}
+
+// strikeBelow kills whatever lives below the agent of a rank, and returns what it found. What is started
+// meanwhile is the agent's to kill, which it does once the main process ended.
+func (l *Local) strikeBelow(rec record) []member {
+	find := func() ([]member, error) { return l.procs.tree(rec.ID, rec.agent()) }
+	if rec.Cgroup != "" {
+		find = func() ([]member, error) { return l.procs.cgroupMembers(rec.Cgroup) }
+	}
+	found, err := find()
+	found = slices.DeleteFunc(found, func(m member) bool { return m.process == rec.agent() })
+	for _, m := range found {
+		err = errors.Join(err, l.procs.kill(m.process))
+	}
+	if err != nil {
+		l.log.Error("cannot see or kill a rank's processes: its agent may", "replica", rec.ID, "err", err)
+	}
+	return found
 }
 
 // pause waits, and tells whether the provider is still open.
