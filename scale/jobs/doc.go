@@ -93,12 +93,13 @@
 // What is on loan beyond the offers is recalled, with a moment at which who still holds it is to be
 // killed; but if own GPUs are free they take its place, and nobody has to leave. A loan that is
 // about to end is extended if the offers allow it. Loans become own GPUs when nobody waits for those.
+// The books of loans are those of scale/jobs/loan.
 //
 // # Elastic jobs
 //
 // One is admitted with its smallest gang, and gets what is left over once all others had their
 // turn. It grows while nobody waits, if the time that is expected to save is worth a restart. A job
-// that was told to come back with another size does so first.
+// that was told to come back with another size does so first. [Scaling] picks the size by a goal, from what was measured of the job.
 //
 // # Failure cases
 //
