@@ -33,6 +33,8 @@ func checkSpec(r activities.ReplicaSpec) error {
 	switch {
 	case r.ID == "":
 		return fmt.Errorf("%w: the replica has no ID", activities.ErrBadSpec)
+	case r.Gang != nil:
+		return fmt.Errorf("%w: %s: gangs of training jobs do not run on Kubernetes yet; use local processes", activities.ErrBadSpec, r.Key)
 	case r.Spec.Runtime.Image == "":
 		return fmt.Errorf("%w: %s: spec.runtime.image is needed: on Kubernetes a replica runs an image", activities.ErrBadSpec, r.Key)
 	}

@@ -15,6 +15,7 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job/contract"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -111,5 +112,10 @@ func TestWhatCannotBecomeAPod(t *testing.T) {
 	r.ID = ""
 	if err := checkSpec(r); !errors.Is(err, activities.ErrBadSpec) {
 		t.Errorf("no ID: %v", err)
+	}
+	r = replicaSpec()
+	r.Gang = &contract.Place{}
+	if err := checkSpec(r); !errors.Is(err, activities.ErrBadSpec) || !strings.Contains(err.Error(), "do not run on Kubernetes yet") {
+		t.Errorf("a rank: %v", err)
 	}
 }

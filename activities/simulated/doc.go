@@ -5,6 +5,9 @@
 // A [World] is the machines and what runs on them; a [Provider] looks at it and acts on it. As
 // in a real one, replicas outlive a provider: a second one over the same world adopts them.
 //
+// A rank of a gang waits at its barrier; [World.Order] tells it what the broker tells its agent in a real world. Its
+// steps and its share of the work pass with the time, and it commits a checkpoint when it is told to save or to go.
+//
 // # Failure cases
 //
 // A [Fate] says what becomes of one replica: refused at the start, never ready, crashed after a

@@ -68,12 +68,14 @@ func (o Options) complete() Options {
 type Fate struct {
 	Refuse   error         // Start returns it, and nothing runs
 	Spawn    time.Duration // from the start until its processes run
-	Load     time.Duration // from then until it is ready; negative: never
+	Load     time.Duration // from then until it is ready; negative: never; a rank is once its barrier is open
 	Crash    time.Duration // from ready until it crashes; 0: never
 	Drain    time.Duration // from being asked to go until it is gone
 	Deaf     bool          // goes only when killed
 	ExitCode int           // of the crash; 0: 1
 	Output   []string      // lines it writes once it runs
+	Steps    float64       // of a rank's program, per second
+	Finish   time.Duration // from the barrier until a rank's program ends well; 0: never
 }
 
 // Uniform is a delay between two bounds.

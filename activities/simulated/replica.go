@@ -21,8 +21,9 @@ type replica struct {
 	status    activities.ReplicaStatus
 	phase     events.Phase
 	receipt   events.Receipt
-	stopped   bool // no start from now on
-	asked     bool // to go
+	rank      *events.Rank // nil: of a function
+	stopped   bool         // no start from now on
+	asked     bool         // to go
 	killAt    time.Time
 	forgotten bool
 	written   int      // lines of output so far
@@ -50,6 +51,9 @@ func (w *World) after(r *replica, d time.Duration, f func()) {
 func (w *World) begin(r *replica) {
 	now := w.o.Clock.Now()
 	r.receipt = r.spec.Agent.Receipt
+	if g := r.spec.Gang; g != nil {
+		r.rank = &events.Rank{Generation: g.Generation, Rank: g.Rank}
+	}
 	r.status = activities.ReplicaStatus{
 		ID: r.spec.ID, Key: r.spec.Key, Revision: r.spec.Revision, Epoch: r.spec.Lease.Epoch,
 		Node: r.spec.Lease.Node, State: activities.RunStarting, Started: now,
@@ -73,6 +77,7 @@ func (w *World) run(r *replica) {
 	r.written = len(r.fate.Output)
 	w.enter(r, events.PhaseLoading)
 	switch {
+	case r.rank != nil: // it waits at the barrier
 	case r.fate.Load < 0:
 		limit := r.spec.Spec.Runtime.Ready.Timeout.D()
 		if limit <= 0 {
@@ -102,14 +107,22 @@ func (w *World) crash(r *replica) { w.finish(r, events.CauseCrashed, max(r.fate.
 
 // ask begins the end of a replica: asked, and killed once its grace is over.
 func (w *World) ask(r *replica, grace time.Duration) {
+	if !r.asked && grace > 0 {
+		r.notice(w.o.Clock.Now())
+	}
+	r.status.State = activities.RunStopping
+	w.post(r)
+	w.warn(r, grace)
+}
+
+// warn gives a replica its time to go; of several the earliest end counts.
+func (w *World) warn(r *replica, grace time.Duration) {
 	now := w.o.Clock.Now()
 	first := !r.asked
 	r.asked = true
 	if at := now.Add(max(grace, 0)); first || at.Before(r.killAt) {
 		r.killAt = at
 	}
-	r.status.State = activities.RunStopping
-	w.post(r)
 	if first && r.phase != "" {
 		w.enter(r, events.PhaseDraining)
 	}
@@ -121,18 +134,22 @@ func (w *World) askAgain(r *replica) {
 	if !r.asked || !r.alive() || w.lost[r.status.Node] {
 		return
 	}
-	if r.phase == "" { // nothing runs yet
+	if r.phase == "" || r.rank != nil && r.rank.Started.IsZero() { // nothing runs yet
 		w.finish(r, events.CauseDrained, 0)
 		return
 	}
 	left := r.killAt.Sub(w.o.Clock.Now())
+	if left <= 0 && r.rank != nil && !r.rank.NoticedAt.IsZero() {
+		w.finish(r, events.CauseDrained, exitKilled) // its agent tells
+		return
+	}
 	if left <= 0 {
 		w.finish(r, events.CauseKilled, 0)
 		return
 	}
 	w.after(r, left, func() { w.askAgain(r) })
 	if !r.fate.Deaf {
-		w.after(r, r.fate.Drain, func() { w.finish(r, events.CauseDrained, 0) })
+		w.after(r, r.fate.Drain, func() { w.finish(r, events.CauseDrained, r.drainedCode()) })
 	}
 }
 
@@ -151,7 +168,8 @@ func (w *World) finish(r *replica, cause string, code int) {
 		lines := r.fate.Output[:r.written]
 		r.status.Message = strings.Join(lines[max(0, len(lines)-quoted):], "\n")
 	}
-	hb := r.heartbeat(w.o.Clock.Now(), events.PhaseExited)
+	r.end(r.status.Ended, cause, code)
+	hb := r.heartbeat(r.status.Ended, events.PhaseExited)
 	r.status.Last = &hb
 	w.enter(r, events.PhaseExited)
 	w.post(r)
@@ -207,9 +225,13 @@ func (w *World) beat(r *replica) {
 }
 
 func (r *replica) heartbeat(now time.Time, p events.Phase) events.Heartbeat {
-	return events.Heartbeat{
+	hb := events.Heartbeat{
 		Replica: r.spec.ID, Revision: r.spec.Revision, Phase: p, At: now, Receipt: r.receipt,
 		Cause: r.status.Cause, Message: r.status.Message, ExitCode: r.status.ExitCode,
-		Slots: max(r.spec.Spec.Scaling.Slots, 1),
+		Rank: r.progress(now),
 	}
+	if hb.Rank == nil {
+		hb.Slots = max(r.spec.Spec.Scaling.Slots, 1)
+	}
+	return hb
 }
