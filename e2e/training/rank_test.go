@@ -70,6 +70,7 @@ func startRank(j *trainingJob, p contract.Place, args []string) *rank {
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	r.cmd.WaitDelay = time.Second // for what children still print who hold its output open
 	if err := r.cmd.Start(); err != nil {
 		j.t.Fatal(err)
 	}
