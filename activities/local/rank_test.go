@@ -206,6 +206,24 @@ func TestStopAtOnceTakesTheAgentAlong(t *testing.T) {
 	}
 }
 
+// TestAnAgentOfARankThatHangsIsKilled stops an agent that hears nothing: its program goes at the end of the grace,
+// and it follows once it has had the time to say why.
+func TestAnAgentOfARankThatHangsIsKilled(t *testing.T) {
+	l := open(t, options(t))
+	s := gangOf(t, 1, "nats://localhost:1", "echo up; sleep 1000")[0]
+	agent := run(t, l, s, 2).PID
+	if err := unix.Kill(agent, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Stop(t.Context(), s.ID, 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the program is killed", func() bool { return slices.Equal(living(t, s.ID), []int{agent}) })
+	if gone := awaitState(t, l, s.ID, activities.RunGone); gone.Cause != events.CauseKilled || len(living(t, s.ID)) > 0 {
+		t.Errorf("%+v, left %v", gone, living(t, s.ID))
+	}
+}
+
 func TestAPlaceThatNobodyCanHaveIsRefused(t *testing.T) {
 	l := open(t, options(t))
 	s := gangOf(t, 2, "nats://localhost:1", "true")[1]

@@ -65,7 +65,10 @@ func (b *beater) now() {
 	hb.GPUs = b.a.gpus.last()
 	if b.a.rank != nil {
 		hb.Rank = b.a.rank.Said()
-		hb.Slots = 0                                                  // it takes no requests
+		hb.Slots = 0 // it takes no requests
+		if hb.Phase != events.PhaseExited {
+			hb.Rank.End = nil // told with the last heartbeat, not with one in between
+		}
 		hb.Totals.UsefulSec, hb.Totals.IdleSec = hb.Totals.IdleSec, 0 // a program that runs trains
 	}
 	if hb.Phase != b.written && b.a.c.StatusFile != "" {
