@@ -60,6 +60,7 @@ type turn struct {
 	service, cold float64 // estimates, seconds
 	price         float64 // of a late request, GPU-seconds
 	tooLate       float64 // share of starts that take longer than the wait SLO
+	coming        int     // requests that will have to begin with those that wait
 	backlog       int     // replicas for what waits and runs
 	rising        int     // replicas for what comes
 	demand        int     // replicas
@@ -197,6 +198,7 @@ func (t *turn) stayingFresh() int {
 func (t *turn) inputs() Inputs {
 	in := Inputs{
 		Pending:      t.pending,
+		Coming:       t.coming,
 		InFlight:     max(0, t.running),
 		Ready:        count(t.fresh, Ready) + count(t.old, Ready),
 		Starting:     count(t.fresh, Starting) + count(t.old, Starting),

@@ -25,6 +25,7 @@ type Decision struct {
 // revisions; a named victim counts as draining.
 type Inputs struct {
 	Pending      int      `json:"pending"`
+	Coming       int      `json:"coming,omitempty"` // expected to wait too when the first replica is ready, and to be late unless they begin then
 	InFlight     int      `json:"inFlight"`
 	Ready        int      `json:"ready"`
 	Starting     int      `json:"starting"`

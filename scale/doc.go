@@ -50,13 +50,15 @@
 // The objective is a share of requests that begin within the wait SLO, at the least GPU time.
 // Both meet in one number, the price of a late request: [Habits] count the lates of a pool
 // against its error budget, and the price rises from 1 to 10,000 GPU-seconds while a day's budget
-// is used up from three tenths to 0.95; to 3,000 when that of what came so far is, in which no
+// is used up from three tenths to three quarters; to 3,000 when that of what came so far is, in which no
 // single burst counts for much. Everything below weighs GPU-seconds with it.
 //
 //   - Backlog ([Size]): a queue may be as long as can begin within the SLO, less the time a
 //     start takes. Where a start takes longer than the SLO allows, it helps only those to
 //     come; then three tenths of the SLO may be filled while lates are cheap, nothing once they
-//     are dear.
+//     are dear. From zero, such a start is for a queue that has yet to form: who comes until the
+//     SLO's time before the first replica is ready is counted as waiting, at the rate since the
+//     first request, less two standard deviations.
 //   - Arrivals: by Little's law rate × service time runs at a time, and the rate tells so a
 //     service time earlier than what runs does. Where starts are in time for what waits, that is
 //     worth little, and the rate counts less four standard deviations. Where they are not, it

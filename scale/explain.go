@@ -98,6 +98,9 @@ func (t *turn) sizingText() string {
 	}
 	text := fmt.Sprintf("%d that wait and %d that run, at %.3g s each and %d slots per replica, keep the wait within %v with %d",
 		t.pending, t.busy, t.service, t.spec.Slots, t.spec.Wait, t.backlog)
+	if t.coming > 0 {
+		text += fmt.Sprintf("; counted in are %d expected before the first replica is ready", t.coming)
+	}
 	if t.rising > t.backlog {
 		text += fmt.Sprintf("; %.3g more come each second, which takes %d", t.s.Rate.PerSec, t.rising)
 	}

@@ -47,8 +47,9 @@ const (
 	// The price rises from the first to the second share of the error budget that is used,
 	// evenly in its logarithm. It ends below 1, since what is learned from misses comes
 	// after them, and begins early, so that it settles where the budget is just met: a
-	// price that waits for the budget to be gone buys dearly what it could have had before.
-	priceFrom, priceTo = 0.3, 0.95
+	// price that waits for the budget to be gone buys dearly what it could have had before. What is
+	// left is for the burst that nothing foretells: one may take a fifth of a fortnight's budget.
+	priceFrom, priceTo = 0.3, 0.75
 	// budgetSpan is the time whose error budget may be spent at once: a day, so that the
 	// unavoidable first misses of a new function are no emergency.
 	budgetSpan = 24 * time.Hour

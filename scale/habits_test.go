@@ -84,10 +84,10 @@ func TestPrice(t *testing.T) {
 	if got := h(30).price(day); got != minPrice {
 		t.Errorf("price %v with most of the budget left", got)
 	}
-	if got := h(95).price(day); math.Abs(got-maxPrice) > 1e-6 {
+	if got := h(75).price(day); math.Abs(got-maxPrice) > 1e-6 {
 		t.Errorf("price %v with the budget used up", got)
 	}
-	if mid, more := h(50).price(day), h(80).price(day); mid <= minPrice || more <= mid || more >= maxPrice {
+	if mid, more := h(40).price(day), h(60).price(day); mid <= minPrice || more <= mid || more >= maxPrice {
 		t.Errorf("prices %v and %v between", mid, more)
 	}
 	if got := h(500).price(origin.Add(time.Hour)); got != minPrice {

@@ -97,7 +97,9 @@ func (t *turn) measure() {
 	t.price = t.pool().price(t.now)
 	t.tooLate = t.lateStarts()
 	t.keepAlive = t.holdTime(0)
-	t.backlog = Size(t.spec.Slots, t.pending, t.busy, t.service, t.slack())
+	t.followWake()
+	t.coming = t.toCome()
+	t.backlog = Size(t.spec.Slots, t.pending+t.coming, t.busy, t.service, t.slack())
 	t.rising = t.forArrivals()
 	t.demand = max(t.backlog, t.rising)
 	if s.Failures.Asked { // a probe is owed to whoever was refused

@@ -3,6 +3,7 @@ package simulate
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -193,5 +194,23 @@ func TestRhythmIsMet(t *testing.T) {
 	}
 	if gpu := after.GPUSeconds - before.GPUSeconds; gpu > 86400/4 {
 		t.Errorf("%.0f GPU-seconds on the last day", gpu)
+	}
+}
+
+// TestBurstFromZeroIsLateNoLongerThanItMust: with starts of 20 s and an objective of 5 s, who comes in the first 15 s of
+// a burst is late whatever is done; all but the requests of the next three seconds are in time.
+func TestBurstFromZeroIsLateNoLongerThanItMust(t *testing.T) {
+	const perSec, cold, limit, grace = 20, 20, 5, 3
+	var arrivals []Arrival
+	for i := range 60 * perSec {
+		arrivals = append(arrivals, Arrival{At: time.Duration(i) * time.Second / perSec, Function: "f", Service: time.Second})
+	}
+	_, r := simulateAll(t, Config{Family: Stoker(), Settings: fixed(8, cold*time.Second)}, arrivals)
+	late := r.Requests - int(math.Round(r.Attainment*float64(r.Requests)))
+	if most := perSec * (cold - limit + grace); late > most {
+		t.Errorf("%d late, at most %d can be excused", late, most)
+	}
+	if r.ColdStarts > 2*perSec*cold/8 { // what queues while the first replica starts, on 8 slots each, and once more
+		t.Errorf("%d replicas started", r.ColdStarts)
 	}
 }
