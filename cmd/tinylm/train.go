@@ -215,7 +215,8 @@ func (r *trainRun) loop(ctx context.Context) error {
 		if time.Since(r.lastLine) >= reportEvery {
 			r.report()
 		}
-		if r.trainer.Done()%r.flags.every == 0 && r.trainer.Done() < steps {
+		due := r.flags.job.saveWanted() || r.trainer.Done()%r.flags.every == 0
+		if due && r.trainer.Done() < steps {
 			if err := r.save(); err != nil {
 				return err
 			}
