@@ -58,6 +58,7 @@ type Ask struct {
 	GPUs     int      `json:"gpus"`               // 0: a lease without devices
 	Products []string `json:"products,omitempty"` // acceptable ones, in order of preference; empty: any
 	Memory   uint64   `json:"memory,omitempty"`   // bytes per GPU at least
+	Avoid    []string `json:"avoid,omitempty"`    // nodes not to be placed on
 }
 
 func (a Ask) check(ttl time.Duration) error {

@@ -52,7 +52,7 @@ func (l Ledger) shelves(ask Ask) []shelf {
 		if d.Product != product { // neighbours mostly are of one product
 			product, rank = d.Product, ask.preference(d.Product)
 		}
-		if held[i] != nobody || d.Foreign != "" || rank < 0 || d.Memory < ask.Memory || !l.sound(d) {
+		if held[i] != nobody || d.Foreign != "" || rank < 0 || d.Memory < ask.Memory || !l.sound(d) || slices.Contains(ask.Avoid, d.Node) {
 			continue
 		}
 		if len(out) > 0 && out[len(out)-1].node != d.Node {

@@ -23,6 +23,14 @@ const (
 	Rejected  Phase = "rejected"
 )
 
+// Phases lists them in the order of a job's life. The caller owns the slice.
+func Phases() []Phase {
+	return []Phase{
+		Validated, Queued, Admitted, Placed, Barrier, Running, Checkpointing, Draining, Recovering, Paused,
+		Succeeded, Failed, Cancelled, TimedOut, Rejected,
+	}
+}
+
 // Terminal tells whether a job is at its end.
 func (p Phase) Terminal() bool {
 	switch p {
