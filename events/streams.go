@@ -103,8 +103,8 @@ func EventsConfig(o StreamOptions) jetstream.StreamConfig {
 // OwnStream tells whether a stream is the platform's, which deletes none of them. Others may lie
 // beside them: who may administer the broker may make and delete streams.
 func OwnStream(name string) bool {
-	fixed := []string{StreamResults, StreamDead, StreamEvents}
-	for _, bucket := range []string{BucketFunctions, BucketState, BucketLedger, BucketAttempts, BucketCost, BucketMinutes} {
+	fixed := []string{StreamResults, StreamDead, StreamEvents, StreamSubmissions}
+	for _, bucket := range []string{BucketFunctions, BucketState, BucketLedger, BucketAttempts, BucketJobs, BucketJobState, BucketLearned, BucketCost, BucketMinutes} {
 		fixed = append(fixed, bucketStream(bucket))
 	}
 	return slices.Contains(fixed, name) || isShard(name)
@@ -125,7 +125,7 @@ func ShardConfig(shard, replicas int, subjects []string) jetstream.StreamConfig 
 // Ensure makes the streams and buckets the platform lives on, or brings them up to date.
 // Shards are made as functions are deployed.
 func (b *Bus) Ensure(ctx context.Context, o StreamOptions) error {
-	for _, c := range []jetstream.StreamConfig{ResultsConfig(o), DeadConfig(o), EventsConfig(o)} {
+	for _, c := range []jetstream.StreamConfig{ResultsConfig(o), DeadConfig(o), EventsConfig(o), SubmissionsConfig(o)} {
 		if _, err := b.js.CreateOrUpdateStream(ctx, c); err != nil {
 			return wrap("stream "+c.Name, err)
 		}

@@ -21,6 +21,9 @@ const (
 	BucketState     = "STOKER_STATE"
 	BucketLedger    = "STOKER_LEDGER"
 	BucketAttempts  = "STOKER_ATTEMPTS"
+	BucketJobs      = "STOKER_JOBS"         // submitted training jobs
+	BucketJobState  = "STOKER_JOB_STATE"    // their lives, as last told
+	BucketLearned   = "STOKER_LEARNED"      // what jobs that ended have taught
 	BucketCost      = "STOKER_COST"         // GPU time by the hour, and the meter
 	BucketMinutes   = "STOKER_COST_MINUTES" // GPU time by the minute
 )

@@ -207,3 +207,14 @@ type Record struct {
 
 	key string // tells requests apart that lead to the same ID
 }
+
+// JobRecord is what the platform keeps of a submitted training job. Its life is its workflow's.
+type JobRecord struct {
+	Job       functions.TrainingJob `json:"job"`
+	UID       string                `json:"uid"`                // tells it from an earlier job of the name
+	Source    string                `json:"source,omitempty"`   // of the event that submitted it, with EventID its identity
+	EventID   string                `json:"eventId,omitempty"`  //
+	User      string                `json:"user,omitempty"`     // who submitted it, as far as that is known
+	Submitted time.Time             `json:"submitted"`          //
+	Deleting  bool                  `json:"deleting,omitempty"` // it is at its end, and what is left of it is being removed
+}
