@@ -9,7 +9,10 @@ import (
 	"stoker.dev/stoker/scale"
 )
 
-var _ activities.Ledger = (*Writer)(nil)
+var (
+	_ activities.Ledger     = (*Writer)(nil)
+	_ activities.GangLedger = (*Writer)(nil)
+)
 
 // Reserve implements [activities.Ledger].
 func (w *Writer) Reserve(ctx context.Context, asks []scale.Ask, ttl time.Duration) ([]activities.Claim, error) {
@@ -25,6 +28,19 @@ func (w *Writer) Reserve(ctx context.Context, asks []scale.Ask, ttl time.Duratio
 		return nil, err // a batch under way may still write to claims
 	}
 	return claims, nil
+}
+
+// ReserveGang implements [activities.GangLedger].
+func (w *Writer) ReserveGang(ctx context.Context, asks []scale.Ask, ttl time.Duration) ([]scale.Lease, error) {
+	var leases []scale.Lease
+	err := w.do(ctx, func(l *scale.Ledger, now time.Time) (err error) {
+		leases, err = l.ReserveGang(asks, ttl, now)
+		return err
+	})
+	if err != nil {
+		return nil, err // a batch under way may still write to leases
+	}
+	return leases, nil
 }
 
 // Bind implements [activities.Ledger]. It counts as of the start, however long the word of it
