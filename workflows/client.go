@@ -93,3 +93,55 @@ func (c Client) Status(ctx context.Context, k functions.Key) (Status, error) {
 	}
 	return st, nil
 }
+
+// StartJob starts the workflow of a job, unless it runs.
+func (c Client) StartJob(ctx context.Context, s JobState) error {
+	_, err := c.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       JobWorkflowID(s.Key),
+		TaskQueue:                TaskQueue,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		TypedSearchAttributes:    JobSearchAttributes(s.Key),
+		StaticSummary:            "job " + s.Key.String(),
+		StaticDetails:            "Carries the training job `" + s.Key.String() + "`, from its submission to its last GPU-second. What happens to it comes as `tell` updates.",
+	}, JobWorkflow, s)
+	if err != nil {
+		return fmt.Errorf("start the workflow of job %s: %w", s.Key, err)
+	}
+	return nil
+}
+
+// Tell tells a job's workflow what happened. Errors: [ErrNotRunning], [ErrStale] where another job has
+// the name now.
+func (c Client) Tell(ctx context.Context, k functions.Key, t Tell) (JobStatus, error) {
+	var st JobStatus
+	handle, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: JobWorkflowID(k), UpdateName: UpdateTell, Args: []any{t}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = handle.Get(ctx, &st)
+	}
+	if missing := (*serviceerror.NotFound)(nil); errors.As(err, &missing) {
+		return JobStatus{}, fmt.Errorf("%w: job %s", ErrNotRunning, k)
+	}
+	if err != nil {
+		return JobStatus{}, fmt.Errorf("tell job %s: %w", k, refusal(err))
+	}
+	return st, nil
+}
+
+// JobStatus asks the workflow of a job, also one that has ended and is still remembered. Error:
+// [ErrNotRunning] where nothing is known of it.
+func (c Client) JobStatus(ctx context.Context, k functions.Key) (JobStatus, error) {
+	v, err := c.Temporal.QueryWorkflow(ctx, JobWorkflowID(k), "", QueryStatus)
+	if missing := (*serviceerror.NotFound)(nil); errors.As(err, &missing) {
+		return JobStatus{}, fmt.Errorf("%w: job %s", ErrNotRunning, k)
+	}
+	if err != nil {
+		return JobStatus{}, fmt.Errorf("ask the workflow of job %s: %w", k, err)
+	}
+	var st JobStatus
+	if err := v.Get(&st); err != nil {
+		return JobStatus{}, fmt.Errorf("read the status of job %s: %w", k, err)
+	}
+	return st, nil
+}

@@ -1,0 +1,90 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"stoker.dev/stoker/functions"
+)
+
+var attrJob = temporal.NewSearchAttributeKeyKeyword(AttrJob)
+
+// JobSearchAttributes are those a job's workflow is started with.
+func JobSearchAttributes(k functions.Key) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(attrNamespace.ValueSet(k.Namespace), attrJob.ValueSet(k.Name), attrPhase.ValueSet(""), attrGPUs.ValueSet(0))
+}
+
+// show writes the logbook page, and the search attributes where they changed.
+func (j *jobRun) show(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, j.page())
+	now := shown{phase: string(j.Life.Phase)}
+	if j.Life.Gang != nil {
+		now.gpus = j.Life.Gang.Nodes * j.Spec.Resources.GPUsPerNode
+	}
+	if now == j.shown {
+		return
+	}
+	j.shown = now
+	if err := workflow.UpsertTypedSearchAttributes(ctx, attrPhase.ValueSet(now.phase), attrGPUs.ValueSet(int64(now.gpus))); err != nil {
+		workflow.GetLogger(ctx).Warn("search attributes not written", "error", err)
+	}
+}
+
+// page is the job's state in Markdown, as Temporal's UI shows it.
+func (j *jobRun) page() string {
+	var b strings.Builder
+	s := j.Life
+	fmt.Fprintf(&b, "**%s** · %s · attempt %d · generation %d\n", s.Phase, s.Cause.Meaning(), s.Attempts, s.Generation)
+	if s.Saved.Path != "" {
+		fmt.Fprintf(&b, "\ncheckpoint of step **%d** at %s: `%s`\n", s.Saved.Step, s.Saved.At.UTC().Format("15:04:05"), plain(s.Saved.Path))
+	}
+	if j.Resumed != "" {
+		fmt.Fprintf(&b, "\nresumed from `%s`\n", plain(j.Resumed))
+	}
+	fmt.Fprintf(&b, "\nretries: %d of %d for its own errors, %d of %d for those of machines\n", s.Used.User, j.Spec.Retry.UserErrors, s.Used.Infra, j.Spec.Retry.InfraErrors)
+	if v := s.Last; v.Class != "" {
+		fmt.Fprintf(&b, "\nthe last gang: **%s**, %s\n", v.Class, v.Class.Meaning())
+		if v.Hint != "" {
+			fmt.Fprintf(&b, "\n%s\n", plain(v.Hint))
+		}
+	}
+	j.table(&b)
+	if j.trouble != "" {
+		fmt.Fprintf(&b, "\n**Trouble:** %s\n", plain(j.trouble))
+	}
+	return b.String()
+}
+
+// maxRows bounds the table of ranks: beyond it nobody reads one.
+const maxRows = 32
+
+func (j *jobRun) table(b *strings.Builder) {
+	g := j.Life.Gang
+	if g == nil {
+		b.WriteString("\nholds no GPUs\n")
+		return
+	}
+	fmt.Fprintf(b, "\n%d nodes with %d GPUs each, at step %d\n", g.Nodes, j.Spec.Resources.GPUsPerNode, g.Step)
+	if len(g.Ranks) == 0 {
+		return
+	}
+	b.WriteString("\n| rank | node | state |\n|---|---|---|\n")
+	for i, r := range g.Ranks[:min(len(g.Ranks), maxRows)] {
+		state := "starting"
+		switch {
+		case r.End != nil:
+			state = "gone"
+		case !r.Silent.IsZero():
+			state = "out of reach"
+		case r.Arrived:
+			state = "there"
+		}
+		fmt.Fprintf(b, "| %d | %s | %s |\n", i, plain(j.node(i)), state)
+	}
+	if more := len(g.Ranks) - maxRows; more > 0 {
+		fmt.Fprintf(b, "\nand %d more\n", more)
+	}
+}
