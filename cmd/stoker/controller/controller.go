@@ -42,13 +42,14 @@ type Controller struct {
 	ctx     context.Context //nolint:containedctx // 2026-11-23: of Run: ends the work outside the loop
 	work    sync.WaitGroup
 	fns     map[functions.Key]*function
-	stock   scale.Stock // of the newest ledger
-	pooled  pooled      // what they learned together
-	divided divided     // what each is due while GPUs are short
-	firsts  int         // syncs in flight that make a workflow for a function at rest
-	soon    bool        // the inventory is about to be looked at
-	admit   sync.Map    // functions.Key → api.Admission, for gateways
-	shown   sync.Map    // functions.Key → shown, for collectors
+	stock   scale.Stock  // of the newest ledger
+	pooled  pooled       // what they learned together
+	divided divided      // what each is due while GPUs are short
+	short   atomic.Int64 // GPUs that functions go short of
+	firsts  int          // syncs in flight that make a workflow for a function at rest
+	soon    bool         // the inventory is about to be looked at
+	admit   sync.Map     // functions.Key → api.Admission, for gateways
+	shown   sync.Map     // functions.Key → shown, for collectors
 	ready   chan struct{}
 	stopped chan struct{}
 	frozen  atomic.Bool
@@ -233,6 +234,7 @@ func (c *Controller) evaluate(f *function) {
 		c.Decided(f.key, asked, d)
 	}
 	f.takeIn()
+	c.noteShortage(f, d)
 	f.nextAt = d.Next
 	decided := f.stored.State.Epoch != before
 	f.unsaved = f.unsaved || decided

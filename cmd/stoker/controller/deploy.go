@@ -203,6 +203,7 @@ func (c *Controller) remove(f *function) {
 				c.backOff(f, fmt.Errorf("remove %s: %w", f.key, err))
 				return
 			}
+			c.noteShortage(f, scale.Decision{})
 			delete(c.fns, f.key)
 			c.admit.Delete(f.key)
 			c.shown.Delete(f.key)

@@ -8,6 +8,7 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/capacity"
 	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/workflows"
 )
 
@@ -75,7 +76,7 @@ func (c *Controller) repair(running []activities.ReplicaStatus, drift capacity.D
 	alive := map[string]bool{}
 	for _, s := range running {
 		alive[s.ID] = true
-		if c.fns[s.Key] == nil {
+		if c.fns[s.Key] == nil && !isRank(s.Key) {
 			c.orphan(s)
 		}
 	}
@@ -99,6 +100,15 @@ func (c *Controller) repair(running []activities.ReplicaStatus, drift capacity.D
 	}
 	c.lookAgain()
 }
+
+// isRank tells whether a replica is a rank of a training job, which is the dispatcher's to mind.
+func isRank(k functions.Key) bool {
+	_, yes := events.JobOfRank(k)
+	return yes
+}
+
+// LookAgain has functions decided again that wait for capacity: a training job has given some back.
+func (c *Controller) LookAgain() { c.offer(c.lookAgain) }
 
 // lookAgain decides again for functions that wait for capacity: a device may have come back.
 func (c *Controller) lookAgain() {
@@ -147,7 +157,7 @@ func (c *Controller) kill(id, why string) {
 // that no start can be under way. A known holder's lease is its workflow's to give back.
 func (c *Controller) releaseStray(holder string, known bool, now time.Time) {
 	l, ok := c.Ledger.Snapshot().Lease(holder)
-	if !ok || known || now.Sub(l.Since) < unknownFor {
+	if !ok || known || activities.OwnedByJob(l) || now.Sub(l.Since) < unknownFor {
 		return
 	}
 	c.Log.Warn("releasing a lease without a holder", "holder", holder, "owner", l.Owner, "state", l.State)

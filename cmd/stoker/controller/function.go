@@ -26,6 +26,7 @@ type function struct {
 
 	replicas map[string]*replica
 	counts   map[functions.Class]int // stored requests, those in flight included
+	short    int                     // GPUs it goes short of
 	demand   time.Time               // when the event that woke it was seen
 
 	exits      []scale.Exit // not yet decided upon

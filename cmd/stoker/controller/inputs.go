@@ -115,6 +115,9 @@ func (c *Controller) becameReady(f *function, r *replica) {
 
 // observe takes the provider's word on a replica. Only the provider says that one is gone.
 func (c *Controller) observe(s activities.ReplicaStatus) {
+	if isRank(s.Key) {
+		return
+	}
 	f := c.fns[s.Key]
 	if f == nil {
 		c.orphan(s)

@@ -69,6 +69,9 @@ func (c *Controller) restoreSubjects(ctx context.Context) error {
 func (c *Controller) adopt(running []activities.ReplicaStatus) {
 	now := c.Now()
 	for _, s := range running {
+		if isRank(s.Key) {
+			continue
+		}
 		f := c.fns[s.Key]
 		if f == nil {
 			c.orphan(s)

@@ -89,6 +89,8 @@ type Options struct {
 	Now       func() time.Time    // what is measured goes by it: it should not jump
 	Wall      func() time.Time    // the deadlines that publishers set go by it; nil: Now
 	Info      func() api.Platform // what the platform knows of itself: version, addresses
+	// OnShortage is told when [Controller.Shortage] has changed; it must not block. nil: nobody is.
+	OnShortage func()
 	// Decided is told of every decision and what it was made of, by the loop; nil: nobody is.
 	Decided func(functions.Key, scale.Question, scale.Decision)
 }

@@ -92,6 +92,9 @@ func (d *Dir) TemporalDB() string { return d.join("temporal.db") }
 // Replicas is where each local replica has its own directory.
 func (d *Dir) Replicas() string { return d.join("replicas") }
 
+// Jobs is where training jobs have their own directories: of their checkpoints, unless they name another.
+func (d *Dir) Jobs() string { return d.join("jobs") }
+
 // Bin is where helper binaries are kept once built.
 func (d *Dir) Bin() string { return d.join("bin") }
 

@@ -161,7 +161,7 @@ func (p *Platform) watchStorage(ctx context.Context) error {
 
 func (p *Platform) startGateway(ctx context.Context) error {
 	p.gateway = gateway.New(gateway.Options{
-		Bus: p.bus, Control: p.control, Keeper: p.keeper, Host: p.host, Secure: p.cert != nil, UI: p.servers.UI(), Ready: p.healthy, Refusal: p.storage.Refusal,
+		Bus: p.bus, Control: p.control, Jobs: p.dispatch, Keeper: p.keeper, Host: p.host, Secure: p.cert != nil, UI: p.servers.UI(), Ready: p.healthy, Refusal: p.storage.Refusal,
 		Collectors: slices.Concat(p.control.Collectors(), p.storage.collectors(), p.collectors()), Log: p.Log.With("part", "gateway"), Now: p.Clock.Wall,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -24,6 +24,7 @@ import (
 	"stoker.dev/stoker/cmd/stoker/config"
 	"stoker.dev/stoker/cmd/stoker/controller"
 	"stoker.dev/stoker/cmd/stoker/datadir"
+	"stoker.dev/stoker/cmd/stoker/dispatch"
 	"stoker.dev/stoker/cmd/stoker/doorkeeper"
 	"stoker.dev/stoker/cmd/stoker/embedded"
 	"stoker.dev/stoker/cmd/stoker/gateway"
@@ -87,16 +88,19 @@ type Platform struct {
 	provider activities.Provider
 	burst    activities.Burst
 	control  *controller.Controller
-	gateway  *gateway.Gateway
-	server   datadir.Server
-	failed   chan error
-	probe    probe
-	storage  *storage
-	records  *records
-	steady   *steady // of what is measured; deadlines that others set go by Clock.Wall
-	closers  []func(context.Context) error
-	handler  atomic.Pointer[http.Handler]
-	callers  atomic.Pointer[gateway.Gateway] // once there may be some
+	dispatch *dispatch.Dispatcher
+
+	submissions activities.Submissions
+	gateway     *gateway.Gateway
+	server      datadir.Server
+	failed      chan error
+	probe       probe
+	storage     *storage
+	records     *records
+	steady      *steady // of what is measured; deadlines that others set go by Clock.Wall
+	closers     []func(context.Context) error
+	handler     atomic.Pointer[http.Handler]
+	callers     atomic.Pointer[gateway.Gateway] // once there may be some
 }
 
 // Start returns a ready platform, or an error with nothing left running.
@@ -106,7 +110,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	}
 	p := &Platform{Options: o, failed: make(chan error, 8), steady: newSteady(o.Clock)}
 	for _, step := range []func(context.Context) error{
-		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.watchRecords, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startSpending, p.startWorker, p.startController, p.startGateway, p.keepMemory, p.publish,
+		p.openDir, p.openDoors, p.servePprof, p.listen, p.startServers, p.keepDoors, p.connect, p.watchStorage, p.watchRecords, p.startProvider, p.keepAgents, p.wrapProvider, p.startLedger, p.startSpending, p.makeDispatcher, p.startWorker, p.startController, p.startDispatcher, p.startGateway, p.keepMemory, p.publish,
 	} {
 		if err := step(ctx); err != nil {
 			abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -225,6 +229,7 @@ func (p *Platform) startServers(ctx context.Context) error {
 		SearchAttributes: map[string]enumspb.IndexedValueType{
 			workflows.AttrNamespace: enumspb.INDEXED_VALUE_TYPE_KEYWORD, workflows.AttrFunction: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 			workflows.AttrPhase: enumspb.INDEXED_VALUE_TYPE_KEYWORD, workflows.AttrGPUs: enumspb.INDEXED_VALUE_TYPE_INT,
+			workflows.AttrJob: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 		},
 	})
 	if err != nil {
@@ -294,7 +299,7 @@ func (p *Platform) startWorker(ctx context.Context) error {
 	workflows.RegisterActivities(w, &activities.Activities{
 		Provider: p.provider, Ledger: p.ledger, Queue: p.bus, Access: minter{p.servers}, Journal: p.bus, Manifests: manifests,
 		Burst: &p.burst, Now: p.steady.Now,
-	})
+	}, p.gangs())
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the Temporal worker: %w", err)
 	}
@@ -317,7 +322,7 @@ func (p *Platform) startController(ctx context.Context) error {
 	}
 	p.control = controller.New(controller.Options{
 		Functions: durable[events.FunctionRecord]{fns, p.syncManifests}, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
-		Provider: p.provider, Spending: p.spending, Burst: &p.burst, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info, Decided: decided,
+		Provider: p.provider, Spending: p.spending, Burst: &p.burst, OnShortage: p.dispatch.Look, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info, Decided: decided,
 	})
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
 )
 
 // lastAnswers is what callers get, once no replica works any more, to receive what was answered.
@@ -24,6 +25,7 @@ func (p *Platform) Stop(ctx context.Context) error {
 	callers := make(chan error, 1)
 	go func() { callers <- p.gateway.Drain(drain) }()
 	p.control.Freeze()
+	p.dispatch.Drain(ctx)
 	err := p.drainReplicas(ctx)
 	// Whoever waits now waits for a replica that will not come: nothing is in flight any more.
 	late := time.AfterFunc(lastAnswers, cancel)
@@ -67,8 +69,8 @@ func (p *Platform) drainReplicas(ctx context.Context) error {
 func (p *Platform) ask(ctx context.Context, alive []activities.ReplicaStatus, asked map[string]bool) {
 	var wg sync.WaitGroup
 	for _, s := range alive {
-		if asked[s.ID] {
-			continue
+		if _, isRank := events.JobOfRank(s.Key); isRank || asked[s.ID] {
+			continue // a rank was told by its job, which has a grace of its own
 		}
 		asked[s.ID] = true
 		wg.Go(func() {

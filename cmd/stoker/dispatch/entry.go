@@ -1,0 +1,151 @@
+package dispatch
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job"
+	"stoker.dev/stoker/scale/jobs"
+	"stoker.dev/stoker/workflows"
+)
+
+// Stored is what key-value holds of a job beside its manifest.
+type Stored struct {
+	UID      string        `json:"uid"`
+	Told     bool          `json:"told,omitempty"` // Life is its workflow's, not only what it begins with
+	Life     job.State     `json:"life"`
+	Attempts []api.Attempt `json:"attempts,omitempty"` // the newest [maxAttempts]
+	Before   api.JobTime   `json:"before,omitzero"`    // of attempts that are no longer in Attempts
+	Loan     Loan          `json:"loan,omitzero"`
+	Progress api.Progress  `json:"progress,omitzero"`
+}
+
+// Loan says which of a gang's GPUs are borrowed from inference.
+type Loan struct {
+	GPUs  int       `json:"gpus,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// entry is what the loop knows of one job. Only the loop touches it.
+type entry struct {
+	key    functions.Key
+	rec    events.JobRecord
+	recRev uint64
+	Stored
+	rev     uint64           // of what is stored
+	placed  workflows.Placed // where its gang is
+	resumed string
+	trouble string
+
+	ranks   map[int]*rank // of the current generation
+	pending []job.Event   // the workflow does not have them yet
+	telling bool
+	retryAt time.Time // after an Update that failed
+	tries   int
+	seq     uint64    // of Life
+	said    job.State // what was last announced
+	unknown bool      // what its workflow says is still to be asked, after a restart
+	planned planned
+	waiting *jobs.Waiting
+	cleared time.Time // when its checkpoints were last cleared
+}
+
+// rank is one rank as agent and provider tell of it.
+type rank struct {
+	beat   events.Heartbeat
+	heard  time.Time
+	status activities.ReplicaStatus
+	told   toldOf
+}
+
+// toldOf is what the workflow was told of a rank.
+type toldOf struct {
+	arrived, saving, done, ended, silent bool
+	savedAt                              time.Time
+}
+
+// newEntry is a job of which nothing is known yet but its manifest.
+func newEntry(k functions.Key, rec events.JobRecord, rev uint64) *entry {
+	e := &entry{key: k, rec: rec, recRev: rev, ranks: map[int]*rank{}}
+	e.UID = rec.UID
+	e.Life = job.State{Phase: job.Validated, Cause: job.CauseSubmitted, Submitted: rec.Submitted, Since: rec.Submitted}
+	return e
+}
+
+// update takes over a newer state of the job; an older one changes nothing.
+func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
+	e.unknown = false
+	if e.Told && seq < e.seq {
+		return
+	}
+	before := e.Life
+	if life.Generation != before.Generation {
+		e.ranks = map[int]*rank{}
+	}
+	if took, left := e.note(before, life, d.Now()); left {
+		d.planner.Drains.Learn(e.user(), program(e.key.Name), took)
+		d.saveLearned()
+	}
+	e.Life, e.seq, e.Told = life, seq, true
+	d.ended(e, before)
+	d.clear(e, before)
+	if life.Generation != before.Generation || life.Phase != before.Phase {
+		d.planSoon()
+	}
+}
+
+func (e *entry) live() bool { return !e.Life.Phase.Terminal() }
+
+// gang is how the workflow names the gang of a generation.
+func (e *entry) gang(generation uint64, nodes int) activities.GangRef {
+	return activities.GangRef{Key: e.key, UID: e.rec.UID, Generation: generation, Nodes: nodes, GPUs: e.rec.Job.Spec.Resources.GPUsPerNode}
+}
+
+// rankOf reads the ID of a rank: which job, generation and rank it is of.
+func rankOf(id string) (uid string, generation uint64, rank int, ok bool) {
+	parts := strings.Split(id, "-")
+	if len(parts) < 4 {
+		return "", 0, 0, false
+	}
+	parts = parts[len(parts)-3:]
+	generation, err := strconv.ParseUint(parts[1], 10, 64)
+	if err != nil {
+		return "", 0, 0, false
+	}
+	rank, err = strconv.Atoi(parts[2])
+	return parts[0], generation, rank, err == nil && rank >= 0
+}
+
+// seen is what is known of a rank of the current gang.
+func (e *entry) seen(rank_ int) *rank {
+	r := e.ranks[rank_]
+	if r == nil {
+		r = &rank{}
+		e.ranks[rank_] = r
+	}
+	return r
+}
+
+// tellLater notes an event for the workflow.
+func (e *entry) tellLater(ev job.Event) { e.pending = append(e.pending, ev) }
+
+// attempt is the receipt of the gang of a generation, made where there is none.
+func (e *entry) attempt(generation uint64) *api.Attempt {
+	if n := len(e.Attempts); n > 0 && e.Attempts[n-1].Generation == generation {
+		return &e.Attempts[n-1]
+	}
+	if len(e.Attempts) >= maxAttempts {
+		e.Before = sum(e.Before, timeOf(e.Attempts[0], e.perNode(), e.Attempts[0].Released))
+		e.Attempts = append([]api.Attempt{}, e.Attempts[1:]...)
+	}
+	e.Attempts = append(e.Attempts, api.Attempt{Generation: generation})
+	return &e.Attempts[len(e.Attempts)-1]
+}
+
+func (e *entry) perNode() int { return e.rec.Job.Spec.Resources.GPUsPerNode }

@@ -1,0 +1,205 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job"
+)
+
+// beat takes what the agent of a rank says.
+func (d *Dispatcher) beat(k functions.Key, h events.Heartbeat) {
+	e, n := d.find(k, h.Replica)
+	if e == nil || h.Rank.Generation != e.Life.Generation || n != h.Rank.Rank {
+		return
+	}
+	r := e.seen(n)
+	r.beat, r.heard = h, d.Now()
+	e.reported(*h.Rank)
+	e.conclude(n, r)
+	d.tell(e)
+}
+
+// find is the job that a rank is of; nil for one of an earlier job of the name, or of none.
+func (d *Dispatcher) find(k functions.Key, id string) (e *entry, rank int) {
+	of, isJob := events.JobOfRank(k)
+	if !isJob {
+		return nil, 0
+	}
+	uid, _, rank, ok := rankOf(id)
+	e = d.jobs[of]
+	if !ok || e == nil || e.rec.UID != uid {
+		return nil, 0
+	}
+	return e, rank
+}
+
+// observe takes what the provider says of a rank.
+func (d *Dispatcher) observe(s activities.ReplicaStatus) {
+	of, isJob := events.JobOfRank(s.Key)
+	if !isJob {
+		return
+	}
+	_, generation, _, _ := rankOf(s.ID)
+	e, n := d.find(s.Key, s.ID)
+	if e == nil || !e.live() || generation < e.Life.Generation {
+		d.stray(s)
+		return
+	}
+	if generation != e.Life.Generation {
+		d.Log.Warn("a rank of a gang that is not known yet", "job", of.String(), "rank", s.ID, "known", e.Life.Generation)
+		return
+	}
+	r := e.seen(n)
+	r.status = s
+	if s.Last != nil && s.Last.Rank != nil && s.Last.Rank.Generation == generation {
+		r.beat = *s.Last
+		e.reported(*s.Last.Rank)
+	}
+	e.conclude(n, r)
+	d.tell(e)
+}
+
+// stray ends what runs of a gang that is over. Its lease was given back, or nobody knows its job.
+func (d *Dispatcher) stray(s activities.ReplicaStatus) {
+	if s.State == activities.RunStopping || s.State == activities.RunUnknown {
+		return
+	}
+	d.outside(func(ctx context.Context) {
+		var err error
+		if s.State == activities.RunGone {
+			err = d.Provider.Forget(ctx, s.ID)
+		} else {
+			d.Log.Warn("stopping a rank of no gang", "rank", s.ID, "job", s.Key.String())
+			err = d.Provider.Stop(ctx, s.ID, 0)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.Log.Warn("rank of no gang not ended", "rank", s.ID, "error", err)
+		}
+	})
+}
+
+// reported takes progress of any rank: the furthest counts, and the loss of whoever tells one.
+func (e *entry) reported(r events.Rank) {
+	p := &e.Progress
+	if r.ReportedAt.IsZero() || !r.ReportedAt.After(p.At) {
+		return
+	}
+	p.At, p.Step, p.Percent, p.ETASec, p.Diverged = r.ReportedAt, r.Step, r.Percent, r.ETASec, r.Diverged
+	if r.Loss != nil {
+		p.Loss = r.Loss
+		p.Losses = addLoss(p.Losses, *r.Loss)
+	}
+}
+
+// done is the share of the work, in percent, of a job that has finished.
+const done = 100
+
+// conclude notes what the workflow does not know of a rank yet. It is derived from what agent and
+// provider say now, so it may be repeated at any time.
+func (e *entry) conclude(n int, r *rank) {
+	g := e.Life.Gang
+	if g == nil || n >= len(g.Ranks) {
+		return
+	}
+	say := func(told *bool, ev job.Event) {
+		if !*told {
+			*told = true
+			ev.Generation, ev.Rank = e.Life.Generation, n
+			e.tellLater(ev)
+		}
+	}
+	said := r.beat.Rank
+	if said != nil && (r.beat.Phase == events.PhaseLoading || r.beat.Phase == events.PhaseReady) && !g.Ranks[n].Arrived {
+		say(&r.told.arrived, job.Event{Kind: job.Arrive})
+	}
+	if said != nil {
+		e.concludeWork(r, *said, say)
+	}
+	switch r.status.State {
+	case activities.RunUnknown:
+		say(&r.told.silent, job.Event{Kind: job.Silence})
+	case activities.RunGone:
+		say(&r.told.ended, job.Event{Kind: job.End, Evidence: e.evidence(n, r)})
+	case activities.RunStarting, activities.RunRunning, activities.RunStopping:
+		if r.told.silent {
+			r.told.silent = false
+			e.tellLater(job.Event{Kind: job.Heard, Generation: e.Life.Generation, Rank: n})
+		}
+	}
+}
+
+// concludeWork notes what a rank has reported of its work. Steps alone are no news: the workflow hears
+// of them with a checkpoint, and at the end.
+func (e *entry) concludeWork(r *rank, said events.Rank, say func(*bool, job.Event)) {
+	at := job.Event{Kind: job.Progress, Step: said.Step, Done: said.Percent >= done}
+	if s := said.Saved; s != nil && s.At.After(r.told.savedAt) && (e.leaving(r) || s.At.Sub(r.told.savedAt) >= commitsEvery) {
+		r.told.savedAt, r.told.saving = s.At, false
+		e.tellLater(job.Event{Kind: job.Commit, Generation: e.Life.Generation, Step: s.Step, Path: s.Path})
+	} else if said.Saving && !e.leaving(r) {
+		say(&r.told.saving, job.Event{Kind: job.SaveBegan})
+	}
+	switch {
+	case at.Done:
+		say(&r.told.done, at)
+	case r.status.State == activities.RunGone && !r.told.ended:
+		at.Generation = e.Life.Generation
+		e.tellLater(at)
+	}
+}
+
+// leaving tells whether a rank goes, or has gone: then every checkpoint it still commits counts.
+func (e *entry) leaving(r *rank) bool {
+	return r.status.State == activities.RunGone || e.Life.Phase == job.Draining
+}
+
+// sigKILL is what a tree is ended with that did not go.
+const sigKILL = 9
+
+// evidence is what is known of the end of a rank.
+func (e *entry) evidence(n int, r *rank) *job.Evidence {
+	s := r.status
+	ev := job.Evidence{Rank: n, Node: s.Node, Ended: s.Ended, ExitCode: s.ExitCode, Output: s.Message}
+	if s.Cause == events.CauseNodeLost {
+		ev.LastHeard = latest(r.heard, s.Started)
+	}
+	end := r.beat.Rank
+	if end == nil || end.End == nil { // the agent had no time to say
+		ev.ExitCode = 0
+		ev.Signal = sigKILL
+		if s.Cause == events.CauseKilled || s.Cause == events.CauseDrained {
+			ev.Sender = job.SenderPlatform
+		}
+		if s.Cause == events.CauseSpawnFailed {
+			ev.Signal, ev.Refused = 0, s.Message
+		}
+		if s.Cause == events.CauseOutOfMemory {
+			ev.OOMKills = 1
+		}
+		return &ev
+	}
+	x := end.End
+	ev.ExitCode, ev.Signal, ev.Refused, ev.OOMKills, ev.Output = x.ExitCode, x.Signal, x.Refused, x.OOMKills, x.Output
+	if !x.At.IsZero() {
+		ev.Ended = x.At
+	}
+	if x.ByUs {
+		ev.Sender = job.SenderPlatform
+	}
+	if len(x.Error) > 0 {
+		if told, err := job.ParseProgramError(x.Error); err == nil {
+			ev.Error = &told
+		}
+	}
+	return &ev
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,91 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/workflows"
+)
+
+// KV is a typed key-value bucket with compare-and-swap, as [events.Store] is. Revision 0 means
+// "must not exist"; a lost race is [events.ErrConflict].
+type KV[T any] interface {
+	Get(ctx context.Context, key string) (T, uint64, error)
+	Put(ctx context.Context, key string, v T, revision uint64) (uint64, error)
+	Delete(ctx context.Context, key string, revision uint64) error
+	List(ctx context.Context) ([]events.Entry[T], error)
+}
+
+// Bus is the part of [events.Bus] the dispatcher uses.
+type Bus interface {
+	Emit(ctx context.Context, k functions.Key, kind, what string, data any) error
+	OnHeartbeat(f func(functions.Key, events.Heartbeat)) (*events.Subscription, error)
+}
+
+// Ledger is the capacity ledger as the dispatcher reads it.
+type Ledger interface {
+	// Newest is not to be changed, and another one once anything has changed.
+	Newest() *scale.Ledger
+	Release(ctx context.Context, holder, cause string) error
+}
+
+// Workflows carry jobs.
+type Workflows interface {
+	StartJob(ctx context.Context, s workflows.JobState) error
+	Tell(ctx context.Context, k functions.Key, t workflows.Tell) (workflows.JobStatus, error)
+	JobStatus(ctx context.Context, k functions.Key) (workflows.JobStatus, error)
+}
+
+// Options are the dispatcher's parts.
+type Options struct {
+	Records     KV[events.JobRecord]
+	State       KV[Stored]
+	Learned     KV[json.RawMessage] // what jobs that ended have taught
+	Bus         Bus
+	Ledger      Ledger
+	Workflows   Workflows
+	Provider    activities.Provider
+	Checkpoints *Checkpoints
+	// Shortage is how many GPUs functions go short of.
+	Shortage func() int
+	// Guaranteed is how many GPUs training holds by right; below 0: whatever inference leaves.
+	Guaranteed int
+	Log        *slog.Logger
+	Now        func() time.Time // should not jump
+}
+
+// Periods and bounds of the dispatcher.
+const (
+	// tickEvery is how often jobs are looked at without news: GPUs come and go, and loans end.
+	tickEvery = time.Second
+	// missingEvery is how often the provider is asked whether it still knows every rank.
+	missingEvery = 10 * time.Second
+	// unknownFor is how long a rank may be in nobody's list before it counts as gone: longer than a
+	// workflow tries to start it.
+	unknownFor = 40 * time.Second
+	// planDelay collects what comes together, such as a batch of submissions, into one plan.
+	planDelay = 20 * time.Millisecond
+	// inboxSize bounds what waits for the loop. Heartbeats beyond it are dropped, which the next mends.
+	inboxSize = 4096
+	// tellTimeout bounds one Update of a workflow.
+	tellTimeout = 30 * time.Second
+	// tellBackoffMax bounds the pause after Updates that failed.
+	tellBackoffMax = 4 * time.Second
+	// maxTelling is how many workflows are told something at a time: as many as the worker polls.
+	maxTelling = 16
+	// commitsEvery is how often a workflow hears of a new checkpoint: a program that commits many a
+	// second does not fill its history.
+	commitsEvery = time.Second
+	// clearEvery is how often checkpoints are cleared that are more than the job keeps.
+	clearEvery = 10 * time.Second
+	// maxLosses is how many losses are kept of an attempt, for a sparkline: beyond, each second is dropped.
+	maxLosses = 64
+	// maxAttempts is how many receipts are kept, the newest. What older ones held is in the sums.
+	maxAttempts = 64
+)

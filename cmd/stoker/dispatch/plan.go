@@ -1,0 +1,358 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/scale/job"
+	"stoker.dev/stoker/scale/jobs"
+)
+
+// loanSpan is how long idle GPUs are lent for at a time. A loan that is over is extended while they
+// stay idle; the end only bounds how long a forecast is believed.
+const loanSpan = time.Hour
+
+// restart is the time on its GPUs that a preemption costs a job beside the work that is not
+// committed: the end, the start and reading the checkpoint.
+const restart = 30 * time.Second
+
+// learnedKey is where what jobs have taught is kept.
+const learnedKey = "learned"
+
+// learned is what jobs that ended and gangs that left have taught.
+type learned struct {
+	History jobs.History `json:"history"`
+	Drains  jobs.Drains  `json:"drains"`
+}
+
+// planner is what plans are made with.
+type planner struct {
+	learned
+	rev     uint64
+	saving  bool
+	unsaved bool
+}
+
+func (p *planner) restore(ctx context.Context, kv KV[json.RawMessage]) error {
+	data, rev, err := kv.Get(ctx, learnedKey)
+	if errors.Is(err, events.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read what was learned of jobs: %w", err)
+	}
+	if err := json.Unmarshal(data, &p.learned); err != nil {
+		return fmt.Errorf("what was learned of jobs: %w; to begin afresh, delete the key %s of bucket %s", err, learnedKey, events.BucketLearned)
+	}
+	p.rev = rev
+	return nil
+}
+
+// plan asks who should hold which GPUs now, and has it carried out.
+func (d *Dispatcher) plan() {
+	if d.frozen || d.anyUnknown() {
+		return
+	}
+	now := d.Now()
+	s, entries := d.snapshot(now)
+	if len(entries) == 0 {
+		return
+	}
+	plan, waiting := jobs.Explain(&d.planner.History, s)
+	for _, e := range entries {
+		e.waiting = nil
+	}
+	for i := range waiting {
+		entries[waiting[i].Index].waiting = &waiting[i]
+	}
+	for _, step := range plan.Steps {
+		if !step.Later {
+			d.carryOut(entries[step.Index], step)
+		}
+	}
+}
+
+// anyUnknown tells whether there is a job of which nobody knows yet what it holds, after a restart.
+func (d *Dispatcher) anyUnknown() bool {
+	for _, e := range d.jobs {
+		if e.unknown {
+			return true
+		}
+	}
+	return false
+}
+
+// carryOut tells the job what the plan has for it.
+func (d *Dispatcher) carryOut(e *entry, s jobs.Step) {
+	gang := job.Event{Generation: e.Life.Generation}
+	switch s.Action {
+	case jobs.Extend:
+		e.Loan.Until = s.Until
+		return
+	case jobs.Redeem:
+		e.Loan = Loan{}
+		return
+	case jobs.Admit:
+		gang.Kind, gang.Nodes = job.Admit, s.Ranks
+		e.Loan = Loan{GPUs: s.Lent, Until: s.Until}
+		if s.Lent > 0 {
+			e.Loan.Since = d.Now()
+		}
+	case jobs.Preempt:
+		gang.Kind, gang.Cause = job.Leave, job.CausePreempted
+	case jobs.Recall:
+		gang.Kind, gang.Cause, gang.KillBy = job.Leave, job.CauseRecalled, s.KillAt
+	case jobs.Resize:
+		gang.Kind, gang.Cause, gang.Nodes = job.Leave, job.CauseResized, s.Ranks
+	}
+	d.Log.Info("plan", "job", e.key.String(), "action", s.Action, "reason", s.Reason, "ranks", s.Ranks, "lent", s.Lent, "for", s.For)
+	e.planned = planned{generation: e.Life.Generation, action: s.Action, ranks: s.Ranks}
+	e.tellLater(gang)
+	d.tell(e)
+}
+
+// planned is what a plan had for a gang and the workflow has not confirmed yet.
+type planned struct {
+	generation uint64
+	action     jobs.Action
+	ranks      int
+}
+
+// under tells whether a job is in the hands of a plan that was just made.
+func (e *entry) under() (planned, bool) {
+	p := e.planned
+	if p.action == "" || p.generation != e.Life.Generation {
+		return planned{}, false
+	}
+	waits := e.Life.Phase == job.Queued || e.Life.Phase == job.Validated
+	return p, waits == (p.action == jobs.Admit) && e.Life.Phase != job.Draining
+}
+
+// snapshot is the pool and the jobs as plans see them, and whose job each is.
+func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
+	var entries []*entry
+	for _, e := range d.jobs {
+		if e.Life.Phase == job.Queued || e.Life.Phase.Holds() {
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b *entry) int {
+		return cmp.Or(a.Life.Submitted.Compare(b.Life.Submitted), strings.Compare(a.key.String(), b.key.String()))
+	})
+	s := jobs.Snapshot{Now: now}
+	own, lent := 0, 0
+	for _, e := range entries {
+		j := e.job(now)
+		j.Drain = d.planner.Drains.Of(j.User, j.Name, e.rec.Job.Spec.Preemption.Grace.D())
+		if d.Guaranteed < 0 && j.Borrow == functions.UseAllowed { // nothing is training's alone, so all that it may borrow it does
+			j.Borrow = functions.UseOnly
+		}
+		s.Jobs = append(s.Jobs, j)
+		if j.Running() {
+			lent += j.Lent
+			own += j.GPUs - j.Lent
+		}
+	}
+	free := d.nodes(&s)
+	for i := range s.Jobs {
+		if j := &s.Jobs[i]; !slices.ContainsFunc(s.Nodes, func(n jobs.Node) bool { return !slices.Contains(j.Avoid, n.Name) }) {
+			j.Avoid = nil // there is nowhere else
+		}
+	}
+	short := d.Shortage()
+	// What functions wait for is not given away. Beyond the guarantee GPUs are inference's, and are lent.
+	s.GPUs = max(own, own+free-short)
+	if d.Guaranteed >= 0 {
+		s.GPUs = max(own, min(s.GPUs, d.Guaranteed))
+	}
+	reserved := 0
+	if d.Guaranteed >= 0 {
+		reserved = s.GPUs - own
+	}
+	if idle := lent + free - reserved - short; idle > 0 {
+		s.Lender.Offers = []jobs.Offer{{GPUs: idle, Until: now.Add(loanSpan)}}
+	}
+	return s, entries
+}
+
+// nodes adds where GPUs lie that jobs hold or could, and returns how many are free.
+func (d *Dispatcher) nodes(s *jobs.Snapshot) (free int) {
+	l := d.Ledger.Newest()
+	holder := map[string]bool{} // devices, and whether jobs hold them
+	for _, x := range l.Leases {
+		for _, id := range x.Devices {
+			holder[id] = activities.OwnedByJob(x)
+		}
+	}
+	type shelf struct{ node, product string }
+	at := map[shelf]*jobs.Node{}
+	for _, dev := range l.Devices {
+		byJob, held := holder[dev.ID]
+		usable := dev.Healthy && !dev.Missing && dev.Foreign == "" && !slices.Contains(l.Lost, dev.Node)
+		if held && !byJob || !held && !usable {
+			continue
+		}
+		if !held {
+			free++
+		}
+		k := shelf{dev.Node, dev.Product}
+		if at[k] == nil {
+			at[k] = &jobs.Node{Name: dev.Node, Product: dev.Product, Memory: dev.Memory}
+		}
+		at[k].GPUs++
+	}
+	keys := slices.SortedFunc(maps.Keys(at), func(a, b shelf) int {
+		return cmp.Or(strings.Compare(a.node, b.node), strings.Compare(a.product, b.product))
+	})
+	for _, k := range keys {
+		s.Nodes = append(s.Nodes, *at[k])
+	}
+	return free
+}
+
+// job is an entry as plans see it.
+func (e *entry) job(now time.Time) jobs.Job {
+	spec := e.rec.Job.Spec
+	sizes := spec.Sizes()
+	j := jobs.Job{
+		ID: e.key.String(), User: e.user(), Name: program(e.key.Name), Priority: spec.Priority, Submitted: e.Life.Submitted,
+		Preemptible: spec.Preemption.Preemptible, MinRuntime: spec.Preemption.MinRuntime.D(), Loss: spec.Checkpoint.Interval.D()/2 + restart,
+		Products: spec.Resources.Products, Memory: spec.Resources.GPUMem.Bytes(), Avoid: e.Life.Avoid,
+		Borrow: spec.Borrow.IdleInference, GiveBack: spec.Borrow.MaxGiveBack(),
+		Resizing: e.Life.Wanted, Ranks: sizes[0],
+	}
+	if len(sizes) > 1 {
+		j.Sizes = sizes
+	}
+	e.attained(&j)
+	if e.Life.Wanted > 0 {
+		j.Ranks = e.Life.Wanted
+	}
+	next, under := e.under()
+	switch g := e.Life.Gang; {
+	case g != nil:
+		j.Ranks, j.Started, j.On = g.Nodes, cmp.Or(g.Placed, e.Life.Since), e.placed.On
+		j.Leaving = e.Life.Phase == job.Draining || under
+		if e.Life.Saved.Generation == e.Life.Generation {
+			j.Saved = e.Life.Saved.At
+		}
+	case under: // let in just now
+		j.Ranks, j.Started = next.ranks, now
+	}
+	if j.Leaving && (e.Life.Gang.Ask.Cause == job.CauseResized || under && next.action == jobs.Resize) {
+		j.Resizing = max(e.Life.Wanted, next.ranks)
+	}
+	j.GPUs = j.Ranks * e.perNode()
+	if j.Running() {
+		j.Lent, j.LentUntil = min(e.Loan.GPUs, j.GPUs), e.Loan.Until
+	}
+	return j
+}
+
+// user is whose jobs are like this one: of who submitted it, or of its namespace.
+func (e *entry) user() string { return cmp.Or(e.rec.User, e.key.Namespace) }
+
+// program is what jobs that are runs of one program have of their names: without the number at its end.
+func program(name string) string {
+	return cmp.Or(strings.TrimRight(strings.TrimRight(name, "0123456789"), "-"), name)
+}
+
+// attained adds what earlier gangs of the job had.
+func (e *entry) attained(j *jobs.Job) {
+	for _, a := range e.Attempts {
+		if a.Released.IsZero() {
+			continue
+		}
+		j.Attained += a.Released.Sub(a.Placed)
+		if a.Class == job.ClassPreempted {
+			j.Preemptions++
+		}
+	}
+}
+
+// ended learns from a job that has come to its end, and forgets what held for its gang.
+func (d *Dispatcher) ended(e *entry, before job.State) {
+	if e.Life.Gang == nil {
+		e.Loan = Loan{}
+	}
+	if e.live() || before.Phase.Terminal() {
+		return
+	}
+	e.waiting = nil
+	if e.Life.Phase == job.Succeeded || e.Life.Phase == job.Failed || e.Life.Phase == job.Cancelled {
+		last := e.job(d.Now())
+		if before.Gang != nil {
+			last.Ranks = before.Gang.Nodes
+			last.GPUs = last.Ranks * e.perNode()
+		}
+		last.Started = time.Time{} // what it had is in Attained
+		d.planner.History.Learn(last, d.Now())
+		d.saveLearned()
+	}
+}
+
+// saveLearned stores what jobs have taught, one write at a time.
+func (d *Dispatcher) saveLearned() {
+	p := &d.planner
+	if p.saving {
+		p.unsaved = true
+		return
+	}
+	data, err := json.Marshal(p.learned)
+	if err != nil {
+		d.Log.Error("what was learned of jobs is not stored", "error", err)
+		return
+	}
+	p.saving, p.unsaved = true, false
+	rev := p.rev
+	d.outside(func(ctx context.Context) {
+		now, err := d.Learned.Put(ctx, learnedKey, data, rev)
+		if errors.Is(err, events.ErrConflict) { // this is the one writer: a try before has got through
+			if _, rev, err = d.Learned.Get(ctx, learnedKey); err == nil {
+				now, err = d.Learned.Put(ctx, learnedKey, data, rev)
+			}
+		}
+		d.post(func() {
+			p.saving = false
+			if err != nil {
+				d.Log.Warn("what was learned of jobs is not stored", "error", err)
+				return
+			}
+			p.rev = now
+			if p.unsaved {
+				d.saveLearned()
+			}
+		})
+	})
+}
+
+// largest is the largest gang that the pool could give a job if nobody else was there, in nodes.
+func largest(l *scale.Ledger, spec functions.JobSpec) int {
+	per := spec.Resources.GPUsPerNode
+	if per == 0 {
+		return functions.MaxNodes
+	}
+	ask := scale.Ask{GPUs: per, Products: spec.Resources.Products, Memory: spec.Resources.GPUMem.Bytes()}
+	count := map[[2]string]int{}
+	for _, dev := range l.Devices {
+		if ask.Accepts(dev) && !dev.Missing {
+			count[[2]string{dev.Node, dev.Product}]++
+		}
+	}
+	n := 0
+	for _, gpus := range count {
+		n += gpus / per
+	}
+	return n
+}

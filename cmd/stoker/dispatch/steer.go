@@ -1,0 +1,136 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job"
+	"stoker.dev/stoker/workflows"
+)
+
+// steerPatience bounds one order of a person.
+const steerPatience = 10 * time.Second
+
+// orders are what people may do, what the job is told, and in which phases that means something.
+var orders = map[api.JobOp]struct {
+	kind      job.Kind
+	ok        func(job.Phase) bool
+	otherwise string
+}{
+	api.JobCancel:     {job.Cancel, func(p job.Phase) bool { return !p.Terminal() }, "it is at its end already"},
+	api.JobPause:      {job.Pause, func(p job.Phase) bool { return !p.Terminal() }, "it is at its end already"},
+	api.JobResume:     {job.Resume, func(p job.Phase) bool { return p == job.Paused || p == job.Draining }, "only a paused job can go on"},
+	api.JobCheckpoint: {job.Save, job.Phase.Trains, "only a job that trains can save its work"},
+}
+
+// Steer implements [api.Jobs].
+func (d *Dispatcher) Steer(ctx context.Context, k functions.Key, op api.JobOp) error {
+	o, known := orders[op]
+	if !known {
+		return &api.Error{Code: 400, Cause: "bad-request", Message: fmt.Sprintf("op %q is unknown, allowed: %v", op, api.JobOps())}
+	}
+	var e *entry
+	var phase job.Phase
+	var uid string
+	var refused error
+	if err := d.call(ctx, func() {
+		if e, refused = d.lookUp(k); refused == nil {
+			phase, uid = e.Life.Phase, e.rec.UID
+		}
+	}); err != nil || refused != nil {
+		return errors.Join(err, refused)
+	}
+	if !o.ok(phase) {
+		return &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s is %s: %s", k, phase, o.otherwise)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, steerPatience)
+	defer cancel()
+	st, err := d.Workflows.Tell(ctx, k, workflows.Tell{UID: uid, Events: []job.Event{{Kind: o.kind}}})
+	if errors.Is(err, workflows.ErrNotRunning) {
+		return &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s has come to its end meanwhile", k)}
+	}
+	if err != nil {
+		return err
+	}
+	if len(st.Refused) > 0 {
+		return &api.Error{Code: 409, Cause: "conflict", Message: st.Refused[0]}
+	}
+	return nil
+}
+
+// Remove implements [api.Jobs].
+func (d *Dispatcher) Remove(ctx context.Context, k functions.Key) error {
+	var e *entry
+	var refused error
+	if err := d.call(ctx, func() {
+		if e, refused = d.lookUp(k); refused == nil && e.live() {
+			refused = &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s is %s", k, e.Life.Phase), Hint: "cancel it first: `stoker job cancel " + k.String() + "`"}
+		}
+		if refused == nil {
+			e.rec.Deleting = true
+		}
+	}); err != nil || refused != nil {
+		return errors.Join(err, refused)
+	}
+	err := d.erase(context.WithoutCancel(ctx), e)
+	called := d.call(context.WithoutCancel(ctx), func() {
+		if err == nil {
+			delete(d.jobs, k)
+		}
+		e.rec.Deleting = false
+	})
+	return errors.Join(err, called)
+}
+
+// erase removes what the platform keeps of a job. The record goes last: with it gone, nobody would
+// come back for the rest.
+func (d *Dispatcher) erase(ctx context.Context, e *entry) error {
+	if err := d.Checkpoints.Erase(e.rec); err != nil {
+		return err
+	}
+	if err := d.State.Delete(ctx, events.StateKey(e.key), e.rev); err != nil && !errors.Is(err, events.ErrNotFound) && !errors.Is(err, events.ErrConflict) {
+		return fmt.Errorf("forget the state of job %s: %w", e.key, err)
+	}
+	if err := d.Records.Delete(ctx, events.StateKey(e.key), e.recRev); err != nil && !errors.Is(err, events.ErrNotFound) {
+		return fmt.Errorf("forget job %s: %w", e.key, err)
+	}
+	return nil
+}
+
+// JobLogs implements [api.Jobs].
+func (d *Dispatcher) JobLogs(ctx context.Context, k functions.Key, n int, o activities.LogOptions) (io.ReadCloser, error) {
+	var id string
+	var refused error
+	if err := d.call(ctx, func() { id, refused = d.logsOf(k, n) }); err != nil || refused != nil {
+		return nil, errors.Join(err, refused)
+	}
+	o.Key = events.RankKey(k)
+	r, err := d.Provider.Logs(ctx, id, o)
+	if errors.Is(err, activities.ErrNoReplica) {
+		return nil, &api.Error{Code: 404, Cause: "not-found", Message: fmt.Sprintf("no output of rank %d of job %s is kept", n, k)}
+	}
+	return r, err
+}
+
+// logsOf is the rank of the newest gang that was placed.
+func (d *Dispatcher) logsOf(k functions.Key, n int) (string, error) {
+	e, err := d.lookUp(k)
+	if err != nil {
+		return "", err
+	}
+	if len(e.Attempts) == 0 {
+		return "", &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s has not run yet", k), Hint: "`stoker job explain " + k.String() + "` says why"}
+	}
+	a := e.Attempts[len(e.Attempts)-1]
+	if n < 0 || n >= a.Nodes {
+		return "", &api.Error{Code: 404, Cause: "not-found", Message: fmt.Sprintf("job %s has no rank %d, allowed: 0 to %d", k, n, a.Nodes-1)}
+	}
+	return e.gang(a.Generation, a.Nodes).RankID(n), nil
+}

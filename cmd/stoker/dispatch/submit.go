@@ -1,0 +1,176 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job"
+)
+
+// newUID tells a job from others that had or will have its name. It is part of the names of processes
+// and Pods, so it is short; that two are the same is refused by nobody, and needs a million jobs of one name.
+func newUID() string {
+	var b [5]byte
+	_, _ = rand.Read(b[:]) // documented never to fail
+	return hex.EncodeToString(b[:])
+}
+
+// Submit implements [api.Jobs].
+func (d *Dispatcher) Submit(ctx context.Context, js []functions.TrainingJob, from api.Origin, dryRun bool) ([]api.Submitted, error) {
+	plans := make([]submission, len(js))
+	var problems []error
+	err := d.call(ctx, func() {
+		taken := map[functions.Key]bool{}
+		for i, j := range js {
+			plans[i] = d.admit(j, from)
+			if taken[j.Key()] {
+				plans[i].refused = append(plans[i].refused, fmt.Errorf("job %s: it is there twice in one submission; give each a name of its own", j.Key()))
+			}
+			taken[j.Key()] = true
+			problems = append(problems, plans[i].refused...)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, &api.Error{Code: 422, Cause: "not-admissible", Message: err.Error()}
+	}
+	out := make([]api.Submitted, len(plans))
+	for i := range plans {
+		out[i] = plans[i].answer
+		if dryRun || plans[i].known {
+			continue
+		}
+		if err := d.store(ctx, &plans[i]); err != nil {
+			return out[:i], err
+		}
+	}
+	if dryRun {
+		return out, nil
+	}
+	return out, d.begin(context.WithoutCancel(ctx), plans, out)
+}
+
+// submission is one job on its way in.
+type submission struct {
+	rec     events.JobRecord
+	rev     uint64
+	known   bool // the same was submitted before
+	refused []error
+	answer  api.Submitted
+}
+
+// admit checks a job against what is there.
+func (d *Dispatcher) admit(j functions.TrainingJob, from api.Origin) submission {
+	k := j.Key()
+	s := submission{
+		rec:    events.JobRecord{Job: j, UID: newUID(), Source: from.Source, EventID: from.ID, User: from.User, Submitted: cmp.Or(from.At, d.Now())},
+		answer: api.Submitted{Key: k, Action: "created"},
+	}
+	s.answer.UID = s.rec.UID
+	if old := d.jobs[k]; old != nil {
+		same := from.ID != "" && old.rec.Source == from.Source && old.rec.EventID == from.ID
+		switch {
+		case old.rec.Deleting:
+			s.refused = append(s.refused, fmt.Errorf("job %s is being removed; submit again once `stoker job list` no longer shows it", k))
+		case same || from.ID == "" && old.live() && reflect.DeepEqual(old.rec.Job, j):
+			s.known = true
+			s.answer = api.Submitted{Key: k, UID: old.rec.UID, Action: "unchanged", Phase: old.Life.Phase}
+			if old.waiting != nil {
+				s.answer.Position = old.waiting.Position
+			}
+		case old.live():
+			s.refused = append(s.refused, fmt.Errorf("job %s is %s already; give this one another name, or cancel that one with `stoker job cancel %s`", k, old.Life.Phase, k))
+		default:
+			s.refused = append(s.refused, fmt.Errorf("job %s has %s; give this one another name, or remove that one with `stoker job delete %s`", k, old.Life.Phase, k))
+		}
+	}
+	s.refused = append(s.refused, d.inadmissible(j)...)
+	return s
+}
+
+// inadmissible is why the platform will never run a job.
+func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
+	var out []error
+	refuse := func(path, format string, args ...any) {
+		out = append(out, fmt.Errorf("job %s: %s: %s", j.Key(), path, fmt.Sprintf(format, args...)))
+	}
+	spec := j.Spec
+	if spec.Queue != functions.DefaultQueue {
+		refuse("spec.queue", "there is no queue %q; allowed: %s", spec.Queue, functions.DefaultQueue)
+	}
+	switch name := d.Provider.Name(); {
+	case name == "kubernetes":
+		refuse("spec", "this platform runs replicas on Kubernetes, which cannot run training jobs yet; submit it to a platform with --provider local")
+	case name == "local" && spec.Runtime.Local == nil:
+		refuse("spec.runtime.local", "missing: this platform runs local processes and no images; add local: {command: [...]}")
+	}
+	if spec.Placement.Pool != functions.DefaultPool {
+		refuse("spec.placement.pool", "there is no pool %q; allowed: %s", spec.Placement.Pool, functions.DefaultPool)
+	}
+	least := spec.Sizes()[0]
+	if most := largest(d.Ledger.Newest(), spec); least > most {
+		refuse("spec.resources", "%d nodes with %d GPUs each are more than there are; the largest possible here is %d nodes; lower nodes or gpusPerNode, or add GPUs",
+			least, spec.Resources.GPUsPerNode, most)
+	}
+	return out
+}
+
+// store writes a submission down: from here on it is accepted.
+func (d *Dispatcher) store(ctx context.Context, s *submission) error {
+	rev, err := d.Records.Put(ctx, events.StateKey(s.rec.Job.Key()), s.rec, 0)
+	if errors.Is(err, events.ErrConflict) {
+		return &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s was submitted by somebody else just now", s.rec.Job.Key()), Hint: "look with `stoker job list`, then submit again"}
+	}
+	if err != nil {
+		return fmt.Errorf("store job %s: %w", s.rec.Job.Key(), err)
+	}
+	s.rev = rev
+	return nil
+}
+
+// begin starts the workflows of what was stored, and says where each is.
+func (d *Dispatcher) begin(ctx context.Context, plans []submission, out []api.Submitted) error {
+	var errs []error
+	for i := range plans {
+		s := &plans[i]
+		if s.known {
+			continue
+		}
+		e := newEntry(s.rec.Job.Key(), s.rec, s.rev)
+		if err := d.call(ctx, func() { d.jobs[e.key] = e }); err != nil {
+			return err
+		}
+		out[i].Phase = job.Validated
+		if err := d.start(ctx, e); err != nil {
+			errs = append(errs, fmt.Errorf("%w; it is accepted, and started once Temporal is there", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// find is the entry of a job, or an error for people.
+func (d *Dispatcher) lookUp(k functions.Key) (*entry, error) {
+	if e := d.jobs[k]; e != nil && !e.rec.Deleting {
+		return e, nil
+	}
+	var names []string
+	for other := range d.jobs {
+		names = append(names, other.String())
+	}
+	hint := "`stoker job list` shows what there is"
+	if near := functions.Closest(k.String(), names); near != "" && strings.HasPrefix(near, k.Namespace+"/") {
+		hint = "did you mean " + near + "?"
+	}
+	return nil, &api.Error{Code: 404, Cause: "not-found", Message: "there is no job " + k.String(), Hint: hint}
+}

@@ -1,0 +1,175 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/scale/job"
+	"stoker.dev/stoker/workflows"
+)
+
+// tell sends what a workflow does not have yet, one Update at a time for each job.
+func (d *Dispatcher) tell(e *entry) {
+	if len(e.pending) == 0 && !e.unknown || e.telling || d.telling >= maxTelling || d.Now().Before(e.retryAt) {
+		return
+	}
+	if !e.live() {
+		e.pending = nil
+		return
+	}
+	events := e.pending
+	e.pending, e.telling = nil, true
+	d.telling++
+	k, t := e.key, workflows.Tell{UID: e.rec.UID, Events: events}
+	d.outside(func(ctx context.Context) {
+		sending, cancel := context.WithTimeout(ctx, tellTimeout)
+		defer cancel()
+		st, err := d.Workflows.Tell(sending, k, t)
+		d.post(func() { d.told(e, t.Events, st, err) })
+	})
+}
+
+// told takes in what came of an Update.
+func (d *Dispatcher) told(e *entry, sent []job.Event, st workflows.JobStatus, err error) {
+	e.telling = false
+	d.telling--
+	switch {
+	case d.jobs[e.key] != e: // removed meanwhile
+	case errors.Is(err, workflows.ErrNotRunning) || errors.Is(err, workflows.ErrStale):
+		d.adrift(e, sent)
+	case err != nil:
+		e.pending = append(sent, e.pending...)
+		e.retryAt = d.Now().Add(min(100*time.Millisecond<<min(e.tries, 8), tellBackoffMax))
+		e.tries++
+		d.Log.Warn("job not told, trying again", "job", e.key.String(), "error", err)
+	default:
+		for _, why := range st.Refused {
+			d.Log.Warn("the job takes no such event", "job", e.key.String(), "why", why)
+		}
+		e.tries, e.retryAt = 0, time.Time{}
+		d.take(e, st)
+		d.look(e)
+	}
+	d.others()
+}
+
+// others lets those have their turn that waited for room.
+func (d *Dispatcher) others() {
+	for _, e := range d.jobs {
+		d.tell(e)
+	}
+}
+
+// adrift is for a job whose workflow is not there: it has ended, which its status says, or its history
+// was lost, and then it is started again from what is stored.
+func (d *Dispatcher) adrift(e *entry, sent []job.Event) {
+	e.telling = true
+	d.telling++
+	d.outside(func(ctx context.Context) {
+		st, err := d.Workflows.JobStatus(ctx, e.key)
+		over := err == nil && st.UID == e.rec.UID && st.Life.Phase.Terminal()
+		if err == nil && !over || errors.Is(err, workflows.ErrNotRunning) {
+			err = d.start(ctx, e)
+		}
+		d.post(func() {
+			e.telling = false
+			d.telling--
+			switch {
+			case over:
+				d.take(e, st)
+			case err != nil && ctx.Err() == nil:
+				d.Log.Warn("workflow of a job not found and not started", "job", e.key.String(), "error", err)
+				fallthrough
+			default:
+				e.unknown = e.unknown && err != nil
+				e.pending = append(sent, e.pending...)
+				e.retryAt = d.Now().Add(tellBackoffMax)
+			}
+		})
+	})
+}
+
+// JobChanged implements [activities.Newsroom]: a step in the life of a job, told by its workflow.
+func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error {
+	var before job.State
+	var e *entry
+	var stored Stored
+	var rev uint64
+	err := d.call(ctx, func() {
+		e = d.jobs[n.Key]
+		if e == nil || e.rec.UID != n.UID {
+			e = nil
+			return
+		}
+		before, e.said = e.said, n.State
+		d.update(e, n.State, n.Seq)
+		stored, rev = e.Stored, e.rev
+		d.look(e)
+	})
+	if err != nil || e == nil {
+		return err
+	}
+	rev, err = d.State.Put(ctx, events.StateKey(n.Key), stored, rev)
+	if errors.Is(err, events.ErrConflict) { // an earlier try of this has got through, or a platform before this one
+		if _, rev, err = d.State.Get(ctx, events.StateKey(n.Key)); err == nil {
+			rev, err = d.State.Put(ctx, events.StateKey(n.Key), stored, rev)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.call(ctx, func() { e.rev = rev }); err != nil {
+		return err
+	}
+	return d.announce(ctx, e, before, n.State)
+}
+
+// look follows up on a step: what is known of the ranks may have waited for it.
+func (d *Dispatcher) look(e *entry) {
+	for n, r := range e.ranks {
+		e.conclude(n, r)
+	}
+	d.tell(e)
+}
+
+// jobEvent is the data of a lifecycle event.
+type jobEvent struct {
+	UID        string    `json:"uid"`
+	Phase      job.Phase `json:"phase"`
+	Cause      job.Cause `json:"cause"`
+	Generation uint64    `json:"generation"`
+	Attempt    int       `json:"attempt,omitempty"`
+	Nodes      int       `json:"nodes,omitempty"`
+	Step       int64     `json:"step,omitempty"`
+	Checkpoint string    `json:"checkpoint,omitempty"`
+	Class      job.Class `json:"class,omitempty"`
+	Hint       string    `json:"hint,omitempty"`
+	Evidence   []string  `json:"evidence,omitempty"`
+	KillAt     time.Time `json:"killAt,omitzero"`
+}
+
+// announce publishes a step: its phase, and a checkpoint where that is what is new.
+func (d *Dispatcher) announce(ctx context.Context, e *entry, before, after job.State) error {
+	data := jobEvent{
+		UID: e.rec.UID, Phase: after.Phase, Cause: after.Cause, Generation: after.Generation, Attempt: after.Attempts,
+		Step: after.Last.Step, Class: after.Last.Class, Hint: after.Last.Hint, Evidence: after.Last.Evidence,
+	}
+	if g := after.Gang; g != nil {
+		data.Nodes, data.Step, data.KillAt = g.Nodes, g.Step, g.Ask.KillAt
+		data.Class, data.Hint, data.Evidence = "", "", nil
+	}
+	if after.Saved != before.Saved {
+		saved := data
+		saved.Step, saved.Checkpoint = after.Saved.Step, after.Saved.Path
+		if err := d.Bus.Emit(ctx, e.key, "job", "checkpointed", saved); err != nil {
+			return err
+		}
+	}
+	if after.Phase == before.Phase && after.Generation == before.Generation && after.Cause == before.Cause {
+		return nil
+	}
+	return d.Bus.Emit(ctx, e.key, "job", string(after.Phase), data)
+}
