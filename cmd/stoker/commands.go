@@ -9,6 +9,7 @@ const (
 	groupPlatform = "platform"
 	groupDeploy   = "functions"
 	groupRequests = "requests"
+	groupTraining = "training"
 	groupMore     = "more"
 )
 
@@ -23,6 +24,7 @@ func (a *app) commands() []*cobra.Command {
 		in(groupDeploy, a.pauseCommand(false)), in(groupDeploy, a.deleteCommand()), in(groupDeploy, a.schemaCommand()),
 		in(groupRequests, a.invokeCommand()), in(groupRequests, a.resultCommand()), in(groupRequests, a.queueCommand()),
 		in(groupRequests, a.logsCommand()), in(groupRequests, a.eventsCommand()),
+		in(groupTraining, a.jobCommand()),
 		in(groupMore, a.simulateCommand()), in(groupMore, a.planCommand()), in(groupMore, a.benchCommand()), in(groupMore, a.versionCommand()),
 	}
 }
@@ -31,7 +33,7 @@ func (a *app) commands() []*cobra.Command {
 func groups() []*cobra.Group {
 	return []*cobra.Group{
 		{ID: groupPlatform, Title: "The platform:"}, {ID: groupDeploy, Title: "Functions:"},
-		{ID: groupRequests, Title: "Requests:"}, {ID: groupMore, Title: "More:"},
+		{ID: groupRequests, Title: "Requests:"}, {ID: groupTraining, Title: "Training:"}, {ID: groupMore, Title: "More:"},
 	}
 }
 

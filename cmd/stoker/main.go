@@ -39,7 +39,7 @@ const exitCodes = `Exit codes:
   2    the command line is wrong
   3    what was asked for does not exist
   4    the platform does not run
-  5    the request ended without a result: error, expired or shed
+  5    the request or job ended without a result: error, expired, shed, failed or cancelled
   130  interrupted`
 
 func main() {
@@ -73,7 +73,7 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// noResult is a request that ended without a result.
+// noResult is a request or job that ended without a result.
 type noResult struct{ error }
 
 func (e noResult) Unwrap() error { return e.error }

@@ -12,13 +12,11 @@ import (
 // jobFiles are how whoever runs a training job talks with it, beside signals and checkpoints: docs/training.md.
 type jobFiles struct {
 	notice  string // appears when training has to stop; empty: signals alone say so
-	save    string // appears when a checkpoint is wanted now; empty: never
 	reports string // takes a line for each report; empty: nobody reads them
 }
 
 func (f *jobFiles) flags(flags *pflag.FlagSet, getenv func(string) string) {
 	flags.StringVar(&f.notice, "notice-file", getenv("PREEMPT_FILE"), "file that appears when training has to stop (PREEMPT_FILE)")
-	flags.StringVar(&f.save, "save-file", getenv("SAVE_FILE"), "file that appears when a checkpoint is wanted now (SAVE_FILE)")
 	flags.StringVar(&f.reports, "report-file", getenv("PROGRESS_FILE"), "file to append reports to, as on standard output (PROGRESS_FILE)")
 }
 
@@ -30,9 +28,6 @@ func (f jobFiles) told(ctx context.Context) bool {
 	_, err := os.Stat(f.notice)
 	return err == nil
 }
-
-// saveWanted says whether somebody asked for a checkpoint. To ask again is to make the file again.
-func (f jobFiles) saveWanted() bool { return f.save != "" && os.Remove(f.save) == nil }
 
 // open is a writer for reports, which go to lines as well. What cannot be written is lost: training is worth
 // more than telling of it.

@@ -30,9 +30,9 @@
 // and loses nothing; the resumed run repeats the loss curve of one that was never stopped.
 //
 // As the program of a training job (docs/training.md) it needs no flags: CHECKPOINT_DIR stands
-// in for --out, RESUME_FROM for --resume, PREEMPT_FILE for --notice-file, SAVE_FILE for
-// --save-file, which asks for a checkpoint, and PROGRESS_FILE for --report-file, which takes
-// the lines that begin with progress, saving and committed. It trains in one process, on one node.
+// in for --out, RESUME_FROM for --resume, PREEMPT_FILE for --notice-file, and PROGRESS_FILE for
+// --report-file, which takes the lines that begin with progress, saving and committed. It
+// trains in one process, on one node.
 //
 // With --json standard output carries one JSON object at the end and the lines go
 // to standard error.

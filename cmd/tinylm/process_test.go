@@ -45,7 +45,7 @@ func start(t *testing.T, env []string, args ...string) *process {
 	t.Cleanup(cancel)
 	p := &process{t: t, cmd: exec.CommandContext(ctx, os.Args[0], args...),
 		lines: make(chan string, 1000), stderr: &lockedBuffer{}, done: make(chan struct{})}
-	p.cmd.Env = append(append(os.Environ(), asTinylm+"=1", "CHECKPOINT_DIR=", "RESUME_FROM=", "PREEMPT_FILE=", "SAVE_FILE=", "PROGRESS_FILE=", "NNODES=", "PORT="), env...)
+	p.cmd.Env = append(append(os.Environ(), asTinylm+"=1", "CHECKPOINT_DIR=", "RESUME_FROM=", "PREEMPT_FILE=", "PROGRESS_FILE=", "NNODES=", "PORT="), env...)
 	p.cmd.Stderr = p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

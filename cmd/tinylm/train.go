@@ -215,8 +215,7 @@ func (r *trainRun) loop(ctx context.Context) error {
 		if time.Since(r.lastLine) >= reportEvery {
 			r.report()
 		}
-		due := r.flags.job.saveWanted() || r.trainer.Done()%r.flags.every == 0
-		if due && r.trainer.Done() < steps {
+		if r.trainer.Done()%r.flags.every == 0 && r.trainer.Done() < steps {
 			if err := r.save(); err != nil {
 				return err
 			}

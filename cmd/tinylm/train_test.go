@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,22 +189,6 @@ func TestANoticeFileIsEnough(t *testing.T) {
 	}
 	if want := (contract.Report{Verb: contract.Committed, Step: int64(c.Step), Path: c.Dir}); last != want {
 		t.Errorf("the last report is %+v, want %+v", last, want)
-	}
-}
-
-func TestACheckpointIsMadeWhenAskedFor(t *testing.T) {
-	save := filepath.Join(t.TempDir(), "save")
-	p := start(t, []string{"CHECKPOINT_DIR=" + t.TempDir(), "SAVE_FILE=" + save},
-		append([]string{"train", "--steps", "1000000", "--checkpoint-every", "1000000"}, tiny...)...)
-	p.line("progress")
-	for range 2 {
-		if err := os.WriteFile(save, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		p.line("committed")
-		if _, err := os.Stat(save); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("it saved and does not say so: %v", err)
-		}
 	}
 }
 

@@ -15,6 +15,12 @@
 //	GET    /api/v1/functions/{ns}/{name}/logs        text; ?replica= &tail= &follow=1
 //	GET    /api/v1/functions/{ns}/{name}/dead        []DeadLetter; ?after= &limit=
 //	POST   /api/v1/functions/{ns}/{name}/dead        DeadRequest (redrive or purge) → DeadAnswer
+//	GET    /api/v1/jobs?namespace=N                  []Job
+//	POST   /api/v1/jobs?dryRun=1                     manifests of training jobs → []Submitted
+//	GET    /api/v1/jobs/{ns}/{name}                  Job
+//	DELETE /api/v1/jobs/{ns}/{name}                  forgets a job that is at its end
+//	POST   /api/v1/jobs/{ns}/{name}/steer            SteerRequest
+//	GET    /api/v1/jobs/{ns}/{name}/logs             text; ?rank= &tail= &follow=1
 //	GET    /api/v1/events?namespace= &function= &since= &follow=1   Event, one JSON object per line
 //	GET    /api/v1/status                            Platform
 //	GET    /api/v1/cost?by=function&since=24h        cost.Report; of functions that may not be looked at the sum

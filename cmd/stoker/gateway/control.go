@@ -41,6 +41,7 @@ func (g *Gateway) control() http.Handler {
 	mux.HandleFunc("GET "+fn+"/logs", may(access.ReadLogs, g.logs))
 	mux.HandleFunc("GET "+fn+"/dead", may(access.DeadLetters, g.listDead))
 	mux.HandleFunc("POST "+fn+"/dead", may(access.DeadLetters, order(g, g.redeem)))
+	g.jobRoutes(mux)
 	mux.HandleFunc("GET /api/v1/events", g.tail)
 	mux.HandleFunc("GET /api/v1/status", g.status)
 	mux.HandleFunc("GET /api/v1/cost", g.cost)

@@ -27,6 +27,7 @@ const settleWithin = events.CallTimeout
 type Options struct {
 	Bus     *events.Bus
 	Control api.Control
+	Jobs    api.Jobs
 	Keeper  Keeper
 	// Host tells whether a name in a request's Host is one of the platform's, beside those of
 	// loopback; nil: none is. Secure says that callers come by TLS.

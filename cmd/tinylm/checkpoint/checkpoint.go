@@ -149,8 +149,7 @@ func List(root string) ([]Checkpoint, error) {
 }
 
 // Prune removes all but the newest keep committed checkpoints below root, and
-// what earlier writers left behind. keep below 1 counts as 1. Whoever runs the training
-// may clear the same directory at the same time.
+// what earlier writers left behind. keep below 1 counts as 1.
 func Prune(root string, keep int) error {
 	all, err := List(root)
 	if err != nil {
@@ -158,7 +157,7 @@ func Prune(root string, keep int) error {
 	}
 	for _, c := range all[:max(0, len(all)-max(1, keep))] {
 		// The marker goes first: a half-removed checkpoint must not look committed.
-		if err := os.Remove(filepath.Join(c.Dir, marker)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(c.Dir, marker)); err != nil {
 			return fmt.Errorf("prune checkpoint: %w", err)
 		}
 		if err := os.RemoveAll(c.Dir); err != nil {

@@ -134,26 +134,6 @@ func TestPruneKeepsTheNewest(t *testing.T) {
 	}
 }
 
-func TestTwoMayPruneAtOnce(t *testing.T) {
-	root := t.TempDir()
-	for step := range 60 {
-		write(t, root, step)
-	}
-	results := make(chan error)
-	const pruners = 4
-	for range pruners {
-		go func() { results <- checkpoint.Prune(root, 2) }()
-	}
-	for range pruners {
-		if err := <-results; err != nil {
-			t.Error(err)
-		}
-	}
-	if all, err := checkpoint.List(root); err != nil || len(all) != 2 {
-		t.Errorf("after Prune: %+v, %v", all, err)
-	}
-}
-
 func TestListOfNothing(t *testing.T) {
 	all, err := checkpoint.List(filepath.Join(t.TempDir(), "none"))
 	if err != nil || len(all) != 0 {
