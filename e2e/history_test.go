@@ -19,11 +19,13 @@ import (
 	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"golang.org/x/sys/unix"
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/e2e/harness"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/scale/job"
 	"stoker.dev/stoker/workflows"
 )
 
@@ -76,6 +78,17 @@ func TestHistories(t *testing.T) {
 		mustInvoke(t, p, "deleted", "x")
 		remove(t, p, "deleted")
 		replay(t, p, "delete", "deleted", "")
+	})
+	t.Run("a job", func(t *testing.T) {
+		p.Submit(p.Job("train", 2, "-steps", "400"))
+		p.AwaitJob("train", "has a checkpoint", func(j api.Job) bool { return harness.Trains(20)(j) && j.Saved.Step > 0 })
+		steerJob(t, p, "train", api.JobPause)
+		p.AwaitPhase("train", job.Paused)
+		steerJob(t, p, "train", api.JobResume)
+		j := p.AwaitJob("train", "goes on", func(j api.Job) bool { return j.Attempt == 2 && harness.Trains(j.Saved.Step)(j) })
+		harness.Signal(t, j.Ranks[0].PID, unix.SIGKILL)
+		p.AwaitPhase("train", job.Succeeded)
+		replayOf(t, p, "job", workflows.JobWorkflowID(harness.Key("train")), "")
 	})
 	if *record { // minutes: a run is two thousand events long. TestFunctionSurvivesContinueAsNew crosses it each time
 		t.Run("continue as new", func(t *testing.T) { continueAsNew(t, p) })
@@ -160,7 +173,12 @@ func describe(t *testing.T, p *harness.Platform, name string) described {
 // replay fetches a run's history ("" is the newest run), replays it and, with -record, keeps it.
 func replay(t *testing.T, p *harness.Platform, file, name, run string) {
 	t.Helper()
-	h := fetchHistory(t, p.Temporal(), workflows.FunctionWorkflowID(harness.Key(name)), run)
+	replayOf(t, p, file, workflows.FunctionWorkflowID(harness.Key(name)), run)
+}
+
+func replayOf(t *testing.T, p *harness.Platform, file, workflow, run string) {
+	t.Helper()
+	h := fetchHistory(t, p.Temporal(), workflow, run)
 	r := worker.NewWorkflowReplayer()
 	workflows.RegisterWorkflows(r)
 	if err := r.ReplayWorkflowHistory(quiet, h); err != nil {

@@ -19,13 +19,14 @@ const (
 	Agent       = "stoker-agent"
 	TinyLM      = "tinylm"
 	ModelServer = "modelserver"
+	Trainer     = "trainer"
 	Servers     = "servers"
 )
 
 // packages are what the programs are built from.
 var packages = map[string]string{
 	Stoker: "./cmd/stoker", Agent: "./cmd/stoker-agent", TinyLM: "./cmd/tinylm",
-	ModelServer: "./e2e/modelserver", Servers: "./e2e/servers",
+	ModelServer: "./e2e/modelserver", Trainer: "./e2e/trainer", Servers: "./e2e/servers",
 }
 
 // builds holds one build per program and test run.

@@ -67,10 +67,8 @@ func allSaved(t *testing.T, g *gang) {
 
 func TestDDPGivesWayAndGoesOnWithOtherNumbersOfNodes(t *testing.T) {
 	j := ddp(t)
-	two := j.start(2, "--steps", manySteps, "--checkpoint-every", manySteps)
+	two := j.start(2, "--steps", manySteps)
 	two.awaitStep(10)
-	two.askToSave()
-	two.awaitCheckpoint() // which is not due
 	two.notify(job.CauseRecalled)
 	two.want(job.ClassPreempted)
 	allSaved(t, two)

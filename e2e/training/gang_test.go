@@ -94,16 +94,6 @@ func (g *gang) notify(cause job.Cause) {
 	g.t.Cleanup(func() { kill.Stop() })
 }
 
-// askToSave asks every rank for a checkpoint.
-func (g *gang) askToSave() {
-	g.t.Helper()
-	for _, r := range g.ranks {
-		if err := os.WriteFile(filepath.Join(r.place.Dir, contract.SaveFile), nil, 0o644); err != nil {
-			g.t.Fatal(err)
-		}
-	}
-}
-
 // end waits until every rank has ended by itself or was killed, and judges.
 func (g *gang) end() job.Verdict {
 	g.t.Helper()

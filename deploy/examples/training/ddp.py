@@ -4,7 +4,7 @@ It runs in one process per node, or under torchrun in one per GPU, and on CPUs w
 takes the same examples however many ranks share them, so a job may go on with another number of nodes and
 its loss curve goes on with it.
 """
-import argparse, contextlib, os, signal, sys
+import argparse, os, signal, sys
 
 import torch
 import torch.distributed as dist
@@ -28,11 +28,6 @@ class Notice:
         return self.signalled or os.path.exists(os.environ["PREEMPT_FILE"])
 
 
-def save_wanted():
-    """Whether people ask for a checkpoint now. They ask every rank, and the first one answers."""
-    return dist.get_rank() == 0 and os.path.exists(os.environ["SAVE_FILE"])
-
-
 def examples(step, device):
     """This rank's part of the step's batch: points and how far they are from the origin."""
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -49,8 +44,6 @@ def sync(path):
 
 def save(model, optimizer, step, report):
     """Commits a checkpoint. Every rank calls it, the first one writes, and none returns before it is done."""
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(os.environ["SAVE_FILE"])
     if dist.get_rank() == 0:
         path = f"{os.environ['CHECKPOINT_DIR']}/step-{step}"
         report(f"saving step={step}")
@@ -107,12 +100,11 @@ def main():
         step += 1
         # The notice reaches the ranks at different moments, and they have to save the same step: one that
         # was asked to go asks all the others, in the same step.
-        shared = torch.tensor([loss.item(), notice.given(), save_wanted()], device=device)
+        shared = torch.stack([loss.detach(), torch.tensor(float(notice.given()), device=device)])
         dist.all_reduce(shared)
-        total, told, wanted = shared.tolist()
-        leave = told > 0 and step < args.steps
-        report(f"progress step={step} loss={total / dist.get_world_size():.9f} percent={100 * step / args.steps}")
-        if leave or wanted > 0 or step % args.checkpoint_every == 0 or step == args.steps:
+        leave = shared[1].item() > 0 and step < args.steps
+        report(f"progress step={step} loss={shared[0].item() / dist.get_world_size():.9f} percent={100 * step / args.steps}")
+        if leave or step % args.checkpoint_every == 0 or step == args.steps:
             save(model, optimizer, step, report)
         if leave:
             sys.exit(75)  # saved; start us again when there is room
