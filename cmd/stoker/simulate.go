@@ -48,10 +48,14 @@ deploy/profiles has examples.`,
 			"  stoker simulate --trace trace.csv --policy stoker --policy timer-45s --json\n" +
 			"  stoker simulate --trace trace.csv --manifest function.yaml --timeline out.csv\n" +
 			"  stoker simulate --record-from --since 24h --manifest function.yaml --baselines\n" +
-			"  stoker simulate --jobs jobs.csv.gz --gpus 640 --overhead 30 --baselines",
+			"  stoker simulate --jobs jobs.csv.gz --gpus 640 --overhead 30 --baselines\n" +
+			"  stoker simulate --jobs jobs.csv.gz --trace trace.csv.gz --profile profile.yaml --gpus 704 --overhead 30",
 		Args: exactly(0, "none"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if c.Flags().Changed("jobs") {
+			switch jobs, requests := c.Flags().Changed("jobs"), c.Flags().Changed("trace"); {
+			case jobs && requests:
+				return a.simulateMixed(c, o)
+			case jobs:
 				return a.simulateJobs(c, o)
 			}
 			return a.simulate(c, o)

@@ -115,11 +115,60 @@ func TestSimulateJobsRefuses(t *testing.T) {
 		{"--jobs " + jobs + " --gpus 4 --policy keda", exitUsage, "allowed with --jobs: stoker, fifo"},
 		{"--jobs " + jobs + " --gpus 4 --policy las --policy las", exitUsage, "--policy las: given twice"},
 		{"--jobs " + jobs + " --gpus 2", exitFailed, "job 2 asks for 4 GPUs and there are 2"},
-		{"--jobs " + jobs + " --gpus 4 --trace x.csv", exitFailed, "if any flags in the group"},
+		{"--jobs " + jobs + " --gpus 4 --manifest x.yaml", exitFailed, "if any flags in the group"},
+		{"--jobs " + jobs + " --gpus 4 --loans on", exitUsage, "--loans: only with --trace"},
 		{"--jobs /none.csv --gpus 4", exitFailed, "no such file"},
 		{"--jobs " + manifest(t, "bad.csv", jobsText+"1,1,1,a\n"), exitUsage, "--gpus"},
 		{"--gpus 4 --trace x.csv", exitUsage, "--gpus: only with --jobs"},
 		{"--gpus 4 --jobs " + manifest(t, "bad.csv", jobsText+"1,1,1,a\n"), exitFailed, ":5:1: submit_s"},
+	} {
+		got := stoker(t, "", append([]string{"simulate"}, strings.Fields(c.args)...)...)
+		if got.code != c.code || !strings.Contains(got.err, c.err) {
+			t.Errorf("%s: %+v, want exit code %d and %q", c.args, got, c.code, c.err)
+		}
+	}
+}
+
+func TestSimulateJobsAndRequestsOnOneFleet(t *testing.T) {
+	jobs, trace, profile := manifest(t, "jobs.csv", jobsText), manifest(t, "trace.csv", traceText), manifest(t, "mixed.yaml", "pool: 2\n")
+	got := stoker(t, "", "simulate", "--jobs", jobs, "--trace", trace, "--profile", profile, "--gpus", "6", "--overhead", "30", "--repeat", "2")
+	for _, want := range []string{"LOANS", "off", "on", "ATTAINMENT", "MEAN-WAIT", "GPU-S-LENT"} {
+		if got.code != 0 || !strings.Contains(got.out, want) {
+			t.Errorf("%s is missing: %+v", want, got)
+		}
+	}
+	got = stoker(t, "", "simulate", "--jobs", jobs, "--trace", trace, "--profile", profile, "--gpus", "6", "--loans", "on", "--drain", "0", "--json")
+	var results []struct {
+		Loans          bool
+		Requests, Jobs map[string]any
+		Lent           map[string]any
+	}
+	if err := json.Unmarshal([]byte(got.out), &results); err != nil || got.code != 0 || len(results) != 1 || !results[0].Loans {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	r := results[0]
+	if r.Requests["requests"] == 0.0 || r.Requests["slo_attainment"] == nil || r.Jobs["policy"] != "stoker" || r.Jobs["mean_wait_s"] == nil || r.Lent["recalls"] == nil {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestSimulateJobsAndRequestsRefuses(t *testing.T) {
+	both := "--jobs " + manifest(t, "jobs.csv", jobsText) + " --trace " + manifest(t, "trace.csv", traceText)
+	two, none := " --profile "+manifest(t, "two.yaml", "pool: 2\n"), " --profile "+manifest(t, "none.yaml", "slots: 2\n")
+	for _, c := range []struct {
+		args string
+		code int
+		err  string
+	}{
+		{both + " --gpus 6", exitUsage, "--profile: name a YAML file whose pool"},
+		{both + two + " --gpus 6 --loans maybe", exitUsage, `--loans "maybe": on, off or both`},
+		{both + two + " --gpus 6 --drain -1", exitUsage, "--drain -1: seconds, from 0"},
+		{both + two + " --gpus 6 --repeat 0", exitUsage, "--repeat 0: from 1 to"},
+		{both + two + " --gpus 6 --policy las", exitUsage, "--policy: not with --jobs and --trace"},
+		{both + none + " --gpus 6", exitFailed, "which inference is guaranteed, is 0 GPUs"},
+		{both + two + " --gpus 2", exitFailed, "fewer than the 2 of --gpus"},
+		{both + two + " --gpus 5", exitFailed, "job 2 asks for 4 GPUs and there are 3"},
+		{both + two + " --gpus 6 --trace= ", exitUsage, "name a CSV file of training jobs and one of requests"},
 	} {
 		got := stoker(t, "", append([]string{"simulate"}, strings.Fields(c.args)...)...)
 		if got.code != c.code || !strings.Contains(got.err, c.err) {

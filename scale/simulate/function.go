@@ -47,6 +47,7 @@ type function struct {
 	evalAt time.Duration // when the policy looks next, whatever happens
 	lookAt time.Duration // when it looks since something changed
 	short  bool          // there would be more replicas, were GPUs free
+	lacks  int           // so many
 
 	view   View
 	areaAt time.Duration
@@ -281,7 +282,7 @@ func (f *function) obey(o Order, now time.Duration) {
 	for _, r := range f.named(o.Victims) {
 		f.drain(r, now)
 	}
-	f.short = o.Short
+	f.short, f.lacks = o.Short, o.Lacks
 	switch have := f.staying(); {
 	case o.Target < have && len(o.Victims) == 0:
 		for _, r := range f.leastMissed(have - o.Target) {
@@ -290,6 +291,7 @@ func (f *function) obey(o Order, now time.Duration) {
 	case o.Target > have:
 		n := min(o.Target-have, f.w.room(f.gpus))
 		f.short = f.short || n < o.Target-have
+		f.lacks += o.Target - have - n
 		f.start(n, now)
 	}
 	if f.begun != begun || f.staying() != was {

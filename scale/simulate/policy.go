@@ -41,6 +41,7 @@ type Order struct {
 	Victims []string      // replicas to drain, by ID; without names those that lose least go
 	Next    time.Duration // look again no later than this; 0: only when something changes
 	Short   bool          // there would be more, were GPUs free: look again when some come free
+	Lacks   int           // so many more
 	Look    []string      // other functions that are to look again at once
 }
 

@@ -79,6 +79,9 @@ func (p *stoker) Decide(v *View) Order {
 	p.state.Recent = nil // kept for people alone, and copied at every change
 	p.have = d.Target
 	o := Order{Target: d.Target, Victims: d.Victims, Short: p.lacksGPUs(), Look: look}
+	if o.Short {
+		o.Lacks = max(0, scale.ClaimOf(p.name, p.spec, p.state, moment(v.Now)).Demand-d.Target)
+	}
 	if !d.Next.IsZero() {
 		o.Next = d.Next.Sub(epoch)
 	}

@@ -33,6 +33,7 @@ type World struct {
 	config    Config
 	family    Family
 	used      int // GPUs held
+	lent      int // GPUs of the pool that others hold
 	now       time.Duration
 	began     bool
 	begin     time.Duration
@@ -107,7 +108,7 @@ func (w *World) finish() time.Duration {
 		patience = DefaultPatience
 	}
 	last := w.now
-	for end := w.now + patience; w.working() && w.agenda[0].due <= end; {
+	for end := w.now + patience; w.Working() && w.agenda[0].due <= end; {
 		f := w.agenda[0]
 		w.now = f.due
 		f.step()
@@ -116,8 +117,8 @@ func (w *World) finish() time.Duration {
 	return last
 }
 
-// working tells whether anything waits or runs.
-func (w *World) working() bool {
+// Working tells whether anything waits or runs.
+func (w *World) Working() bool {
 	for _, f := range w.functions {
 		if f.queue.len()+f.inFlight > 0 {
 			return true
@@ -131,7 +132,7 @@ func (w *World) freeGPUs() int {
 	if w.config.Pool == 0 {
 		return scale.UnknownGPUs
 	}
-	return w.config.Pool - w.used
+	return w.config.Pool - w.used - w.lent
 }
 
 // room is how many more replicas of so many GPUs there is room for.
@@ -139,15 +140,19 @@ func (w *World) room(gpus int) int {
 	if w.config.Pool == 0 {
 		return scale.MaxReplicas
 	}
-	return (w.config.Pool - w.used) / gpus
+	return max(0, w.config.Pool-w.used-w.lent) / gpus
 }
 
 // released gives GPUs back, and has those look again that lack some.
 func (w *World) released(gpus int, now time.Duration) {
 	w.used -= gpus
-	if w.config.Pool == 0 {
-		return
+	if w.config.Pool > 0 {
+		w.offer(now)
 	}
+}
+
+// offer has functions look at once that lack GPUs.
+func (w *World) offer(now time.Duration) {
 	for _, f := range w.functions {
 		if f.short {
 			f.lookAt = min(f.lookAt, now)

@@ -10,6 +10,9 @@
 //     to what it has left: what it does again since its checkpoint, and the restart.
 //   - The policy is asked whenever jobs come or end, and at the moment it asked for itself. At one
 //     moment jobs end before others come. Decisions take no time.
+//   - Where jobs need time to leave ([Config.Drain]), they hold their GPUs meanwhile and do nothing. Who is
+//     admitted on GPUs that others leave waits until they are free.
+//   - A [World] goes step by step, and may be offered loans: scale/jobs/mixed does both.
 //   - A job that the trace says was killed or failed runs for as long as it did.
 //
 // Not simulated: placement and the network between nodes, failures, start times, elastic sizes.

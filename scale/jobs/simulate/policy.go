@@ -24,7 +24,7 @@ func Names() []string {
 }
 
 // policy finds a policy by its name. The error is jobs.ErrPolicy.
-func (w *world) policy(name string) (func(jobs.Snapshot) jobs.Plan, error) {
+func (w *World) policy(name string) (func(jobs.Snapshot) jobs.Plan, error) {
 	switch name {
 	case NameSRTF:
 		return func(s jobs.Snapshot) jobs.Plan {
@@ -43,6 +43,6 @@ func (w *world) policy(name string) (func(jobs.Snapshot) jobs.Plan, error) {
 }
 
 // remaining is how long a job will still run.
-func (w *world) remaining(i int) time.Duration {
+func (w *World) remaining(i int) time.Duration {
 	return w.left[i] - w.snapshot.Jobs[i].Ran(w.snapshot.Now)
 }

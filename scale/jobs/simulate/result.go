@@ -44,7 +44,7 @@ func Summary(c Config, outcomes, fair []Outcome) Result {
 		begin, end = min(begin, o.At), max(end, o.End)
 		held += float64(o.GPUs) * (o.JCT() - o.Wait).Seconds()
 		r.Preemptions += o.Preemptions
-		r.Lost += float64(o.GPUs*o.Preemptions) * c.Overhead.Seconds()
+		r.Lost += float64(o.GPUs*o.Preemptions) * (c.Overhead + c.Drain).Seconds()
 		if o.Wait <= bound[o.ID] {
 			kept++
 		}

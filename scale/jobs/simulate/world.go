@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/jobs"
 )
 
@@ -20,6 +21,8 @@ type Submission struct {
 type Config struct {
 	GPUs     int
 	Overhead time.Duration // time on its GPUs that a preemption costs a job
+	Drain    time.Duration // from being told to go until its GPUs are free, in which it does nothing more
+	Borrow   bool          // jobs may borrow, if anybody lends
 	Policy   string
 	Stop     func() bool // asked again and again; true ends the run; nil: never
 }
@@ -47,57 +50,73 @@ type Outcome struct {
 // JCT is the job completion time.
 func (o Outcome) JCT() time.Duration { return o.End - o.At }
 
-// world is a pool and its jobs. The jobs of the snapshot are in the order of submission, and each
-// has its place in the slices beside it.
-type world struct {
-	overhead time.Duration
+// World is a pool and its jobs, and goes from one moment to a later one.
+type World struct {
+	config   Config
 	plan     func(jobs.Snapshot) jobs.Plan
 	history  jobs.History
-	snapshot jobs.Snapshot
+	snapshot jobs.Snapshot // its jobs have their places in the slices below, in the order of submission
 	from     []Submission
 	left     []time.Duration // to run, when the attempt that runs began, or the next begins
-	free     int
-	next     time.Time // the policy's own
+	leaves   []time.Time     // when the GPUs of a leaving job are free
+	free     int             // by right
+	lent     int             // GPUs on loan
+	next     time.Time       // the policy's own
 	ended    []Outcome
+	loans    Loans
+}
+
+// Loans are what came of loans.
+type Loans struct {
+	Loans      int     `json:"loans"`
+	Recalls    int     `json:"recalls"`
+	GPUSeconds float64 `json:"gpu_seconds_lent"`
+}
+
+// NewWorld is a pool without jobs. Errors match ErrJobs or jobs.ErrPolicy.
+func NewWorld(c Config) (*World, error) {
+	if c.GPUs < 1 || c.Overhead < 0 || c.Drain < 0 {
+		return nil, fmt.Errorf("%w: %d GPUs, overhead %v, drain %v; want at least 1, and 0 or more", ErrJobs, c.GPUs, c.Overhead, c.Drain)
+	}
+	w := &World{config: c, free: c.GPUs, snapshot: jobs.Snapshot{GPUs: c.GPUs}}
+	var err error
+	w.plan, err = w.policy(c.Policy)
+	return w, err
 }
 
 // Run simulates all jobs until they have ended, and returns them in the order of their ends.
 // Submissions are in the order of their times. Errors match ErrJobs, ErrPlan, ErrStopped
 // or jobs.ErrPolicy.
 func Run(c Config, trace []Submission) ([]Outcome, error) {
-	if err := check(c, trace); err != nil {
-		return nil, err
-	}
-	w := &world{overhead: c.Overhead, free: c.GPUs, snapshot: jobs.Snapshot{GPUs: c.GPUs}}
-	var err error
-	if w.plan, err = w.policy(c.Policy); err != nil {
+	w, err := NewWorld(c)
+	if err := errors.Join(err, Check(c, trace)); err != nil {
 		return nil, err
 	}
 	for len(trace) > 0 || len(w.from) > 0 {
 		if c.Stop != nil && c.Stop() {
 			return nil, ErrStopped
 		}
-		now, any := w.soonest(trace)
+		at, any := w.Due()
+		if len(trace) > 0 && (!any || trace[0].At < at) {
+			at, any = trace[0].At, true
+		}
 		if !any {
 			return nil, fmt.Errorf("%w: %s leaves %d jobs waiting for ever", ErrPlan, c.Policy, len(w.from))
 		}
-		w.snapshot.Now = now
-		w.end()
-		for len(trace) > 0 && !epoch.Add(trace[0].At).After(now) {
-			w.submit(trace[0])
+		w.Happen(at)
+		for len(trace) > 0 && trace[0].At <= at {
+			w.Submit(trace[0])
 			trace = trace[1:]
 		}
-		if err := w.apply(w.plan(w.snapshot)); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.Policy, err)
+		if err := w.Plan(); err != nil {
+			return nil, err
 		}
 	}
 	return w.ended, nil
 }
 
-func check(c Config, trace []Submission) error {
-	if c.GPUs < 1 || c.Overhead < 0 {
-		return fmt.Errorf("%w: %d GPUs, overhead %v; want at least 1, and 0 or more", ErrJobs, c.GPUs, c.Overhead)
-	}
+// Check tells whether jobs can be simulated on so many GPUs. The error is ErrJobs.
+func Check(c Config, trace []Submission) error {
 	last := time.Duration(0)
 	for _, s := range trace {
 		switch {
@@ -111,70 +130,162 @@ func check(c Config, trace []Submission) error {
 	return nil
 }
 
-// soonest is when something happens next.
-func (w *world) soonest(trace []Submission) (at time.Time, any bool) {
-	sooner := func(t time.Time) {
-		if !any || t.Before(at) {
-			at, any = t, true
-		}
-	}
-	if len(trace) > 0 {
-		sooner(epoch.Add(trace[0].At))
-	}
+// Due is when something happens next if no job comes; false: nothing does.
+func (w *World) Due() (at time.Duration, any bool) {
+	var next soonest
 	for i := range w.snapshot.Jobs {
-		if j := &w.snapshot.Jobs[i]; j.Running() {
-			sooner(j.Started.Add(w.left[i]))
+		switch j := &w.snapshot.Jobs[i]; {
+		case j.Leaving:
+			next.at(w.leaves[i])
+		case j.Running():
+			next.at(j.Started.Add(w.left[i]))
 		}
 	}
 	if w.next.After(w.snapshot.Now) {
-		sooner(w.next)
+		next.at(w.next)
 	}
-	return at, any
+	return next.Sub(epoch), !next.IsZero()
 }
 
-func (w *world) submit(s Submission) {
-	w.snapshot.Jobs = append(w.snapshot.Jobs, jobs.Job{
-		ID: s.ID, User: s.User, Name: s.Name, GPUs: s.GPUs, Submitted: epoch.Add(s.At), Preemptible: true, Loss: w.overhead,
-	})
-	w.from, w.left = append(w.from, s), append(w.left, s.Duration)
+// soonest is the earliest of some moments; zero: there is none.
+type soonest struct{ time.Time }
+
+func (n *soonest) at(t time.Time) {
+	if n.IsZero() || t.Before(n.Time) {
+		n.Time = t
+	}
 }
 
-// end takes out the jobs that are done.
-func (w *world) end() {
-	now, kept := w.snapshot.Now, 0
+// Submit takes a job in.
+func (w *World) Submit(s Submission) {
+	j := jobs.Job{
+		ID: s.ID, User: s.User, Name: s.Name, GPUs: s.GPUs, Submitted: epoch.Add(s.At), Preemptible: true,
+		Loss: w.config.Overhead + w.config.Drain, Drain: w.config.Drain, GiveBack: w.config.Drain,
+	}
+	if w.config.Borrow {
+		j.Borrow = functions.UseAllowed
+	}
+	w.snapshot.Jobs = append(w.snapshot.Jobs, j)
+	w.from, w.left, w.leaves = append(w.from, s), append(w.left, s.Duration), append(w.leaves, time.Time{})
+}
+
+// Happen goes to a moment: jobs end that are done, and those are gone that leave.
+func (w *World) Happen(at time.Duration) {
+	now, kept := epoch.Add(at), 0
+	w.loans.GPUSeconds += float64(w.lent) * now.Sub(w.now()).Seconds()
+	w.snapshot.Now = now
 	for i, j := range w.snapshot.Jobs {
-		if j.Running() && !j.Started.Add(w.left[i]).After(now) {
-			w.free += j.GPUs
-			w.ended = append(w.ended, Outcome{Submission: w.from[i], End: now.Sub(epoch), Wait: j.Waited(now), Preemptions: j.Preemptions})
+		switch {
+		case j.Leaving && !w.leaves[i].After(now):
+			w.vacate(&j)
+		case j.Running() && !j.Leaving && !j.Started.Add(w.left[i]).After(now):
+			w.ended = append(w.ended, Outcome{Submission: w.from[i], End: at, Wait: j.Waited(now), Preemptions: j.Preemptions})
 			w.history.Learn(j, now)
+			w.vacate(&j)
 			continue
 		}
-		w.snapshot.Jobs[kept], w.from[kept], w.left[kept] = j, w.from[i], w.left[i]
+		w.snapshot.Jobs[kept], w.from[kept], w.left[kept], w.leaves[kept] = j, w.from[i], w.left[i], w.leaves[i]
 		kept++
 	}
-	w.snapshot.Jobs, w.from, w.left = w.snapshot.Jobs[:kept], w.from[:kept], w.left[:kept]
+	w.snapshot.Jobs, w.from, w.left, w.leaves = w.snapshot.Jobs[:kept], w.from[:kept], w.left[:kept], w.leaves[:kept]
+}
+
+// now is the moment the world is at, its zero before the first.
+func (w *World) now() time.Time {
+	if w.snapshot.Now.IsZero() {
+		return epoch
+	}
+	return w.snapshot.Now
+}
+
+// vacate has a job give back what it holds.
+func (w *World) vacate(j *jobs.Job) {
+	w.free += j.GPUs - j.Lent
+	w.lent -= j.Lent
+	j.Attained, j.Started, j.Leaving, j.Lent, j.LentUntil = j.Service(w.snapshot.Now), time.Time{}, false, 0, time.Time{}
+}
+
+// Plan asks the policy and does what it says. The error is ErrPlan.
+func (w *World) Plan() error {
+	if err := w.apply(w.plan(w.snapshot)); err != nil {
+		return fmt.Errorf("%s: %w", w.config.Policy, err)
+	}
+	return nil
 }
 
 // apply carries out a plan, and holds every policy to never holding more GPUs than there are.
-func (w *world) apply(p jobs.Plan) error {
-	now := w.snapshot.Now
+func (w *World) apply(p jobs.Plan) error {
+	w.next = p.Next
 	for _, s := range p.Steps {
 		j := &w.snapshot.Jobs[s.Index]
-		if j.Running() != (s.Action == jobs.Preempt) {
-			return fmt.Errorf("%w: %s %s, which is running: %t", ErrPlan, s.Action, j.ID, j.Running())
-		}
-		if s.Action == jobs.Preempt {
-			w.left[s.Index] += w.overhead - j.Ran(now)
-			j.Attained, j.Started = j.Service(now), time.Time{}
-			j.Preemptions++
-			w.free += j.GPUs
-			continue
-		}
-		j.Started = now
-		if w.free -= j.GPUs; w.free < 0 {
-			return fmt.Errorf("%w: %s needs %d GPUs more than there are", ErrPlan, j.ID, -w.free)
+		switch s.Action {
+		case jobs.Preempt, jobs.Recall, jobs.Resize:
+			if !j.Running() || j.Leaving || s.Action == jobs.Resize {
+				return fmt.Errorf("%w: %s %s, running: %t", ErrPlan, s.Action, j.ID, j.Running())
+			}
+			w.stop(s, j)
+		case jobs.Admit:
+			if j.Running() {
+				return fmt.Errorf("%w: admit %s, which runs", ErrPlan, j.ID)
+			}
+			if s.Later && w.config.Drain > 0 {
+				continue
+			}
+			j.Started, j.Lent, j.LentUntil = w.snapshot.Now, s.Lent, s.Until
+			w.lent += s.Lent
+			w.loans.Loans += min(1, s.Lent)
+			if w.free -= j.GPUs - s.Lent; w.free < 0 {
+				return fmt.Errorf("%w: %s needs %d GPUs more than there are", ErrPlan, j.ID, -w.free)
+			}
+		case jobs.Extend:
+			j.LentUntil = s.Until
+		case jobs.Redeem:
+			w.lent -= j.Lent
+			w.free -= j.Lent
+			j.Lent, j.LentUntil = 0, time.Time{}
 		}
 	}
-	w.next = p.Next
 	return nil
 }
+
+// stop tells a job to go.
+func (w *World) stop(s jobs.Step, j *jobs.Job) {
+	now := w.snapshot.Now
+	w.left[s.Index] += w.config.Overhead - j.Ran(now)
+	j.Preemptions++
+	if s.Action == jobs.Recall {
+		w.loans.Recalls++
+	}
+	j.Leaving, w.leaves[s.Index] = true, now.Add(w.config.Drain)
+	if w.config.Drain == 0 {
+		w.vacate(j)
+	}
+}
+
+// Borrowed is what loans have come to.
+func (w *World) Borrowed() Loans { return w.loans }
+
+// Lent is how many GPUs are on loan, also to jobs that leave.
+func (w *World) Lent() int { return w.lent }
+
+// Staying is how many GPUs are on loan to jobs that were not told to leave.
+func (w *World) Staying() (gpus int) {
+	for i := range w.snapshot.Jobs {
+		if j := &w.snapshot.Jobs[i]; !j.Leaving {
+			gpus += j.Lent
+		}
+	}
+	return gpus
+}
+
+// Offer says what may be borrowed from the next plan on, until durations since the trace's zero.
+func (w *World) Offer(offers []jobs.Offer) { w.snapshot.Lender.Offers = offers }
+
+// Moment is a duration since the trace's zero, as plans speak of it.
+func Moment(at time.Duration) time.Time { return epoch.Add(at) }
+
+// Ended are the jobs that have ended, in the order of their ends.
+func (w *World) Ended() []Outcome { return w.ended }
+
+// Present is how many jobs wait or hold GPUs.
+func (w *World) Present() int { return len(w.from) }
