@@ -13,6 +13,7 @@ const (
 	DefaultDrainGrace       = 30 * time.Second
 	DefaultMaxReplicas      = 1
 	DefaultSlots            = 1
+	DefaultWeight           = 1
 	DefaultWaitP95          = 10 * time.Second
 	DefaultInteractiveDepth = 1000
 	DefaultStandardDepth    = 1000
@@ -39,6 +40,7 @@ func defaultSpec(s Spec) Spec {
 	s.Runtime = defaultRuntime(s.Runtime)
 	setDefault(&s.Scaling.Max, DefaultMaxReplicas)
 	setDefault(&s.Scaling.Slots, DefaultSlots)
+	setDefault(&s.Scaling.Weight, DefaultWeight)
 	setDefault(&s.Scaling.WaitSLO, WaitSLO{P95: Duration(DefaultWaitP95)})
 	setDefault(&s.Scaling.KeepAlive, KeepAliveAuto)
 	if s.Scaling.Budget != (Budget{}) {

@@ -126,6 +126,7 @@ type Scaling struct {
 	Slots     int       `json:"slots,omitempty"`     // requests one replica takes at a time, default 1
 	WaitSLO   WaitSLO   `json:"waitSLO,omitzero"`    // default p95: 10s
 	KeepAlive KeepAlive `json:"keepAlive,omitempty"` // "auto" (default) or a duration
+	Weight    int       `json:"weight,omitempty"`    // GPUs it is due for each of another function's of the same class while they are short, default 1
 	Budget    Budget    `json:"budget,omitzero"`
 }
 

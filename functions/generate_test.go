@@ -89,6 +89,7 @@ func anyScaling(t *rapid.T) functions.Scaling {
 	s := functions.Scaling{
 		Max:       rapid.IntRange(0, functions.MaxReplicas).Draw(t, "max"),
 		Slots:     rapid.IntRange(0, functions.MaxSlots).Draw(t, "slots"),
+		Weight:    rapid.IntRange(0, functions.MaxWeight).Draw(t, "weight"),
 		Budget:    rapid.SampledFrom([]functions.Budget{{}, {PerHour: "2.50"}, {PerDay: "1k", PerMonth: "20000", Action: functions.BudgetCap}}).Draw(t, "budget"),
 		KeepAlive: rapid.SampledFrom([]functions.KeepAlive{"", "auto", "0s", "5m", "168h"}).Draw(t, "keepAlive"),
 	}

@@ -57,6 +57,9 @@ const (
 	// MaxSlots is the number of requests one replica takes at a time: each is a connection
 	// and an ack to keep alive in one agent.
 	MaxSlots = 4096
+	// MaxWeight is a function's weight while GPUs are short: with more, the others might as well
+	// have none.
+	MaxWeight = 100
 	// MaxGPUs is the GPUs of one replica. A replica runs on one node, and no node has more.
 	MaxGPUs = 64
 	// MaxDepth is the platform's ceiling per class; the broker enforces it on every publish.

@@ -55,6 +55,7 @@ func functionRules() []rule {
 		whole("spec.scaling.min", 0, MaxReplicas),
 		whole("spec.scaling.max", 1, MaxReplicas).orElse("to stop a function without deleting it, pause it"),
 		whole("spec.scaling.slots", 1, MaxSlots),
+		whole("spec.scaling.weight", 1, MaxWeight).orElse("it counts while GPUs are short; scaling.min is what a function has in any case"),
 		shape("spec.scaling.waitSLO", "one percentile with its duration").orElse("write waitSLO: {p95: 2s}"),
 		span("spec.scaling.waitSLO.p50", minWait, MaxWait).mayLack(),
 		span("spec.scaling.waitSLO.p95", minWait, MaxWait).mayLack(),

@@ -140,6 +140,7 @@ func TestRevisionCoversWhatReplicasRunWith(t *testing.T) {
 		"slots":     {func(s *functions.Spec) { s.Scaling.Slots = 2 }, true},
 		"a default": {func(s *functions.Spec) { s.Runtime.Ready.Path = functions.DefaultReadyPath }, false},
 		"max":       {func(s *functions.Spec) { s.Scaling.Max = 9 }, false},
+		"weight":    {func(s *functions.Spec) { s.Scaling.Weight = 3 }, false},
 		"wait SLO":  {func(s *functions.Spec) { s.Scaling.WaitSLO.P50 = 1 }, false},
 		"keepAlive": {func(s *functions.Spec) { s.Scaling.KeepAlive = "1h" }, false},
 		"queue":     {func(s *functions.Spec) { s.Queue.Attempts = 9 }, false},

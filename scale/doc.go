@@ -147,10 +147,11 @@
 // While some function needs a replica for which no GPU is left, [Shares] says how many each may
 // have, and the decider takes that for a maximum (fair-share). First what is out of reach, which
 // nobody stops; then the manifests' minima, one replica for each that needs any, and what more is
-// needed by the weights of the classes of requests: interactive 4, standard 2, batch 1. That is
-// weighted max-min fairness (Bertsekas and Gallager, "Data Networks", 1992). What is held warm
-// goes first. Where GPUs do not suffice for one replica each, the most urgent class comes first,
-// and within it functions take turns of two minutes.
+// needed by the weights of the classes of requests (interactive 4, standard 2, batch 1) times
+// those of the manifests (scaling.weight). That is weighted max-min fairness (Bertsekas and
+// Gallager, "Data Networks", 1992). What is held warm goes first. Where GPUs do not suffice for
+// one replica each, the most urgent class comes first, and within it functions take turns of two
+// minutes.
 //
 // # The ledger
 //

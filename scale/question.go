@@ -41,6 +41,7 @@ func (q Question) Check() []error {
 	c.atLeast("spec.max", s.Max, max(1, s.Min))
 	c.atLeast("spec.slots", s.Slots, 1)
 	c.atLeast("spec.gpus", s.GPUs, 0)
+	c.atLeast("spec.weight", s.Weight, 0)
 	c.that(s.Wait >= 0, "spec.wait", s.Wait, "a duration in nanoseconds, 0 or more")
 	if s.Pinned != nil {
 		c.atLeast("spec.pinned", *s.Pinned, 0)

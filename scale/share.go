@@ -27,6 +27,7 @@ var classWeights = map[functions.Class]int{functions.Interactive: 4, functions.S
 type Claim struct {
 	Function string          `json:"function"` // a name of its own
 	Class    functions.Class `json:"class"`    // of the most urgent request that waits, or waited lately
+	Weight   int             `json:"weight"`   // of the manifest; less than 1 is 1
 	GPUs     int             `json:"gpus"`     // per replica, 1 or more
 	Min      int             `json:"min"`      // replicas of the manifest's minimum
 	Demand   int             `json:"demand"`   // replicas needed now, the minimum included
@@ -37,8 +38,8 @@ type Claim struct {
 
 // Shares is how many replicas each claim may have of so many GPUs, in the order of the claims;
 // nil while nobody goes short. What is out of reach stays. Then, as far as GPUs go, each gets the
-// minimum of its manifest, then one replica if it needs any, then by the weights of the classes
-// what it needs (weighted max-min fairness: nobody gets more as long as somebody with
+// minimum of its manifest, then one replica if it needs any, then by the weight of its class times
+// its own what it needs (weighted max-min fairness: nobody gets more as long as somebody with
 // less for its weight could use it), and what is left keeps what is held warm. The more urgent
 // class comes first; of one class who has gone without for longest, in steps of ShareTurn, then
 // who has replicas already.
@@ -72,6 +73,7 @@ type sharing struct {
 
 // sane bounds what nobody checked.
 func (c Claim) sane() Claim {
+	c.Weight = clamp(c.Weight, 1, functions.MaxWeight)
 	c.GPUs = clamp(c.GPUs, 1, MaxReplicas)
 	c.Have = clamp(c.Have, 0, MaxReplicas)
 	c.Silent = clamp(c.Silent, 0, c.Have)
@@ -144,14 +146,14 @@ func (s *sharing) fill() {
 // cost is what a claim would have for its weight with one replica more.
 func (s *sharing) cost(i int) float64 {
 	c := s.claims[i]
-	return float64((s.given[i]+1)*c.GPUs) / float64(classWeights[c.Class])
+	return float64((s.given[i]+1)*c.GPUs) / float64(classWeights[c.Class]*c.Weight)
 }
 
 // ClaimOf is the claim of a function that was decided on, as far as its state tells; Have and
 // Silent are the caller's, from what it observes.
 func ClaimOf(function string, spec Spec, s State, now time.Time) Claim {
 	spec = spec.sane()
-	c := Claim{Function: function, Class: s.Urgency.Class, GPUs: spec.GPUs, Min: spec.Min, Demand: clamp(s.Need, spec.Min, spec.Max)}
+	c := Claim{Function: function, Class: s.Urgency.Class, Weight: spec.Weight, GPUs: spec.GPUs, Min: spec.Min, Demand: clamp(s.Need, spec.Min, spec.Max)}
 	switch {
 	case spec.Paused || spec.Deleting, s.Last.Limit == ReasonBackoff, s.Last.Limit == ReasonFailing:
 		c.Demand = 0 // it could not use them now

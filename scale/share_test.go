@@ -19,6 +19,7 @@ func drawClaims(t *rapid.T) []Claim {
 		claims[i] = Claim{
 			Function: string(rune('a' + i)),
 			Class:    rapid.SampledFrom(functions.Classes()).Draw(t, "class"),
+			Weight:   rapid.IntRange(0, 5).Draw(t, "weight"),
 			GPUs:     rapid.SampledFrom([]int{1, 1, 1, 2, 4}).Draw(t, "gpus"),
 			Min:      rapid.IntRange(0, 2).Draw(t, "min"),
 			Demand:   rapid.IntRange(0, 6).Draw(t, "demand"),
@@ -69,10 +70,10 @@ func TestSharesAreFair(t *testing.T) {
 // another's that has more for its weight, beyond what nobody takes away.
 func noEnvy(t *rapid.T, claims []Claim, given []int, i int) {
 	c := claims[i]
-	mine := float64((given[i]+1)*c.GPUs) / float64(classWeights[c.Class])
+	mine := float64((given[i]+1)*c.GPUs) / float64(classWeights[c.Class]*max(1, c.Weight))
 	for j, o := range claims {
 		spare := given[j] > max(o.Silent, min(o.Demand, max(1, o.Min)))
-		theirs := float64(given[j]*o.GPUs) / float64(classWeights[o.Class])
+		theirs := float64(given[j]*o.GPUs) / float64(classWeights[o.Class]*max(1, o.Weight))
 		if i != j && spare && o.GPUs >= c.GPUs && theirs > mine {
 			t.Fatalf("%+v has %d, and %+v %d: %v", c, given[i], o, given[j], given)
 		}
@@ -119,6 +120,8 @@ func TestShares(t *testing.T) {
 		"nobody goes short":      {8, []Claim{{Function: "a", Class: i, GPUs: 1, Demand: 4}, {Function: "b", Class: s, GPUs: 1, Demand: 4}}, nil},
 		"nobody wants more":      {2, []Claim{{Function: "a", Class: i, GPUs: 1, Demand: 1, Have: 4}}, nil},
 		"by the classes":         {7, []Claim{{Function: "a", Class: i, GPUs: 1, Demand: 9}, {Function: "b", Class: s, GPUs: 1, Demand: 9}, {Function: "c", Class: b, GPUs: 1, Demand: 9}}, []int{4, 2, 1}},
+		"by the manifests":       {8, []Claim{{Function: "a", Class: s, Weight: 3, GPUs: 1, Demand: 9}, {Function: "b", Class: s, GPUs: 1, Demand: 9}}, []int{6, 2}},
+		"by both":                {9, []Claim{{Function: "a", Class: b, Weight: 8, GPUs: 1, Demand: 9}, {Function: "b", Class: i, Weight: 1, GPUs: 1, Demand: 9}}, []int{6, 3}},
 		"what is not needed":     {8, []Claim{{Function: "a", Class: i, GPUs: 1, Demand: 2}, {Function: "b", Class: b, GPUs: 1, Demand: 9}}, []int{2, 6}},
 		"each has one":           {3, []Claim{{Function: "a", Class: i, GPUs: 1, Demand: 9}, {Function: "b", Class: b, GPUs: 1, Demand: 1, Have: 1}, {Function: "c", Class: b, GPUs: 1, Demand: 2}}, []int{1, 1, 1}},
 		"the minimum":            {4, []Claim{{Function: "a", Class: i, GPUs: 1, Demand: 9}, {Function: "b", Class: b, GPUs: 1, Min: 3, Demand: 3}}, []int{1, 3}},
@@ -162,7 +165,7 @@ func TestTurns(t *testing.T) {
 
 // TestClaimOf: what people ordered counts, not what was held back.
 func TestClaimOf(t *testing.T) {
-	spec := Spec{Revision: "a", Min: 1, Max: 5, Slots: 1, Wait: time.Second, WaitAt: 0.99, KeepAlive: AutoKeepAlive, GPUs: 2}
+	spec := Spec{Revision: "a", Min: 1, Max: 5, Slots: 1, Wait: time.Second, WaitAt: 0.99, KeepAlive: AutoKeepAlive, GPUs: 2, Weight: 3}
 	one := 1
 	obs := Observation{Pending: map[functions.Class]int{functions.Batch: 9, functions.Interactive: 1}, FreeGPUs: 0, Share: &one}
 	state, d := Decide(spec, State{}, obs, origin)
@@ -170,7 +173,7 @@ func TestClaimOf(t *testing.T) {
 		t.Fatalf("%+v", d)
 	}
 	got := ClaimOf("f", spec, state, origin.Add(time.Minute))
-	want := Claim{Function: "f", Class: functions.Interactive, GPUs: 2, Min: 1, Demand: 5, Short: time.Minute}
+	want := Claim{Function: "f", Class: functions.Interactive, Weight: 3, GPUs: 2, Min: 1, Demand: 5, Short: time.Minute}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

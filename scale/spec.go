@@ -13,14 +13,15 @@ const AutoKeepAlive time.Duration = -1
 // in JSON, as encoding/json writes them.
 type Spec struct {
 	Revision  string                  `json:"revision"`
-	Min       int                     `json:"min"`       // replicas held even without demand
-	Max       int                     `json:"max"`       // replicas that may serve at a time
-	Slots     int                     `json:"slots"`     // requests a replica takes at a time
-	Wait      time.Duration           `json:"wait"`      // the wait SLO's limit
-	WaitAt    float64                 `json:"waitAt"`    // the wait SLO's percentile, 0 < p < 1
-	KeepAlive time.Duration           `json:"keepAlive"` // negative: AutoKeepAlive
-	GPUs      int                     `json:"gpus"`      // per replica; 0 is a function without a GPU
-	Grace     time.Duration           `json:"grace"`     // what a draining replica has to finish
+	Min       int                     `json:"min"`              // replicas held even without demand
+	Max       int                     `json:"max"`              // replicas that may serve at a time
+	Slots     int                     `json:"slots"`            // requests a replica takes at a time
+	Wait      time.Duration           `json:"wait"`             // the wait SLO's limit
+	WaitAt    float64                 `json:"waitAt"`           // the wait SLO's percentile, 0 < p < 1
+	KeepAlive time.Duration           `json:"keepAlive"`        // negative: AutoKeepAlive
+	GPUs      int                     `json:"gpus"`             // per replica; 0 is a function without a GPU
+	Weight    int                     `json:"weight,omitempty"` // beside others of its class while GPUs are short; 0 is 1
+	Grace     time.Duration           `json:"grace"`            // what a draining replica has to finish
 	Depth     map[functions.Class]int `json:"depth,omitempty"`
 	Paused    bool                    `json:"paused,omitempty"`   // takes requests, runs none
 	Deleting  bool                    `json:"deleting,omitempty"` // drains before it is removed
@@ -41,6 +42,7 @@ func SpecOf(f functions.Function, revision string) Spec {
 		WaitAt:    at,
 		KeepAlive: keepAliveOf(s.Scaling.KeepAlive),
 		GPUs:      s.Resources.GPUs,
+		Weight:    s.Scaling.Weight,
 		Grace:     s.Runtime.Drain.Grace.D(),
 		Depth: map[functions.Class]int{
 			functions.Interactive: s.Queue.Depth.Interactive,
