@@ -114,7 +114,7 @@ func TestSimulateJobsRefuses(t *testing.T) {
 		{"--jobs " + jobs + " --gpus 4 --overhead -1", exitUsage, "--overhead -1: seconds, from 0"},
 		{"--jobs " + jobs + " --gpus 4 --policy keda", exitUsage, "allowed with --jobs: stoker, fifo"},
 		{"--jobs " + jobs + " --gpus 4 --policy las --policy las", exitUsage, "--policy las: given twice"},
-		{"--jobs " + jobs + " --gpus 2", exitFailed, "job 2 asks for 4 GPUs and there are 2"},
+		{"--jobs " + jobs + " --gpus 2", exitFailed, "jobs.csv:2:3: gpus: \"4\"; want at most the 2 GPUs there are"},
 		{"--jobs " + jobs + " --gpus 4 --manifest x.yaml", exitFailed, "if any flags in the group"},
 		{"--jobs " + jobs + " --gpus 4 --loans on", exitUsage, "--loans: only with --trace"},
 		{"--jobs /none.csv --gpus 4", exitFailed, "no such file"},
@@ -167,7 +167,7 @@ func TestSimulateJobsAndRequestsRefuses(t *testing.T) {
 		{both + two + " --gpus 6 --policy las", exitUsage, "--policy: not with --jobs and --trace"},
 		{both + none + " --gpus 6", exitFailed, "which inference is guaranteed, is 0 GPUs"},
 		{both + two + " --gpus 2", exitFailed, "fewer than the 2 of --gpus"},
-		{both + two + " --gpus 5", exitFailed, "job 2 asks for 4 GPUs and there are 3"},
+		{both + two + " --gpus 5", exitFailed, "gpus: \"4\"; want at most the 3 GPUs there are"},
 		{both + two + " --gpus 6 --trace= ", exitUsage, "name a CSV file of training jobs and one of requests"},
 	} {
 		got := stoker(t, "", append([]string{"simulate"}, strings.Fields(c.args)...)...)

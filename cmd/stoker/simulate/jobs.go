@@ -33,7 +33,7 @@ func RunJobs(ctx context.Context, o JobOptions) ([]jobsim.Result, error) {
 		return nil, fmt.Errorf("%w: %w", ErrTrace, err)
 	}
 	defer func() { _ = f.Close() }()
-	trace, err := ReadJobs(o.Jobs, f)
+	trace, err := ReadJobs(o.Jobs, f, o.GPUs)
 	if err != nil {
 		return nil, err
 	}

@@ -31,13 +31,15 @@ type jobTrace struct {
 	layout             [3]string
 	at, gpus, duration int
 	id, user, name     int
+	pool               int // GPUs there are
 	last               time.Duration
 	ids                map[string]bool
 }
 
-// ReadJobs reads all jobs of a trace. The file's name is for messages. Errors match ErrTrace.
-func ReadJobs(file string, r io.Reader) ([]jobsim.Submission, error) {
-	t := &jobTrace{ids: map[string]bool{}}
+// ReadJobs reads all jobs of a trace, none of which may ask for more GPUs than the pool has. The file's
+// name is for messages. Errors match ErrTrace.
+func ReadJobs(file string, r io.Reader, pool int) ([]jobsim.Submission, error) {
+	t := &jobTrace{pool: pool, ids: map[string]bool{}}
 	header, err := t.open(file, r, "a header such as submit_s,gpus,duration_s,user and rows")
 	if err != nil {
 		return nil, err
@@ -107,6 +109,8 @@ func (t *jobTrace) job(rec []string) (s jobsim.Submission, err error) {
 	switch {
 	case gpus < 1 || gpus != float64(s.GPUs):
 		return s, t.wrong(rec, t.gpus, t.layout[1], fmt.Sprintf("a whole number from 1 to %d", maxGang))
+	case s.GPUs > t.pool:
+		return s, t.wrong(rec, t.gpus, t.layout[1], fmt.Sprintf("at most the %d GPUs there are: raise --gpus, or leave the job out", t.pool))
 	case s.At < t.last:
 		return s, t.wrong(rec, t.at, t.layout[0], fmt.Sprintf("no earlier than the row before (%gs)", t.last.Seconds()))
 	}

@@ -23,12 +23,12 @@ func TestJobTraces(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"plain": []byte(text), "gzip": zipped(t, text), "CRLF": []byte(strings.ReplaceAll(text, "\n", "\r\n")), "BOM": []byte("\ufeff" + text),
 	} {
-		got, err := ReadJobs("j.csv", bytes.NewReader(data))
+		got, err := ReadJobs("j.csv", bytes.NewReader(data), maxGang)
 		if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	got, err := ReadJobs("j.csv", strings.NewReader("submit_s,gpus,duration_s,user,state\n1,4,60,ann,Pass\n1,1,1,,\n"))
+	got, err := ReadJobs("j.csv", strings.NewReader("submit_s,gpus,duration_s,user,state\n1,4,60,ann,Pass\n1,1,1,,\n"), maxGang)
 	if err != nil || len(got) != 2 || got[0] != (jobsim.Submission{ID: "2", User: "ann", GPUs: 4, At: time.Second, Duration: time.Minute}) || got[1].ID != "3" {
 		t.Errorf("the other layout: %+v, %v", got, err)
 	}
@@ -49,6 +49,7 @@ func TestBadJobTraces(t *testing.T) {
 		"no gang":        {header + "1,0,1,a\n", `j.csv:2:3: gpus: "0"; want a whole number from 1`},
 		"half a GPU":     {header + "1,0.5,1,a\n", `j.csv:2:3: gpus: "0.5"; want a whole number`},
 		"absurd gang":    {header + "1,1e9,1,a\n", `j.csv:2:3: gpus: "1e9"; want a number from 0`},
+		"too large":      {header + "1,4,1,a\n1,5,1,a\n", `j.csv:3:3: gpus: "5"; want at most the 4 GPUs there are`},
 		"negative":       {header + "1,1,-1,a\n", `j.csv:2:5: duration_s: "-1"; want a number from 0`},
 		"NaN":            {header + "NaN,1,1,a\n", `j.csv:2:1: submit_s: "NaN"; want a number`},
 		"long user":      {header + "1,1,1," + strings.Repeat("x", 300) + "\n", "j.csv:2:7: user"},
@@ -60,7 +61,7 @@ func TestBadJobTraces(t *testing.T) {
 		"binary":         {"\x00\x01\x02\xff\xfe", "j.csv:1: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := ReadJobs("j.csv", strings.NewReader(c.text))
+			_, err := ReadJobs("j.csv", strings.NewReader(c.text), 4)
 			if !errors.Is(err, ErrTrace) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v\nwant ErrTrace with %s", err, c.want)
 			}
@@ -75,7 +76,7 @@ func FuzzJobs(f *testing.F) {
 		f.Add(zipped(f, s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := ReadJobs("j.csv", bytes.NewReader(data))
+		got, err := ReadJobs("j.csv", bytes.NewReader(data), maxGang)
 		if err != nil {
 			if !errors.Is(err, ErrTrace) || !strings.Contains(err.Error(), "j.csv") {
 				t.Fatalf("error %v, want ErrTrace with the file's name", err)
@@ -141,7 +142,7 @@ func TestStokerOnARecordedCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	trace, err := ReadJobs(f.Name(), f)
+	trace, err := ReadJobs(f.Name(), f, maxGang)
 	if err != nil || len(trace) != 46070 {
 		t.Fatalf("%d jobs, %v", len(trace), err)
 	}

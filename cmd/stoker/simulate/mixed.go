@@ -47,7 +47,7 @@ func RunMixed(ctx context.Context, o MixedOptions) ([]mixed.Result, error) {
 		return nil, fmt.Errorf("%w: %w", ErrTrace, err)
 	}
 	defer func() { _ = f.Close() }()
-	trace, err := ReadJobs(o.Jobs, f)
+	trace, err := ReadJobs(o.Jobs, f, o.GPUs-o.Profile.Pool)
 	if err != nil {
 		return nil, err
 	}
