@@ -55,6 +55,9 @@ type JobNews struct {
 	UID   string
 	State job.State
 	Seq   uint64 // grows with every step
+
+	On      []string // the node of every rank of the gang that holds GPUs
+	Resumed string   // the checkpoint the newest gang began with
 }
 
 // Newsroom hears of every step in the life of a job.

@@ -285,7 +285,7 @@ func (j *jobRun) publish(ctx workflow.Context) {
 		ScheduleToCloseTimeout: tellPatience, Summary: fmt.Sprintf("%s: %s", j.Life.Phase, j.Life.Cause),
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
 	})
-	news := activities.JobNews{Key: j.Key, UID: j.UID, State: j.Life, Seq: j.Seq}
+	news := activities.JobNews{Key: j.Key, UID: j.UID, State: j.Life, Seq: j.Seq, On: j.Placed.On, Resumed: j.Resumed}
 	if err := workflow.ExecuteLocalActivity(local, activityJobChanged, news).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("change not told", "job", j.Key.String(), "phase", j.Life.Phase, "error", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -262,13 +263,22 @@ func (a *app) keysOf(args, files []string) ([]functions.Key, error) {
 }
 
 func (a *app) schemaCommand() *cobra.Command {
+	schemas := map[string]func() ([]byte, error){functions.KindFunction: functions.Schema, functions.KindTrainingJob: functions.JobSchema}
+	kinds := []string{functions.KindFunction, functions.KindTrainingJob}
 	return &cobra.Command{
-		Use:     "schema",
-		Short:   "Print the JSON Schema of manifests, for editors and CI",
-		Example: "  stoker schema > function.schema.json",
-		Args:    exactly(0, "none"),
-		RunE: func(*cobra.Command, []string) error {
-			data, err := functions.Schema()
+		Use:       "schema [KIND]",
+		Short:     "Print the JSON Schema of manifests, for editors and CI",
+		Long:      "Print the JSON Schema of manifests of a kind: " + strings.Join(kinds, " (unless another is named) or ") + ".",
+		Example:   "  stoker schema > function.schema.json\n  stoker schema TrainingJob > job.schema.json",
+		Args:      between(0, 1, "a KIND, or none for "+functions.KindFunction),
+		ValidArgs: kinds,
+		RunE: func(_ *cobra.Command, args []string) error {
+			kind := append(args, functions.KindFunction)[0]
+			schema, known := schemas[kind]
+			if !known {
+				return usageError{fmt.Errorf("there is no kind %q; allowed: %s", kind, strings.Join(kinds, ", "))}
+			}
+			data, err := schema()
 			if err != nil {
 				return err
 			}

@@ -105,6 +105,7 @@ func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error
 			return
 		}
 		before, e.said = e.said, n.State
+		e.placed.On, e.resumed = n.On, n.Resumed
 		d.update(e, n.State, n.Seq)
 		stored, rev = e.Stored, e.rev
 		d.look(e)
