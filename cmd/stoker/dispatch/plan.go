@@ -17,10 +17,11 @@ import (
 	"stoker.dev/stoker/scale"
 	"stoker.dev/stoker/scale/job"
 	"stoker.dev/stoker/scale/jobs"
+	"stoker.dev/stoker/scale/jobs/loan"
 )
 
-// loanSpan is how long idle GPUs are lent for at a time. A loan that is over is extended while they
-// stay idle; the end only bounds how long a forecast is believed.
+// loanSpan is how long idle GPUs are lent for while nothing is known of a day of inference. A loan that
+// is over is extended while they stay idle.
 const loanSpan = time.Hour
 
 // restart is the time on its GPUs that a preemption costs a job beside the work that is not
@@ -34,6 +35,7 @@ const learnedKey = "learned"
 type learned struct {
 	History jobs.History `json:"history"`
 	Drains  jobs.Drains  `json:"drains"`
+	Demand  loan.Demand  `json:"demand"` // for GPUs, by inference
 }
 
 // planner is what plans are made with.
@@ -65,6 +67,7 @@ func (d *Dispatcher) plan() {
 		return
 	}
 	now := d.Now()
+	d.see(now)
 	s, entries := d.snapshot(now)
 	if len(entries) == 0 {
 		return
@@ -181,9 +184,38 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 		reserved = s.GPUs - own
 	}
 	if idle := lent + free - reserved - short; idle > 0 {
-		s.Lender.Offers = []jobs.Offer{{GPUs: idle, Until: now.Add(loanSpan)}}
+		s.Lender.Offers = d.offers(idle, now)
 	}
 	return s, entries
+}
+
+// offers are how many of the idle GPUs may be on loan until when: by what inference wanted at this time
+// of the days before, and while not one day is known until [loanSpan] is over.
+func (d *Dispatcher) offers(idle int, now time.Time) []jobs.Offer {
+	wanted := d.planner.Demand.Last
+	if !d.planner.Demand.Knows(now) {
+		return []jobs.Offer{{GPUs: idle, Until: now.Add(loanSpan)}}
+	}
+	offers := d.planner.Demand.Offers(wanted+idle, wanted, now)
+	for i := range offers {
+		offers[i].GPUs = min(offers[i].GPUs, idle)
+	}
+	return offers
+}
+
+// see takes in what inference holds and goes short of.
+func (d *Dispatcher) see(now time.Time) {
+	wanted := d.Shortage()
+	for _, l := range d.Ledger.Newest().Leases {
+		if l.State != scale.Released && !activities.OwnedByJob(l) {
+			wanted += len(l.Devices)
+		}
+	}
+	bins := len(d.planner.Demand.Most)
+	d.planner.Demand.See(wanted, now)
+	if len(d.planner.Demand.Most) != bins { // every five minutes
+		d.saveLearned()
+	}
 }
 
 // nodes adds where GPUs lie that jobs hold or could, and returns how many are free.

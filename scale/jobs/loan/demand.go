@@ -86,6 +86,12 @@ func surge(most []int) int {
 	return rises[min(len(rises)-1, int(SurgeShare*float64(len(rises))))]
 }
 
+// Knows tells whether the same time of a day before was seen.
+func (d *Demand) Knows(now time.Time) bool {
+	_, ok := d.expected(now, 0)
+	return ok
+}
+
 // Spare is how many GPUs of a share may be on loan while the lender wants so many: what is beyond
 // that and a usual surge. What is on loan above it is recalled before it is needed.
 func (d *Demand) Spare(share, wanted int) int { return max(0, share-wanted-d.Surge) }
@@ -94,7 +100,7 @@ func (d *Demand) Spare(share, wanted int) int { return max(0, share-wanted-d.Sur
 // that was not seen for a day lends nothing.
 func (d *Demand) Offers(share, wanted int, now time.Time) []jobs.Offer {
 	spare := d.Spare(share, wanted)
-	if _, ok := d.expected(now, 0); !ok || spare == 0 {
+	if !d.Knows(now) || spare == 0 {
 		return nil
 	}
 	// What is on loan stays so while it is spare, whatever is expected; the first offer is too short for more.
