@@ -26,7 +26,7 @@ func (a *app) benchCommand() *cobra.Command {
 	f.BoolVar(&b.asJSON, "json", false, "print one JSON object")
 	f.StringVar(&b.files.CPU, "cpuprofile", "", "write a CPU profile of the measurement to this file")
 	f.StringVar(&b.files.Mem, "memprofile", "", "write a memory profile of the measurement to this file")
-	c.AddCommand(a.benchZeroCommand(b), a.benchPathCommand(b), a.benchIdleCommand(b), a.benchScaleCommand(b), a.benchPartCommand())
+	c.AddCommand(a.benchZeroCommand(b), a.benchPathCommand(b), a.benchIdleCommand(b), a.benchScaleCommand(b), a.benchJobsCommand(b), a.benchPartCommand())
 	return c
 }
 

@@ -82,7 +82,7 @@ func ms(x float64) string { return fmt.Sprintf("%.2f", x) }
 // benchPartCommand plays the processes that a benchmark starts beside itself.
 func (a *app) benchPartCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "part {backend FILE | worker URL}",
+		Use:     "part {backend FILE | worker URL | trainer INTERVAL}",
 		Short:   "Play a process that a benchmark starts beside itself",
 		Example: "  PORT=8000 stoker bench part backend /tmp/address",
 		Args:    exactly(2, "a part and its argument"),
@@ -93,8 +93,14 @@ func (a *app) benchPartCommand() *cobra.Command {
 				return bench.Backend(c.Context(), args[1])
 			case "worker":
 				return bench.RawWorker(c.Context(), args[1])
+			case "trainer":
+				interval, err := time.ParseDuration(args[1])
+				if err != nil || interval <= 0 {
+					return usageError{fmt.Errorf("interval %q: want a time such as 2s", args[1])}
+				}
+				return bench.Trainer(c.Context(), interval)
 			default:
-				return usageError{errors.New("part: want backend or worker")}
+				return usageError{errors.New("part: want backend, worker or trainer")}
 			}
 		},
 	}

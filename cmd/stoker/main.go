@@ -18,8 +18,10 @@ import (
 
 	"stoker.dev/stoker/cmd/stoker/access"
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/bench"
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/terminal"
+	"stoker.dev/stoker/functions"
 )
 
 // Exit codes.
@@ -87,6 +89,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &none):
 		return exitNoResult
+	case errors.Is(err, bench.ErrSaved):
+		return functions.ExitSaved
 	case errors.Is(err, datadir.ErrNotRunning):
 		return exitNotRunning
 	case errors.As(err, &remote) && remote.Cause == "not-running":

@@ -11,6 +11,7 @@
 //	path  requests to a warm replica, beside the parts they stand on
 //	idle  functions at zero, beside an empty platform; then one warm function under load
 //	scale changes of capacity: one function to many replicas and back, many functions at once
+//	jobs  training jobs: admissions, a large gang, loans given back, ranks killed
 //
 // # path
 //
@@ -87,4 +88,25 @@
 // to the entry of the provider's start or stop call. A change is a replica started or stopped. On
 // Kubernetes the many are also told by their Pods: until the last was created, and until all ran,
 // beside as many Pods created directly at once.
+//
+// # jobs
+//
+// Each part has a platform of its own. Admissions are jobs of one rank on simulated GPUs, submitted in one
+// call, from just before it to the entry of the provider's start call of the last: its lease is committed
+// and its workflow at work. The floor is as many workflows that do nothing, started by the same client,
+// until the last has ended. The large gang is on simulated GPUs too, from admitted to the barrier passed
+// by its job's own times.
+//
+// Loans and kills are of real processes: an agent and a program that trains by the contract of
+// docs/training.md, with 16 MiB of weights that it writes through to the disk. A request for a function
+// recalls the loan of the only GPU. The give-back is what the receipt of the attempt says, from the notice to the
+// release, the program's own checkpoint included; that is reported beside it, and so is the time until
+// the function's replica is started, which wants the lease free. A kill hits the program alone. What it
+// loses is the time since the state was taken that the next attempt goes on from; the restart lasts
+// until the barrier is passed again.
+//
+// ettr is computed, not measured: for a kill every 10 minutes and a checkpoint every 30 s, with the mean
+// restart and the time of one checkpoint from this run,
+//
+//	(kill - restart - (interval + save)/2) / kill * interval / (interval + save)
 package bench

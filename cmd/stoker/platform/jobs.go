@@ -3,12 +3,15 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/dispatch"
 	"stoker.dev/stoker/events"
+	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/workflows"
 )
 
@@ -64,13 +67,38 @@ func (p *Platform) startDispatcher(ctx context.Context) error {
 func (p *Platform) gangs() *activities.Gangs {
 	return &activities.Gangs{
 		Provider: p.provider, Ledger: p.ledger, Orders: p.orders(), Access: minter{p.servers}, Jobs: p.submissions,
-		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, News: p.dispatch, Freed: func() { p.control.LookAgain() },
+		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, News: p.dispatch, Freed: p.lookAgain,
 		Address: loopback, Port: freePort, Now: p.steady.Now,
 	}
 }
 
-// orders reach ranks by the broker.
-func (p *Platform) orders() activities.Orders { return p.bus }
+// lookAgain has functions decided again that wait for capacity. A worker may finish what a killed
+// platform left before there is a controller, which then looks at everything anyway.
+func (p *Platform) lookAgain() {
+	if c := p.deciding.Load(); c != nil {
+		c.LookAgain()
+	}
+}
+
+// orders reach ranks by the broker, those of a simulated world directly: no agent of theirs listens.
+func (p *Platform) orders() activities.Orders {
+	if p.simulated != nil {
+		return worldOrders{p.simulated}
+	}
+	return p.bus
+}
+
+// worldOrders gives orders to simulated ranks.
+type worldOrders struct{ world *simulated.World }
+
+// SendControl implements [activities.Orders].
+func (o worldOrders) SendControl(_ context.Context, _ functions.Key, replica string, c events.Control) error {
+	err := o.world.Order(replica, c)
+	if errors.Is(err, activities.ErrNoReplica) {
+		return fmt.Errorf("%w: %w", events.ErrNotFound, err)
+	}
+	return err
+}
 
 // loopback is where every node is: the local provider has one, and it is this machine.
 func loopback(string) string { return "127.0.0.1" }

@@ -32,7 +32,8 @@ const defaultSlots = 1
 func (p *Platform) startProvider(ctx context.Context) error {
 	switch p.Config.Provider {
 	case "simulated":
-		p.provider = simulated.New(p.world())
+		p.simulated = p.world()
+		p.provider = simulated.New(p.simulated)
 		return nil
 	case "kubernetes":
 		return p.startKubernetes(ctx)

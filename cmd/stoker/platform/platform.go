@@ -90,7 +90,9 @@ type Platform struct {
 	control  *controller.Controller
 	dispatch *dispatch.Dispatcher
 
+	simulated   *simulated.World // nil with another provider
 	submissions activities.Submissions
+	deciding    atomic.Pointer[controller.Controller] // once there is one
 	gateway     *gateway.Gateway
 	server      datadir.Server
 	failed      chan error
@@ -324,6 +326,7 @@ func (p *Platform) startController(ctx context.Context) error {
 		Functions: durable[events.FunctionRecord]{fns, p.syncManifests}, State: state, Bus: p.bus, Ledger: p.ledger, Workflows: workflows.Client{Temporal: p.servers.TemporalClient()},
 		Provider: p.provider, Spending: p.spending, Burst: &p.burst, OnShortage: p.dispatch.Look, Pool: p.Config.Pool, Log: p.Log.With("part", "controller"), Now: p.steady.Now, Wall: p.Clock.Wall, Info: p.info, Decided: decided,
 	})
+	p.deciding.Store(p.control)
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- p.control.Run(inner) }()
