@@ -327,13 +327,14 @@ func (a *Gangs) order(ctx context.Context, g GangRef, c events.Control) error {
 // Notice asks a gang to go.
 type Notice struct {
 	GangRef
-	KillAt time.Time `json:"killAt"`
+	KillAt time.Time          `json:"killAt"` // by the workflow's clock
+	Grace  functions.Duration `json:"grace"`  // until then, when it was asked: clocks may disagree
 }
 
 // NoticeGang tells every rank why it has to go and by when, and the provider to see to that. An
 // agent that cannot be reached hears it from its provider, without the reason.
 func (a *Gangs) NoticeGang(ctx context.Context, n Notice) error {
-	grace := max(0, n.KillAt.Sub(a.Now()))
+	grace := n.Grace.D()
 	c := events.Control{Op: events.OpNotice, Generation: n.Generation, Cause: n.Cause, GraceSeconds: grace.Seconds()}
 	return n.each(ctx, func(ctx context.Context, rank int) error {
 		id := n.RankID(rank)
@@ -382,6 +383,15 @@ func (a *Gangs) KillGang(ctx context.Context, g GangKill) ([]int, error) {
 
 // ReleaseGang gives the GPUs of a gang back, once its provider says that nothing of it is left.
 func (a *Gangs) ReleaseGang(ctx context.Context, g GangRef) error {
+	err := g.each(ctx, func(ctx context.Context, rank int) error { // from here on a start that is late is refused
+		if err := a.Provider.Stop(ctx, g.RankID(rank), 0); err != nil {
+			return fmt.Errorf("stop rank %s: %w", g.RankID(rank), err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	states, err := a.states(ctx)
 	if err != nil {
 		return err
@@ -395,9 +405,6 @@ func (a *Gangs) ReleaseGang(ctx context.Context, g GangRef) error {
 		id := g.RankID(rank)
 		if err := a.Ledger.Release(ctx, id, g.Cause); err != nil && !errors.Is(err, scale.ErrUnknownHolder) {
 			return fmt.Errorf("release the lease of rank %s: %w", id, err)
-		}
-		if err := a.Provider.Stop(ctx, id, 0); err != nil { // a start that is late stays refused
-			return fmt.Errorf("stop rank %s: %w", id, err)
 		}
 		if err := a.Provider.Forget(ctx, id); err != nil {
 			return fmt.Errorf("forget rank %s: %w", id, err)

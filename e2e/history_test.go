@@ -88,7 +88,7 @@ func TestHistories(t *testing.T) {
 		j := p.AwaitJob("train", "goes on", func(j api.Job) bool { return j.Attempt == 2 && harness.Trains(j.Saved.Step)(j) })
 		harness.Signal(t, j.Ranks[0].PID, unix.SIGKILL)
 		p.AwaitPhase("train", job.Succeeded)
-		replayOf(t, p, "job", workflows.JobWorkflowID(harness.Key("train")), "")
+		replayOf(t, p, "job", workflows.JobWorkflowID(harness.Key("train"), j.UID), "")
 	})
 	if *record { // minutes: a run is two thousand events long. TestFunctionSurvivesContinueAsNew crosses it each time
 		t.Run("continue as new", func(t *testing.T) { continueAsNew(t, p) })

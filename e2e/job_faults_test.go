@@ -184,7 +184,9 @@ func TestTinyLMTrainsOnWhatInferenceLeavesIdle(t *testing.T) {
 	if recalled.Attempt == 1 && recalled.Phase.Trains() {
 		t.Errorf("the burst was answered, and the job still trains in its first attempt")
 	}
-	after := p.AwaitJob("tinylm", "goes on", func(j api.Job) bool { return j.Attempt >= 2 && harness.Trains(before.Saved.Step)(j) && j.Progress.Loss != nil })
+	after := p.AwaitJob("tinylm", "goes on", func(j api.Job) bool {
+		return j.Attempt >= 2 && harness.Trains(before.Saved.Step)(j) && j.Progress.Loss != nil
+	})
 	if after.Resumed == "" || after.Time.Lost > 0 && after.Attempts[0].Class == job.ClassPreempted && after.Attempts[0].SavedAt.IsZero() {
 		t.Errorf("resumed from %q, %+v", after.Resumed, after.Time)
 	}
@@ -212,7 +214,9 @@ func TestPyTorchOnThePlatform(t *testing.T) {
 		t.Errorf("paused with %+v, retries %+v", paused.Time, paused.Used)
 	}
 	steerJob(t, p, "ddp", api.JobResume)
-	again := p.AwaitJob("ddp", "goes on", func(j api.Job) bool { return j.Attempt == 2 && j.Saved.Step > paused.Saved.Step && harness.Trains(j.Saved.Step)(j) })
+	again := p.AwaitJob("ddp", "goes on", func(j api.Job) bool {
+		return j.Attempt == 2 && j.Saved.Step > paused.Saved.Step && harness.Trains(j.Saved.Step)(j)
+	})
 	harness.Signal(t, again.Ranks[1].PID, unix.SIGKILL)
 	third := p.AwaitJob("ddp", "goes on without the rank that was killed", func(j api.Job) bool {
 		return j.Attempt == 3 && harness.Trains(j.Saved.Step)(j)

@@ -25,7 +25,7 @@ const (
 	MaxSubmissionBytes = 256 << 20
 	// submissionWait is how long one may take until the broker gives it out again: longer than storing it
 	// and starting its workflow take while Temporal is slow.
-	submissionWait = 30 * time.Second
+	submissionWait = 2 * time.Minute
 	// submissionPause is the pause before one is tried again that could not be stored.
 	submissionPause = time.Second
 	// submissionsAtOnce is how many are worked on at a time: each waits for the disk, which takes them together.

@@ -97,7 +97,7 @@ func (c Client) Status(ctx context.Context, k functions.Key) (Status, error) {
 // StartJob starts the workflow of a job, unless it runs.
 func (c Client) StartJob(ctx context.Context, s JobState) error {
 	_, err := c.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                       JobWorkflowID(s.Key),
+		ID:                       JobWorkflowID(s.Key, s.UID),
 		TaskQueue:                TaskQueue,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		TypedSearchAttributes:    JobSearchAttributes(s.Key),
@@ -115,7 +115,7 @@ func (c Client) StartJob(ctx context.Context, s JobState) error {
 func (c Client) Tell(ctx context.Context, k functions.Key, t Tell) (JobStatus, error) {
 	var st JobStatus
 	handle, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: JobWorkflowID(k), UpdateName: UpdateTell, Args: []any{t}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID: JobWorkflowID(k, t.UID), UpdateName: UpdateTell, Args: []any{t}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err == nil {
 		err = handle.Get(ctx, &st)
@@ -131,8 +131,8 @@ func (c Client) Tell(ctx context.Context, k functions.Key, t Tell) (JobStatus, e
 
 // JobStatus asks the workflow of a job, also one that has ended and is still remembered. Error:
 // [ErrNotRunning] where nothing is known of it.
-func (c Client) JobStatus(ctx context.Context, k functions.Key) (JobStatus, error) {
-	v, err := c.Temporal.QueryWorkflow(ctx, JobWorkflowID(k), "", QueryStatus)
+func (c Client) JobStatus(ctx context.Context, k functions.Key, uid string) (JobStatus, error) {
+	v, err := c.Temporal.QueryWorkflow(ctx, JobWorkflowID(k, uid), "", QueryStatus)
 	if missing := (*serviceerror.NotFound)(nil); errors.As(err, &missing) {
 		return JobStatus{}, fmt.Errorf("%w: job %s", ErrNotRunning, k)
 	}

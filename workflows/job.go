@@ -36,6 +36,7 @@ type jobRun struct {
 	short   string    // why there was no room for the last gang that was let in
 	killed  time.Time // when the gang was last killed
 	news    bool      // the state has changed since it was told
+	newsAt  time.Time // when that is told, after it failed
 	shown   shown
 }
 
@@ -136,7 +137,7 @@ func (j *jobRun) await(ctx workflow.Context) error {
 	now := workflow.Now(ctx)
 	at, summary := j.next()
 	ready := func() bool {
-		return j.news || len(j.Todo) > 0 && j.retryAt.IsZero() || j.withdrawn()
+		return j.news && j.newsAt.IsZero() || len(j.Todo) > 0 && j.retryAt.IsZero() || j.withdrawn()
 	}
 	if ready() || j.Life.Phase.Terminal() && len(j.Todo) == 0 {
 		return nil
@@ -168,6 +169,9 @@ func (j *jobRun) next() (time.Time, string) {
 	}
 	if !j.retryAt.IsZero() && (at.IsZero() || j.retryAt.Before(at)) {
 		at, what = j.retryAt, "try again: "+clip(j.trouble, maxSummary)
+	}
+	if j.news && !j.newsAt.IsZero() && (at.IsZero() || j.newsAt.Before(at)) {
+		at, what = j.newsAt, "tell of it again"
 	}
 	return at, what
 }
@@ -274,20 +278,21 @@ func cause(err error) error {
 // activityJobChanged is named, not passed: a local activity that is passed runs without its receiver.
 const activityJobChanged = "JobChanged"
 
-// publish tells the world what has changed. What cannot be told now is told with the next change;
-// whoever needs to know asks, too.
+// publish tells the world what has changed. What cannot be told now is told in a moment, and nothing
+// ends untold.
 func (j *jobRun) publish(ctx workflow.Context) {
-	if !j.news {
+	if !j.news || workflow.Now(ctx).Before(j.newsAt) {
 		return
 	}
-	j.news = false
+	j.news, j.newsAt = false, time.Time{}
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: tellPatience, Summary: fmt.Sprintf("%s: %s", j.Life.Phase, j.Life.Cause),
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
 	})
 	news := activities.JobNews{Key: j.Key, UID: j.UID, State: j.Life, Seq: j.Seq, On: j.Placed.On, Resumed: j.Resumed}
 	if err := workflow.ExecuteLocalActivity(local, activityJobChanged, news).Get(ctx, nil); err != nil {
-		workflow.GetLogger(ctx).Warn("change not told", "job", j.Key.String(), "phase", j.Life.Phase, "error", err)
+		workflow.GetLogger(ctx).Warn("change not told, trying again", "job", j.Key.String(), "phase", j.Life.Phase, "error", err)
+		j.news, j.newsAt = true, workflow.Now(ctx).Add(tellPatience)
 	}
 	j.show(ctx)
 }

@@ -16,8 +16,8 @@ const (
 // AttrJob is the search attribute with a job's name, a keyword.
 const AttrJob = "StokerJob"
 
-// JobWorkflowID names the workflow of a job.
-func JobWorkflowID(k functions.Key) string { return "job/" + k.String() }
+// JobWorkflowID names the workflow of a job. Another job of the name, later, has another one.
+func JobWorkflowID(k functions.Key, uid string) string { return "job/" + k.String() + "/" + uid }
 
 // JobState is what a job's workflow carries across continue-as-new: all of it.
 type JobState struct {

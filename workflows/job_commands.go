@@ -85,12 +85,17 @@ func (j *jobRun) start(ctx workflow.Context, c job.Command) error {
 			Rank: x.Rank, Node: j.node(x.Rank), Ended: now, Refused: x.Message,
 		}})
 	}
-	if out.Lost {
-		for rank := range j.Placed.Nodes {
-			j.happened(ctx, job.Event{Kind: job.End, Generation: c.Generation, Rank: rank, Evidence: &job.Evidence{
-				Rank: rank, Node: j.node(rank), Ended: now, LastHeard: now,
-			}})
-		}
+	if !out.Lost {
+		return nil
+	}
+	var never []int // the others end as their provider says
+	if err := j.do(ctx, "end what has started of a gang that lost its GPUs", j.gangs.KillGang, activities.GangKill{GangRef: j.gang(c)}, &never); err != nil {
+		return err
+	}
+	for _, rank := range never {
+		j.happened(ctx, job.Event{Kind: job.End, Generation: c.Generation, Rank: rank, Evidence: &job.Evidence{
+			Rank: rank, Node: j.node(rank), Ended: now, LastHeard: now,
+		}})
 	}
 	return nil
 }
@@ -120,7 +125,7 @@ func (j *jobRun) node(rank int) string {
 }
 
 func (j *jobRun) notify(ctx workflow.Context, c job.Command) error {
-	n := activities.Notice{GangRef: j.gang(c), KillAt: c.KillAt}
+	n := activities.Notice{GangRef: j.gang(c), KillAt: c.KillAt, Grace: functions.Duration(max(0, c.KillAt.Sub(workflow.Now(ctx))))}
 	return j.do(ctx, fmt.Sprintf("tell %d ranks to go by %s", n.Nodes, c.KillAt.UTC().Format("15:04:05")), j.gangs.NoticeGang, n, nil)
 }
 

@@ -176,7 +176,8 @@ func (m *machine) commit(e Event) error {
 	if m.Gang == nil || m.Gang.Started.IsZero() {
 		return nil
 	}
-	if m.Saved.Generation != m.Generation || e.Step >= m.Saved.Step {
+	told := m.Saved.Generation == m.Generation && m.Saved.Step == e.Step && m.Saved.Path == e.Path // when counts, and it is not new
+	if !told && (m.Saved.Generation != m.Generation || e.Step >= m.Saved.Step) {
 		m.Saved = Saved{Path: e.Path, Step: e.Step, At: m.now, Generation: m.Generation}
 	}
 	m.Gang.Step = max(m.Gang.Step, e.Step)

@@ -35,6 +35,7 @@ type Dispatcher struct {
 	ready   chan struct{}
 	stopped chan struct{}
 	frozen  bool
+	began   time.Time // of Run
 }
 
 // New makes a dispatcher; Run starts it.
@@ -53,7 +54,7 @@ func (d *Dispatcher) Ready() <-chan struct{} { return d.ready }
 func (d *Dispatcher) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); close(d.stopped); d.work.Wait() }()
-	d.ctx = inner
+	d.ctx, d.began = inner, d.Now()
 	statuses, err := d.Provider.Watch(inner)
 	if err != nil {
 		return fmt.Errorf("watch the %s provider: %w", d.Provider.Name(), err)
@@ -107,6 +108,7 @@ func (d *Dispatcher) tick() {
 		for n, r := range e.ranks {
 			e.conclude(n, r)
 		}
+		d.startAgain(e)
 		d.tell(e)
 	}
 	d.plan()
@@ -119,7 +121,7 @@ func (d *Dispatcher) Drain(ctx context.Context) {
 		d.frozen = true
 		for _, e := range d.jobs {
 			if e.Life.Gang != nil && e.Life.Phase != job.Draining {
-				e.tellLater(job.Event{Kind: job.Leave, Generation: e.Life.Generation, Cause: job.CauseNodeDrain})
+				e.goAway()
 				d.tell(e)
 			}
 		}

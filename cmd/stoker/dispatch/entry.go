@@ -53,7 +53,11 @@ type entry struct {
 	unknown bool      // what its workflow says is still to be asked, after a restart
 	planned planned
 	waiting *jobs.Waiting
-	cleared time.Time // when its checkpoints were last cleared
+	// placedAt is when its gang was first seen placed, by this clock: the workflow's own may jump.
+	placedAt time.Time
+	// unstarted: its workflow could not be started yet.
+	unstarted bool
+	cleared   time.Time // when its checkpoints were last cleared
 }
 
 // rank is one rank as agent and provider tell of it.
@@ -92,7 +96,15 @@ func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
 		d.planner.Drains.Learn(e.user(), program(e.key.Name), took)
 		d.saveLearned()
 	}
+	if life.Generation != before.Generation || life.Gang == nil {
+		e.placedAt = time.Time{}
+	} else if e.placedAt.IsZero() && !life.Gang.Placed.IsZero() {
+		e.placedAt = d.Now()
+	}
 	e.Life, e.seq, e.Told = life, seq, true
+	if d.frozen && life.Gang != nil && life.Phase != job.Draining {
+		e.goAway()
+	}
 	d.ended(e, before)
 	d.clear(e, before)
 	if life.Generation != before.Generation || life.Phase != before.Phase {
@@ -130,6 +142,11 @@ func (e *entry) seen(rank_ int) *rank {
 		e.ranks[rank_] = r
 	}
 	return r
+}
+
+// goAway has the gang save its work and go, since the platform stops.
+func (e *entry) goAway() {
+	e.tellLater(job.Event{Kind: job.Leave, Generation: e.Life.Generation, Cause: job.CauseNodeDrain})
 }
 
 // tellLater notes an event for the workflow.

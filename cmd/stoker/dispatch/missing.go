@@ -75,12 +75,16 @@ func (d *Dispatcher) missing(running []activities.ReplicaStatus) {
 	there := map[string]bool{}
 	for _, s := range running {
 		there[s.ID] = true
+		_, generation, _, _ := rankOf(s.ID)
+		if e, _ := d.find(s.Key, s.ID); s.State == activities.RunGone || e == nil || generation < e.Life.Generation {
+			d.observe(s) // in case it was seen before its gang was known
+		}
 	}
 	now := d.Now()
 	d.releaseStray(there, now)
 	for _, e := range d.jobs {
 		g := e.Life.Gang
-		if g == nil || e.Life.Phase == job.Admitted || now.Sub(g.Placed) < unknownFor {
+		if g == nil || e.Life.Phase == job.Admitted || e.placedAt.IsZero() || now.Sub(e.placedAt) < unknownFor {
 			continue
 		}
 		ref := e.gang(e.Life.Generation, g.Nodes)

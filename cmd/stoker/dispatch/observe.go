@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"stoker.dev/stoker/activities"
@@ -138,6 +140,7 @@ func (e *entry) concludeWork(r *rank, said events.Rank, say func(*bool, job.Even
 	at := job.Event{Kind: job.Progress, Step: said.Step, Done: said.Percent >= done}
 	if s := said.Saved; s != nil && s.At.After(r.told.savedAt) && (e.leaving(r) || s.At.Sub(r.told.savedAt) >= commitsEvery) {
 		r.told.savedAt, r.told.saving = s.At, false
+		e.pending = slices.DeleteFunc(e.pending, func(ev job.Event) bool { return ev.Kind == job.Commit }) // the newest counts
 		e.tellLater(job.Event{Kind: job.Commit, Generation: e.Life.Generation, Step: s.Step, Path: s.Path})
 	} else if said.Saving && !e.leaving(r) {
 		say(&r.told.saving, job.Event{Kind: job.SaveBegan})
@@ -187,15 +190,23 @@ func (e *entry) evidence(n int, r *rank) *job.Evidence {
 		ev.Ended = x.At
 	}
 	if x.ByUs {
-		ev.Sender = job.SenderPlatform
+		ev.Sender, ev.Output = job.SenderPlatform, ""
 	}
+	ev.Output = ending(ev.Output, maxOutput)
 	if len(x.Error) > 0 {
 		if told, err := job.ParseProgramError(x.Error); err == nil {
+			told.Message, told.Stack = beginning(told.Message, maxOutput), ending(told.Stack, maxStack)
 			ev.Error = &told
 		}
 	}
 	return &ev
 }
+
+// ending is the last n bytes of a text at most, in whole characters.
+func ending(s string, n int) string { return strings.ToValidUTF8(s[max(0, len(s)-n):], "") }
+
+// beginning is the first n bytes of a text at most, in whole characters.
+func beginning(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {

@@ -39,7 +39,7 @@ type Ledger interface {
 type Workflows interface {
 	StartJob(ctx context.Context, s workflows.JobState) error
 	Tell(ctx context.Context, k functions.Key, t workflows.Tell) (workflows.JobStatus, error)
-	JobStatus(ctx context.Context, k functions.Key) (workflows.JobStatus, error)
+	JobStatus(ctx context.Context, k functions.Key, uid string) (workflows.JobStatus, error)
 }
 
 // Options are the dispatcher's parts.
@@ -69,6 +69,9 @@ const (
 	// unknownFor is how long a rank may be in nobody's list before it counts as gone: longer than a
 	// workflow tries to start it.
 	unknownFor = 40 * time.Second
+	// unknownPatience is how long after a start plans wait for jobs of which it is not known yet what they
+	// hold. Beyond it the others are planned for.
+	unknownPatience = 30 * time.Second
 	// planDelay collects what comes together, such as a batch of submissions, into one plan.
 	planDelay = 20 * time.Millisecond
 	// inboxSize bounds what waits for the loop. Heartbeats beyond it are dropped, which the next mends.
@@ -79,6 +82,12 @@ const (
 	tellBackoffMax = 4 * time.Second
 	// maxTelling is how many workflows are told something at a time: as many as the worker polls.
 	maxTelling = 16
+	// maxEvents is how many events go with one Update: a message of the server's has a size.
+	maxEvents = 64
+	// maxOutput and maxStack bound what is kept of the last words of a rank, in bytes: those of a whole
+	// gang have to fit into one message.
+	maxOutput = 2 << 10
+	maxStack  = 4 << 10
 	// commitsEvery is how often a workflow hears of a new checkpoint: a program that commits many a
 	// second does not fill its history.
 	commitsEvery = time.Second

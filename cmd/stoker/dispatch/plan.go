@@ -63,10 +63,10 @@ func (p *planner) restore(ctx context.Context, kv KV[json.RawMessage]) error {
 
 // plan asks who should hold which GPUs now, and has it carried out.
 func (d *Dispatcher) plan() {
-	if d.frozen || d.anyUnknown() {
+	now := d.Now()
+	if d.frozen || now.Sub(d.began) < unknownPatience && d.anyUnknown() {
 		return
 	}
-	now := d.Now()
 	d.see(now)
 	s, entries := d.snapshot(now)
 	if len(entries) == 0 {
@@ -146,7 +146,7 @@ func (e *entry) under() (planned, bool) {
 func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 	var entries []*entry
 	for _, e := range d.jobs {
-		if e.Life.Phase == job.Queued || e.Life.Phase.Holds() {
+		if !e.unknown && (e.Life.Phase == job.Queued || e.Life.Phase.Holds()) {
 			entries = append(entries, e)
 		}
 	}
@@ -211,9 +211,10 @@ func (d *Dispatcher) see(now time.Time) {
 			wanted += len(l.Devices)
 		}
 	}
-	bins := len(d.planner.Demand.Most)
-	d.planner.Demand.See(wanted, now)
-	if len(d.planner.Demand.Most) != bins { // every five minutes
+	demand := &d.planner.Demand
+	end := demand.Began + int64(len(demand.Most))
+	demand.See(wanted, now)
+	if demand.Began+int64(len(demand.Most)) != end { // every five minutes
 		d.saveLearned()
 	}
 }
@@ -221,10 +222,16 @@ func (d *Dispatcher) see(now time.Time) {
 // nodes adds where GPUs lie that jobs hold or could, and returns how many are free.
 func (d *Dispatcher) nodes(s *jobs.Snapshot) (free int) {
 	l := d.Ledger.Newest()
+	unknown := map[string]bool{} // what they hold is not to be planned with
+	for _, e := range d.jobs {
+		if e.unknown {
+			unknown[activities.JobOwner(e.key)] = true
+		}
+	}
 	holder := map[string]bool{} // devices, and whether jobs hold them
 	for _, x := range l.Leases {
 		for _, id := range x.Devices {
-			holder[id] = activities.OwnedByJob(x)
+			holder[id] = activities.OwnedByJob(x) && !unknown[x.Owner]
 		}
 	}
 	type shelf struct{ node, product string }

@@ -26,6 +26,12 @@ func (d *Dispatcher) restore(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if e.rec.Deleting {
+			if err := d.erase(ctx, e.rec, e.recRev, e.rev); err != nil {
+				return err
+			}
+			continue
+		}
 		d.jobs[e.key] = e
 	}
 	return nil

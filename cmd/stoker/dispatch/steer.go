@@ -68,6 +68,8 @@ func (d *Dispatcher) Steer(ctx context.Context, k functions.Key, op api.JobOp) e
 // Remove implements [api.Jobs].
 func (d *Dispatcher) Remove(ctx context.Context, k functions.Key) error {
 	var e *entry
+	var rec events.JobRecord
+	var recRev, rev uint64
 	var refused error
 	if err := d.call(ctx, func() {
 		if e, refused = d.lookUp(k); refused == nil && e.live() {
@@ -75,11 +77,12 @@ func (d *Dispatcher) Remove(ctx context.Context, k functions.Key) error {
 		}
 		if refused == nil {
 			e.rec.Deleting = true
+			rec, recRev, rev = e.rec, e.recRev, e.rev
 		}
 	}); err != nil || refused != nil {
 		return errors.Join(err, refused)
 	}
-	err := d.erase(context.WithoutCancel(ctx), e)
+	err := d.erase(context.WithoutCancel(ctx), rec, recRev, rev)
 	called := d.call(context.WithoutCancel(ctx), func() {
 		if err == nil {
 			delete(d.jobs, k)
@@ -89,17 +92,24 @@ func (d *Dispatcher) Remove(ctx context.Context, k functions.Key) error {
 	return errors.Join(err, called)
 }
 
-// erase removes what the platform keeps of a job. The record goes last: with it gone, nobody would
-// come back for the rest.
-func (d *Dispatcher) erase(ctx context.Context, e *entry) error {
-	if err := d.Checkpoints.Erase(e.rec); err != nil {
+// erase removes what the platform keeps of a job. That it is to go is written down first, so that a start
+// in between finishes it; the record goes last.
+func (d *Dispatcher) erase(ctx context.Context, rec events.JobRecord, recRev, rev uint64) error {
+	k := rec.Job.Key()
+	recRev, err := d.Records.Put(ctx, events.StateKey(k), rec, recRev)
+	if err != nil {
+		return fmt.Errorf("forget job %s: %w", k, err)
+	}
+	if err := d.Checkpoints.Erase(rec); err != nil {
 		return err
 	}
-	if err := d.State.Delete(ctx, events.StateKey(e.key), e.rev); err != nil && !errors.Is(err, events.ErrNotFound) && !errors.Is(err, events.ErrConflict) {
-		return fmt.Errorf("forget the state of job %s: %w", e.key, err)
+	if rev > 0 {
+		if err := d.State.Delete(ctx, events.StateKey(k), rev); err != nil && !errors.Is(err, events.ErrNotFound) && !errors.Is(err, events.ErrConflict) {
+			return fmt.Errorf("forget the state of job %s: %w", k, err)
+		}
 	}
-	if err := d.Records.Delete(ctx, events.StateKey(e.key), e.recRev); err != nil && !errors.Is(err, events.ErrNotFound) {
-		return fmt.Errorf("forget job %s: %w", e.key, err)
+	if err := d.Records.Delete(ctx, events.StateKey(k), recRev); err != nil && !errors.Is(err, events.ErrNotFound) {
+		return fmt.Errorf("forget job %s: %w", k, err)
 	}
 	return nil
 }

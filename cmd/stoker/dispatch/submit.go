@@ -52,8 +52,10 @@ func (d *Dispatcher) Submit(ctx context.Context, js []functions.TrainingJob, fro
 			continue
 		}
 		if err := d.store(ctx, &plans[i]); err != nil {
-			return out[:i], err
+			d.unstore(context.WithoutCancel(ctx), plans[:i])
+			return nil, err
 		}
+		out[i].UID = plans[i].rec.UID
 	}
 	if dryRun {
 		return out, nil
@@ -118,6 +120,11 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	if spec.Placement.Pool != functions.DefaultPool {
 		refuse("spec.placement.pool", "there is no pool %q; allowed: %s", spec.Placement.Pool, functions.DefaultPool)
 	}
+	for path, given := range map[string]bool{"spec.goal": spec.Goal != functions.Goal{}, "spec.budget.maxCost": spec.Budget.MaxCost != "", "spec.notify": len(spec.Notify) > 0} {
+		if given {
+			refuse(path, "not served yet; leave it out")
+		}
+	}
 	least := spec.Sizes()[0]
 	if most := largest(d.Ledger.Newest(), spec); least > most {
 		refuse("spec.resources", "%d nodes with %d GPUs each are more than there are; the largest possible here is %d nodes; lower nodes or gpusPerNode, or add GPUs",
@@ -128,8 +135,14 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 
 // store writes a submission down: from here on it is accepted.
 func (d *Dispatcher) store(ctx context.Context, s *submission) error {
-	rev, err := d.Records.Put(ctx, events.StateKey(s.rec.Job.Key()), s.rec, 0)
+	key := events.StateKey(s.rec.Job.Key())
+	rev, err := d.Records.Put(ctx, key, s.rec, 0)
 	if errors.Is(err, events.ErrConflict) {
+		there, now, getErr := d.Records.Get(ctx, key)
+		if getErr == nil && s.same(there) { // an earlier try of this has got through
+			s.rec, s.rev = there, now
+			return nil
+		}
 		return &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s was submitted by somebody else just now", s.rec.Job.Key()), Hint: "look with `stoker job list`, then submit again"}
 	}
 	if err != nil {
@@ -139,9 +152,27 @@ func (d *Dispatcher) store(ctx context.Context, s *submission) error {
 	return nil
 }
 
+// same tells whether a record is of this very submission.
+func (s *submission) same(there events.JobRecord) bool {
+	if s.rec.EventID != "" || there.EventID != "" {
+		return there.Source == s.rec.Source && there.EventID == s.rec.EventID && !there.Deleting
+	}
+	return there.User == s.rec.User && !there.Deleting && reflect.DeepEqual(there.Job, s.rec.Job)
+}
+
+// unstore takes back what was stored of submissions that cannot be taken whole.
+func (d *Dispatcher) unstore(ctx context.Context, plans []submission) {
+	for i := range plans {
+		if s := &plans[i]; !s.known {
+			if err := d.Records.Delete(ctx, events.StateKey(s.rec.Job.Key()), s.rev); err != nil {
+				d.Log.Error("half of a submission is stored: the next start of the platform runs it", "job", s.rec.Job.Key().String(), "error", err)
+			}
+		}
+	}
+}
+
 // begin starts the workflows of what was stored, and says where each is.
 func (d *Dispatcher) begin(ctx context.Context, plans []submission, out []api.Submitted) error {
-	var errs []error
 	for i := range plans {
 		s := &plans[i]
 		if s.known {
@@ -153,13 +184,36 @@ func (d *Dispatcher) begin(ctx context.Context, plans []submission, out []api.Su
 		}
 		out[i].Phase = job.Validated
 		if err := d.start(ctx, e); err != nil {
-			errs = append(errs, fmt.Errorf("%w; it is accepted, and started once Temporal is there", err))
+			d.Log.Warn("workflow of a job not started, trying again", "job", e.key.String(), "error", err)
+			if err := d.call(ctx, func() { e.unstarted = true }); err != nil {
+				return err
+			}
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// find is the entry of a job, or an error for people.
+// startAgain starts the workflow of a job that was accepted while Temporal was away.
+func (d *Dispatcher) startAgain(e *entry) {
+	if !e.unstarted || e.telling || d.Now().Before(e.retryAt) {
+		return
+	}
+	e.telling = true
+	d.telling++
+	d.outside(func(ctx context.Context) {
+		starting, cancel := context.WithTimeout(ctx, tellTimeout)
+		defer cancel()
+		err := d.start(starting, e)
+		d.post(func() {
+			e.telling = false
+			d.telling--
+			e.unstarted = err != nil
+			e.retryAt = d.Now().Add(tellBackoffMax)
+		})
+	})
+}
+
+// lookUp is the entry of a job, or an error for people.
 func (d *Dispatcher) lookUp(k functions.Key) (*entry, error) {
 	if e := d.jobs[k]; e != nil && !e.rec.Deleting {
 		return e, nil

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"stoker.dev/stoker/activities"
@@ -20,8 +21,9 @@ func (d *Dispatcher) tell(e *entry) {
 		e.pending = nil
 		return
 	}
-	events := e.pending
-	e.pending, e.telling = nil, true
+	n := min(len(e.pending), maxEvents)
+	events := slices.Clone(e.pending[:n])
+	e.pending, e.telling = slices.Clone(e.pending[n:]), true
 	d.telling++
 	k, t := e.key, workflows.Tell{UID: e.rec.UID, Events: events}
 	d.outside(func(ctx context.Context) {
@@ -46,6 +48,9 @@ func (d *Dispatcher) told(e *entry, sent []job.Event, st workflows.JobStatus, er
 		e.tries++
 		d.Log.Warn("job not told, trying again", "job", e.key.String(), "error", err)
 	default:
+		if len(st.Refused) > 0 { // what the plan had for it does not happen
+			e.planned = planned{}
+		}
 		for _, why := range st.Refused {
 			d.Log.Warn("the job takes no such event", "job", e.key.String(), "why", why)
 		}
@@ -69,7 +74,7 @@ func (d *Dispatcher) adrift(e *entry, sent []job.Event) {
 	e.telling = true
 	d.telling++
 	d.outside(func(ctx context.Context) {
-		st, err := d.Workflows.JobStatus(ctx, e.key)
+		st, err := d.Workflows.JobStatus(ctx, e.key, e.rec.UID)
 		over := err == nil && st.UID == e.rec.UID && st.Life.Phase.Terminal()
 		if err == nil && !over || errors.Is(err, workflows.ErrNotRunning) {
 			err = d.start(ctx, e)
@@ -84,7 +89,6 @@ func (d *Dispatcher) adrift(e *entry, sent []job.Event) {
 				d.Log.Warn("workflow of a job not found and not started", "job", e.key.String(), "error", err)
 				fallthrough
 			default:
-				e.unknown = e.unknown && err != nil
 				e.pending = append(sent, e.pending...)
 				e.retryAt = d.Now().Add(tellBackoffMax)
 			}
@@ -104,7 +108,7 @@ func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error
 			e = nil
 			return
 		}
-		before, e.said = e.said, n.State
+		before = e.said
 		e.placed.On, e.resumed = n.On, n.Resumed
 		d.update(e, n.State, n.Seq)
 		stored, rev = e.Stored, e.rev
@@ -125,7 +129,10 @@ func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error
 	if err := d.call(ctx, func() { e.rev = rev }); err != nil {
 		return err
 	}
-	return d.announce(ctx, e, before, n.State)
+	if err := d.announce(ctx, e, before, n.State); err != nil {
+		return err
+	}
+	return d.call(ctx, func() { e.said = n.State })
 }
 
 // look follows up on a step: what is known of the ranks may have waited for it.

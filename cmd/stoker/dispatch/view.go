@@ -47,7 +47,7 @@ func (d *Dispatcher) view(e *entry) api.Job {
 		Submitted: s.Submitted, Admitted: s.Admitted, User: e.rec.User, Queue: spec.Queue, Priority: spec.Priority,
 		Generation: s.Generation, Attempt: s.Attempts, Sizes: spec.Sizes(), PerNode: e.perNode(), Borrowed: e.Loan.GPUs > 0,
 		Progress: e.Progress, Saved: s.Saved, Resumed: e.resumed, Used: s.Used, Time: e.time(now), Attempts: slices.Clone(e.Attempts),
-		Trouble: e.trouble, Workflow: workflows.JobWorkflowID(e.key), Manifest: e.rec.Job,
+		Trouble: e.trouble, Workflow: workflows.JobWorkflowID(e.key, e.rec.UID), Manifest: e.rec.Job,
 	}
 	v.Progress.Losses = slices.Clone(e.Progress.Losses)
 	v.Manifest.Spec = functions.RedactJob(spec)
