@@ -157,8 +157,9 @@ func TestThePublicCIRunsTheSameVerbs(t *testing.T) {
 		t.Fatalf("the commands of .ci/run are not recognised: %q", wanted)
 	}
 	for _, command := range append(wanted, []string{"", "go tool task vuln"}) {
-		if !slices.Contains(runs, command[1]) {
-			t.Errorf("%s does not run %q; it runs %q", publicCI, command[1], runs)
+		verb := strings.TrimSuffix(command[1], " INSTALLED=1") // .ci/run installs what tests need otherwise; the runner has what it has
+		if !slices.Contains(runs, verb) {
+			t.Errorf("%s does not run %q; it runs %q", publicCI, verb, runs)
 		}
 	}
 	if len(w.Permissions) != 1 || w.Permissions["contents"] != "read" {

@@ -144,7 +144,7 @@ func TestUsageErrorsExit2AndSayWhatIsWanted(t *testing.T) {
 		"up --gpus two":               "--gpus",
 		"bench zero --wakes 0":        "1 or more",
 		"bench path --callers 0":      "1 or more",
-		"bench part nothing here":     "backend or worker",
+		"bench part nothing here":     "backend, worker or trainer",
 		"version now":                 "want none",
 		"logs tinylm --tail -f extra": "--tail",
 	} {
