@@ -60,7 +60,7 @@ func TestKindsDoNotReadEachOther(t *testing.T) {
 	job := readFile(t, "testdata/job/valid/smallest.yaml")
 	_, err := functions.Parse("a.yaml", job)
 	var list functions.Errors
-	if !errors.As(err, &list) || len(list) != 1 || list[0].Err != functions.ErrUnsupported || list[0].Allowed != "the kind Function" {
+	if !errors.As(err, &list) || len(list) != 1 || list[0].Err != functions.ErrUnsupported || list[0].Allowed != "the kind Function" || list[0].Hint != "submit it with: stoker job submit -f FILE" {
 		t.Errorf("Parse of a job: %v", err)
 	}
 	if _, err := functions.ParseJobs("a.yaml", readFile(t, "testdata/valid/smallest.yaml")); !errors.Is(err, functions.ErrUnsupported) {

@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -79,6 +80,12 @@ func silentFunction() Function {
 	return f
 }
 
+// takers say where manifests of another kind belong.
+var takers = map[string]string{
+	KindFunction:    "deploy it with: stoker apply -f FILE",
+	KindTrainingJob: "submit it with: stoker job submit -f FILE",
+}
+
 // otherKind refuses a document of another kind than the one that is read; its fields would
 // only be strange.
 func (d *decoder) otherKind(n *yaml.Node) bool {
@@ -87,7 +94,7 @@ func (d *decoder) otherKind(n *yaml.Node) bool {
 		if key.Value == "kind" && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!str" && value.Value != d.name {
 			d.fail(value, FieldError{
 				Path: "kind", Value: describeNode(value), Err: ErrUnsupported, Allowed: "the kind " + d.name,
-				Hint: didYouMean(value.Value, []string{d.name}),
+				Hint: cmp.Or(takers[value.Value], didYouMean(value.Value, []string{d.name})),
 			})
 			return true
 		}
