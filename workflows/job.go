@@ -139,7 +139,7 @@ func (j *jobRun) await(ctx workflow.Context) error {
 	ready := func() bool {
 		return j.news && j.newsAt.IsZero() || len(j.Todo) > 0 && j.retryAt.IsZero() || j.withdrawn()
 	}
-	if ready() || j.Life.Phase.Terminal() && len(j.Todo) == 0 {
+	if ready() || j.Life.Phase.Terminal() && !j.busy() {
 		return nil
 	}
 	if at.IsZero() {

@@ -28,6 +28,7 @@ type fleet struct {
 	did     []string
 	notice  time.Time
 	news    []job.Phase
+	deaf    int   // so many of the next news are not taken
 	unknown []int // ranks the provider knows nothing of
 }
 
@@ -93,6 +94,10 @@ func (f *fleet) release(_ context.Context, g activities.GangRef) error {
 func (f *fleet) changed(_ context.Context, n activities.JobNews) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if n.State.Phase.Terminal() && f.deaf > 0 {
+		f.deaf--
+		return errors.New("the disk is full")
+	}
 	if len(f.news) == 0 || f.news[len(f.news)-1] != n.State.Phase {
 		f.news = append(f.news, n.State.Phase)
 	}
@@ -182,6 +187,18 @@ func TestAJobsWorkflowCarriesItToItsEnd(t *testing.T) {
 		if !slices.Contains(r.fleet.news, p) {
 			t.Errorf("nobody was told that it was %s: %v", p, r.fleet.news)
 		}
+	}
+}
+
+// A job does not end before it was told how: the only other place where that stands is its history.
+func TestAJobEndsOnceItsEndIsTold(t *testing.T) {
+	f := &fleet{nodes: 2, deaf: 40}
+	r := newJobRun(t, f)
+	r.begin(t)
+	r.at(t, time.Hour, gang(job.End, 1, 0), gang(job.End, 1, 1))
+	r.env.ExecuteWorkflow(workflows.Job, carried(nil))
+	if err := r.env.GetWorkflowError(); err != nil || f.deaf > 0 || f.news[len(f.news)-1] != job.Succeeded {
+		t.Errorf("%v, told %v, %d words not taken", err, f.news, f.deaf)
 	}
 }
 

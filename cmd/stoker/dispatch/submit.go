@@ -179,10 +179,20 @@ func (d *Dispatcher) begin(ctx context.Context, plans []submission, out []api.Su
 			continue
 		}
 		e := newEntry(s.rec.Job.Key(), s.rec, s.rev)
-		if err := d.call(ctx, func() { d.jobs[e.key] = e }); err != nil {
+		taken := false // by another delivery of the same event
+		err := d.call(ctx, func() {
+			old := d.jobs[e.key]
+			if taken = old != nil && old.rec.UID == e.rec.UID; !taken {
+				d.jobs[e.key] = e
+			}
+		})
+		if err != nil {
 			return err
 		}
 		out[i].Phase = job.Validated
+		if taken {
+			continue
+		}
 		if err := d.start(ctx, e); err != nil {
 			d.Log.Warn("workflow of a job not started, trying again", "job", e.key.String(), "error", err)
 			if err := d.call(ctx, func() { e.unstarted = true }); err != nil {
