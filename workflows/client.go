@@ -54,6 +54,10 @@ func updateOptions(s Sync) client.UpdateWorkflowOptions {
 	}
 }
 
+// lost tells whether a function that has no workflow had one: decisions were made about it before. Its history
+// is gone then, and with it whether its queue was open. Closing one that is not changes nothing.
+func lost(s Sync) bool { return s.Decision.Epoch > 1 }
+
 // updateWithStart makes the workflow where there is none.
 func (c Client) updateWithStart(ctx context.Context, s Sync) (client.WorkflowUpdateHandle, error) {
 	start := c.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
@@ -63,7 +67,7 @@ func (c Client) updateWithStart(ctx context.Context, s Sync) (client.WorkflowUpd
 		TypedSearchAttributes:    SearchAttributes(s.Key.Namespace, s.Key.Name),
 		StaticSummary:            "function " + s.Key.String(),
 		StaticDetails:            "Carries the replicas of function `" + s.Key.String() + "`. Decisions come as `sync` updates; each carries its reason and inputs.",
-	}, FunctionWorkflow, State{Key: s.Key})
+	}, FunctionWorkflow, State{Key: s.Key, QueueOpen: lost(s)})
 	return c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start, UpdateOptions: updateOptions(s),
 	})

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// ownConsumers are the platform's own, whatever is deployed: that of the submissions of training jobs.
+const ownConsumers = 1
+
 // SideReport is what one platform cost over the window.
 type SideReport struct {
 	CPUPercent     float64 `json:"cpu_percent"`            // of one core, over the whole window
@@ -20,7 +23,7 @@ type SideReport struct {
 	Goroutines     int     `json:"goroutines"`
 	HeapMB         float64 `json:"heap_mb"` // in use, at the end
 	Subscriptions  int     `json:"subscriptions"`
-	Consumers      int     `json:"consumers"`
+	Consumers      int     `json:"consumers"` // of functions
 }
 
 // Spread of samples that are no times.
@@ -65,7 +68,7 @@ func (s *side) measure(ctx context.Context, window time.Duration) (SideReport, e
 	rep.NATSMessages, rep.NATSOwn = part(after.nats-s.settled.nats), part(after.own-s.settled.own)
 	rep.TemporalEvents, rep.TemporalSystem = after.events-events, after.system-system
 	rep.Goroutines, rep.HeapMB = after.goroutines, after.heapMB
-	rep.Subscriptions, rep.Consumers = after.subscriptions, after.consumers
+	rep.Subscriptions, rep.Consumers = after.subscriptions, max(0, after.consumers-ownConsumers)
 	return rep, nil
 }
 
