@@ -63,6 +63,35 @@ type Change[T any] struct {
 	Err error
 }
 
+// KV is a typed key-value bucket with compare-and-swap, as [Store] is. Revision 0 means "must not exist"; a
+// lost race is [ErrConflict].
+type KV[T any] interface {
+	Get(ctx context.Context, key string) (T, uint64, error)
+	Put(ctx context.Context, key string, v T, revision uint64) (uint64, error)
+	Delete(ctx context.Context, key string, revision uint64) error
+	List(ctx context.Context) ([]Entry[T], error)
+}
+
+// Replace writes a value over whatever is there, for who is the one writer of a key: what it finds was
+// written by itself, in a try whose answer was lost, or by one before it that was killed.
+func Replace[T any](ctx context.Context, s interface {
+	Get(ctx context.Context, key string) (T, uint64, error)
+	Put(ctx context.Context, key string, v T, revision uint64) (uint64, error)
+}, key string, v T, rev uint64) (uint64, error) {
+	now, err := s.Put(ctx, key, v, rev)
+	if !errors.Is(err, ErrConflict) {
+		return now, err
+	}
+	_, rev, err = s.Get(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		rev, err = 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return s.Put(ctx, key, v, rev)
+}
+
 // Store keeps JSON values in a bucket, written by compare-and-swap.
 type Store[T any] struct {
 	bucket string

@@ -55,6 +55,34 @@ func TestFunctionsAreWrittenByCompareAndSwap(t *testing.T) {
 	}
 }
 
+func TestReplaceWritesOverWhatItsOneWriterLeft(t *testing.T) {
+	b := newBus(t)
+	ctx := t.Context()
+	s, err := OpenStore[FunctionRecord](ctx, b, BucketFunctions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := Replace(ctx, s, "default.tinylm", functionRecord("tinylm", 1), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Its answer was lost: the writer still holds revision 0.
+	second, err := Replace(ctx, s, "default.tinylm", functionRecord("tinylm", 2), 0)
+	if err != nil || second <= first {
+		t.Fatalf("over its own write: revision %d after %d, %v", second, first, err)
+	}
+	if err := s.Delete(ctx, "default.tinylm", second); err != nil {
+		t.Fatal(err)
+	}
+	third, err := Replace(ctx, s, "default.tinylm", functionRecord("tinylm", 3), second)
+	if err != nil {
+		t.Fatalf("after a deletion: %v", err)
+	}
+	if got, at, err := s.Get(ctx, "default.tinylm"); err != nil || got.Generation != 3 || at != third {
+		t.Errorf("%+v at %d, %v, want generation 3 at %d", got, at, err, third)
+	}
+}
+
 func TestFunctionsAreListedInOrder(t *testing.T) {
 	b := newBus(t)
 	s, err := OpenStore[FunctionRecord](t.Context(), b, BucketFunctions)

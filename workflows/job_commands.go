@@ -47,7 +47,7 @@ func (j *jobRun) do(ctx workflow.Context, what string, activity, arg, out any) e
 // the state has forgotten the gang.
 func (j *jobRun) gang(c job.Command) activities.GangRef {
 	return activities.GangRef{
-		Key: j.Key, UID: j.UID, Generation: c.Generation, Nodes: j.Placed.Nodes, GPUs: j.Spec.Resources.GPUsPerNode, Cause: string(c.Cause),
+		Key: j.Key, UID: j.UID, Generation: c.Generation, Nodes: j.Placed.Nodes, Cause: string(c.Cause),
 	}
 }
 

@@ -236,3 +236,6 @@ func (e *Error) Error() string {
 	}
 	return e.Message + "\n" + e.Hint
 }
+
+// ErrStopping answers who asks while the platform goes down.
+var ErrStopping = &Error{Code: 503, Cause: "stopping", Message: "the platform is stopping", Hint: "start it again with `stoker up`"}

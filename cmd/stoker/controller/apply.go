@@ -49,7 +49,7 @@ func (c *Controller) Apply(ctx context.Context, fs []functions.Function, dryRun 
 func (c *Controller) planAll(ctx context.Context, fs []functions.Function) ([]applyPlan, error) {
 	var plans []applyPlan
 	var refused error
-	err := c.call(ctx, func() {
+	err := c.box.Call(ctx, func() {
 		shards := c.shardCounts()
 		for _, fn := range fs {
 			p, err := c.plan(fn, shards)
@@ -111,7 +111,7 @@ func (c *Controller) carryOut(ctx context.Context, plans []applyPlan) ([]applyPl
 	}
 	ctx = context.WithoutCancel(ctx)
 	failure = errors.Join(failure, c.openSubjects(ctx, plans))
-	called := c.call(ctx, func() {
+	called := c.box.Call(ctx, func() {
 		for _, p := range plans {
 			if p.answer.Action != unchanged {
 				c.deployed(p.key, p.rec, p.rev)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/mailbox"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
@@ -37,10 +39,9 @@ const (
 // Controller runs the functions of one platform.
 type Controller struct {
 	Options
-	inbox   chan func()
+	box     *mailbox.Box // to the loop
 	journal chan entry
 	ctx     context.Context //nolint:containedctx // 2026-11-23: of Run: ends the work outside the loop
-	work    sync.WaitGroup
 	fns     map[functions.Key]*function
 	stock   scale.Stock  // of the newest ledger
 	pooled  pooled       // what they learned together
@@ -51,7 +52,6 @@ type Controller struct {
 	admit   sync.Map     // functions.Key → api.Admission, for gateways
 	shown   sync.Map     // functions.Key → shown, for collectors
 	ready   chan struct{}
-	stopped chan struct{}
 	frozen  atomic.Bool
 	began   time.Time // of Run, by the wall clock as requests are stored
 	metrics Metrics
@@ -65,8 +65,8 @@ func New(o Options) *Controller {
 		o.Wall = o.Now
 	}
 	return &Controller{
-		Options: o, inbox: make(chan func(), inboxSize), fns: map[functions.Key]*function{},
-		journal: make(chan entry, journalSize), ready: make(chan struct{}), stopped: make(chan struct{}),
+		Options: o, box: mailbox.New(inboxSize, api.ErrStopping), fns: map[functions.Key]*function{},
+		journal: make(chan entry, journalSize), ready: make(chan struct{}),
 	}
 }
 
@@ -79,10 +79,10 @@ func (c *Controller) Metrics() *Metrics { return &c.metrics }
 // Run restores what is deployed and adopts what runs, then serves until ctx ends. It returns
 // once nothing it began is under way; replicas keep running.
 func (c *Controller) Run(ctx context.Context) error {
-	inner, cancel := context.WithCancel(ctx)
-	defer func() { cancel(); close(c.stopped); c.work.Wait() }()
+	inner, end := c.box.Begin(ctx)
+	defer end()
 	c.ctx, c.began = inner, c.Wall()
-	c.outside(c.keepJournal)
+	c.box.Outside(c.keepJournal)
 	statuses, err := c.Provider.Watch(inner)
 	if err != nil {
 		return fmt.Errorf("watch the %s provider: %w", c.Provider.Name(), err)
@@ -116,7 +116,7 @@ func (c *Controller) loop(ctx context.Context, statuses <-chan activities.Replic
 		select {
 		case <-ctx.Done():
 			return
-		case f := <-c.inbox:
+		case f := <-c.box.In():
 			f()
 		case s, ok := <-statuses:
 			if !ok {
@@ -136,54 +136,15 @@ func (c *Controller) loop(ctx context.Context, statuses <-chan activities.Replic
 	}
 }
 
-// post hands an outcome to the loop and waits for room; it gives up when the controller stops.
-func (c *Controller) post(f func()) {
-	select {
-	case c.inbox <- f:
-	case <-c.stopped:
-	}
-}
-
 // offer hands over what may be lost.
 func (c *Controller) offer(f func()) {
-	select {
-	case c.inbox <- f:
-	default:
+	if !c.box.Offer(f) {
 		c.metrics.Dropped.Add(1)
 	}
 }
 
 // Freeze ends deciding: what is observed is still taken in, nothing more is begun.
 func (c *Controller) Freeze() { c.frozen.Store(true) }
-
-// call runs f in the loop and waits for it.
-func (c *Controller) call(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	select {
-	case c.inbox <- func() { f(); close(done) }:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.stopped:
-		return errStopped
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.stopped:
-		return errStopped
-	}
-}
-
-// outside runs f beside the loop; f posts its outcome.
-func (c *Controller) outside(f func(ctx context.Context)) {
-	c.work.Add(1)
-	go func() {
-		defer c.work.Done()
-		f(c.ctx)
-	}()
-}
 
 // untilNext is how long nothing has to be decided without new input.
 func (c *Controller) untilNext() time.Duration {

@@ -13,8 +13,6 @@ import (
 	"stoker.dev/stoker/scale"
 )
 
-var errStopped = &api.Error{Code: 503, Cause: "stopping", Message: "the platform is stopping", Hint: "start it again with `stoker up`"}
-
 // admissible checks what the manifest alone cannot know: the pool, the provider, its GPUs.
 func (c *Controller) admissible(f functions.Function) error {
 	s := f.Spec
@@ -66,7 +64,7 @@ func (c *Controller) write(ctx context.Context, k functions.Key, rec events.Func
 	if !rec.Deleting {
 		err = c.Bus.DeployAll(ctx, []functions.Key{k}, rec.Shard)
 	}
-	if called := c.call(ctx, func() { c.deployed(k, rec, rev) }); called != nil {
+	if called := c.box.Call(ctx, func() { c.deployed(k, rec, rev) }); called != nil {
 		return called
 	}
 	if err != nil {
@@ -95,7 +93,7 @@ func (c *Controller) refresh(ctx context.Context, k functions.Key) {
 	if err != nil {
 		return // nothing stored, or out of reach: the next write tells
 	}
-	_ = c.call(ctx, func() { c.deployed(k, rec, rev) })
+	_ = c.box.Call(ctx, func() { c.deployed(k, rec, rev) })
 }
 
 func (c *Controller) shardCounts() []int {
@@ -125,7 +123,7 @@ func (c *Controller) change(ctx context.Context, k functions.Key, edit func(*eve
 	var rec events.FunctionRecord
 	var rev uint64
 	found := false
-	err := c.call(ctx, func() {
+	err := c.box.Call(ctx, func() {
 		if f := c.fns[k]; f != nil {
 			rec, rev, found = f.rec, f.recRev, true
 		}
@@ -195,9 +193,9 @@ func (c *Controller) remove(f *function) {
 	f.deleted = true
 	c.unlisten(f)
 	job, recRev, storRev := f.reapJob(), f.recRev, f.storRev
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		err := c.erase(ctx, job, recRev, storRev)
-		c.post(func() {
+		c.box.Post(func() {
 			if err != nil {
 				f.deleted = false
 				c.backOff(f, fmt.Errorf("remove %s: %w", f.key, err))

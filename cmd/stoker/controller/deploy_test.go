@@ -35,7 +35,7 @@ func (obedient) Status(context.Context, functions.Key) (workflows.Status, error)
 
 // flaky is a bucket whose next writes fail: before they are made, or after, with the answer lost.
 type flaky[T any] struct {
-	KV[T]
+	events.KV[T]
 	mu            sync.Mutex
 	before, after int
 }

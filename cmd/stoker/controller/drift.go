@@ -35,13 +35,13 @@ func (c *Controller) checkDriftSoon() {
 		return
 	}
 	c.soon = true
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		select {
 		case <-time.After(inventorySettles):
 		case <-ctx.Done():
 			return
 		}
-		c.post(func() {
+		c.box.Post(func() {
 			c.soon = false
 			c.checkDrift()
 		})
@@ -51,7 +51,7 @@ func (c *Controller) checkDriftSoon() {
 // checkDrift compares provider, ledger and what is known here. Truth comes in this order: the
 // provider, the ledger, the workflow.
 func (c *Controller) checkDrift() {
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		inv, invErr := c.Provider.Inventory(ctx)
 		running, err := c.Provider.List(ctx)
 		if invErr == nil {
@@ -67,7 +67,7 @@ func (c *Controller) checkDrift() {
 			}
 			return
 		}
-		c.post(func() { c.repair(running, drift) })
+		c.box.Post(func() { c.repair(running, drift) })
 	})
 }
 
@@ -146,7 +146,7 @@ func (c *Controller) vanish(f *function, r *replica) {
 // kill ends what runs on GPUs the ledger has given to nobody, or to somebody else.
 func (c *Controller) kill(id, why string) {
 	c.Log.Warn("stopping a replica", "replica", id, "why", why)
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		if err := c.Provider.Stop(ctx, id, 0); err != nil && ctx.Err() == nil {
 			c.Log.Warn("replica not stopped", "replica", id, "error", err)
 		}
@@ -161,7 +161,7 @@ func (c *Controller) releaseStray(holder string, known bool, now time.Time) {
 		return
 	}
 	c.Log.Warn("releasing a lease without a holder", "holder", holder, "owner", l.Owner, "state", l.State)
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		if err := c.Ledger.Release(ctx, holder, "stray"); err != nil && ctx.Err() == nil {
 			c.Log.Warn("stray lease not released", "holder", holder, "error", err)
 		}

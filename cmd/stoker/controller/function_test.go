@@ -95,7 +95,7 @@ func TestExitsAreCountedOnceAndOnlyUnasked(t *testing.T) {
 			if len(f.exits) != c.want {
 				t.Errorf("%d exits, want %d", len(f.exits), c.want)
 			}
-			ctl.work.Wait()
+			ctl.box.Wait()
 		})
 	}
 }
@@ -129,7 +129,7 @@ func TestWhoKnowsWhyAReplicaEnded(t *testing.T) {
 			if r.cause != c.cause || r.message != c.message {
 				t.Errorf("%s: %s, want %s: %s", r.cause, r.message, c.cause, c.message)
 			}
-			ctl.work.Wait()
+			ctl.box.Wait()
 		})
 	}
 }

@@ -16,6 +16,6 @@ func (quiet) Emit(context.Context, functions.Key, string, string, any) error { r
 // newIdle is a controller whose loop does not run.
 func newIdle() *Controller {
 	c := New(Options{Bus: quiet{}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
-	c.ctx = context.Background()
+	c.ctx, _ = c.box.Begin(context.Background())
 	return c
 }

@@ -54,14 +54,14 @@ func (c *Controller) reap(f *function) {
 		return
 	}
 	f.reaping, f.searched = true, true
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		n, err := job.run(ctx, c)
 		next := job.nextWalk(c.Wall(), n)
 		if err != nil && ctx.Err() == nil {
 			c.Log.Warn("queue not reaped to its end", "function", job.key.String(), "finished", n, "error", err)
 		}
 		c.metrics.Finished.Add(uint64(n))
-		c.post(func() {
+		c.box.Post(func() {
 			f.reaping = false
 			f.searched = f.searched && (err == nil || job.ended.IsZero())
 			if job.deadlines {

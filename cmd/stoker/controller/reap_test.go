@@ -22,7 +22,7 @@ func TestEndedRequestsAreTakenOutOfTheQueue(t *testing.T) {
 	_, err = r.bus.WriteRecord(t.Context(), rec, time.Hour)
 	must(t, err)
 	job := &reapJob{key: named, ended: time.Now().Add(time.Hour), counts: map[functions.Class]int{functions.Standard: 3}}
-	must(t, r.call(t.Context(), func() { job.shard = r.Controller.fns[named].rec.Shard }))
+	must(t, r.box.Call(t.Context(), func() { job.shard = r.Controller.fns[named].rec.Shard }))
 	if n, err := job.run(t.Context(), r.Controller); n != 1 || err != nil {
 		t.Errorf("%d requests taken out, want 1: %v", n, err)
 	}
@@ -87,7 +87,7 @@ func TestWhatAgentsTookMeanwhileIsNotShed(t *testing.T) {
 			key: named, counts: map[functions.Class]int{functions.Batch: stored},
 			excess: map[functions.Class]int{functions.Batch: stored - room}, room: map[functions.Class]int{functions.Batch: room},
 		}
-		must(t, r.call(t.Context(), func() { job.shard = r.Controller.fns[named].rec.Shard }))
+		must(t, r.box.Call(t.Context(), func() { job.shard = r.Controller.fns[named].rec.Shard }))
 		must(t, r.bus.OpenQueue(t.Context(), named, job.shard))
 		r.take(job.shard, c.taken, c.ended)
 		n, err := job.run(t.Context(), r.Controller)

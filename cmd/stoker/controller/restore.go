@@ -118,12 +118,12 @@ func (c *Controller) reconcile() {
 		shards[f.rec.Shard] = true
 	}
 	for shard := range shards {
-		c.outside(func(ctx context.Context) {
+		c.box.Outside(func(ctx context.Context) {
 			counts, err := c.Bus.Pending(ctx, shard)
 			if c.countFailed(ctx, shard, err) {
 				return
 			}
-			c.post(func() { c.counted(shard, counts) })
+			c.box.Post(func() { c.counted(shard, counts) })
 		})
 	}
 }

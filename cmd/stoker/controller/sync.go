@@ -175,7 +175,7 @@ func (c *Controller) sync(f *function) {
 	if f.lacks(in.Decision) {
 		c.Burst.Coming(f.key)
 	}
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 		defer cancel()
 		var err error
@@ -190,7 +190,7 @@ func (c *Controller) sync(f *function) {
 			st, err = c.Workflows.Sync(ctx, in)
 		}
 		c.Burst.Begun(in.Key)
-		c.post(func() {
+		c.box.Post(func() {
 			c.synced(f, in.Decision, rev, st, err)
 			if first {
 				c.firsts--
@@ -272,7 +272,7 @@ func (c *Controller) synced(f *function, d scale.Decision, rev uint64, st workfl
 		f.fails = 0
 	}
 	if st.Superseded { // the record that this decision rests on is not the stored one
-		c.outside(func(ctx context.Context) { c.refresh(ctx, f.key) })
+		c.box.Outside(func(ctx context.Context) { c.refresh(ctx, f.key) })
 	}
 	c.evaluate(f)
 }
@@ -346,24 +346,24 @@ func (c *Controller) backOff(f *function, err error) {
 
 // reload reads the state another controller wrote.
 func (c *Controller) reload(f *function) {
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		st, rev, err := c.State.Get(ctx, events.StateKey(f.key))
 		if err != nil && !errors.Is(err, events.ErrNotFound) {
 			return
 		}
-		c.post(func() { f.stored, f.storRev = st, rev })
+		c.box.Post(func() { f.stored, f.storRev = st, rev })
 	})
 }
 
 // catchUp raises the epoch above the workflow's, for a state that was lost or restored from an
 // older copy.
 func (c *Controller) catchUp(f *function) {
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		st, err := c.Workflows.Status(ctx, f.key)
 		if err != nil {
 			return
 		}
-		c.post(func() {
+		c.box.Post(func() {
 			if s := &f.stored.State; s.Epoch <= st.Epoch {
 				s.Epoch = st.Epoch + 1
 				s.Last.Epoch = s.Epoch
@@ -374,7 +374,7 @@ func (c *Controller) catchUp(f *function) {
 
 // orphan ends what runs for no function: its manifest was deleted while the platform was down.
 func (c *Controller) orphan(s activities.ReplicaStatus) {
-	c.outside(func(ctx context.Context) {
+	c.box.Outside(func(ctx context.Context) {
 		var err error
 		if s.State == activities.RunGone {
 			err = errors.Join(c.Ledger.Release(ctx, s.ID, "orphan"), c.Provider.Forget(ctx, s.ID))

@@ -18,7 +18,7 @@ var _ api.Control = (*Controller)(nil)
 // List returns the functions of a namespace, or of all, by name.
 func (c *Controller) List(ctx context.Context, namespace string) ([]api.Function, error) {
 	out := []api.Function{}
-	err := c.call(ctx, func() {
+	err := c.box.Call(ctx, func() {
 		for k, f := range c.fns {
 			if namespace == "" || k.Namespace == namespace {
 				out = append(out, c.view(f))
@@ -46,7 +46,7 @@ func (c *Controller) Get(ctx context.Context, k functions.Key) (api.Function, er
 func (c *Controller) look(ctx context.Context, k functions.Key, view func(*function) api.Function) (api.Function, error) {
 	var out api.Function
 	found := false
-	err := c.call(ctx, func() {
+	err := c.box.Call(ctx, func() {
 		if f := c.fns[k]; f != nil {
 			out, found = view(f), true
 		}
@@ -175,7 +175,7 @@ func (c *Controller) Platform(ctx context.Context) (api.Platform, error) {
 		}
 	}
 	n := 0
-	if err := c.call(ctx, func() { n = len(c.fns) }); err != nil {
+	if err := c.box.Call(ctx, func() { n = len(c.fns) }); err != nil {
 		return api.Platform{}, err // the loop may still write to n
 	}
 	out.Functions = n

@@ -16,15 +16,6 @@ import (
 	"stoker.dev/stoker/workflows"
 )
 
-// KV is a typed key-value bucket with compare-and-swap, as [events.Store] is. Revision 0 means
-// "must not exist"; a lost race is [events.ErrConflict].
-type KV[T any] interface {
-	Get(ctx context.Context, key string) (T, uint64, error)
-	Put(ctx context.Context, key string, v T, revision uint64) (uint64, error)
-	Delete(ctx context.Context, key string, revision uint64) error
-	List(ctx context.Context) ([]events.Entry[T], error)
-}
-
 // Bus is the part of [events.Bus] the controller uses.
 type Bus interface {
 	DeployAll(ctx context.Context, keys []functions.Key, shard int) error
@@ -76,8 +67,8 @@ var _ Spending = (*spending.Keeper)(nil)
 
 // Options are the controller's parts.
 type Options struct {
-	Functions KV[events.FunctionRecord]
-	State     KV[Stored]
+	Functions events.KV[events.FunctionRecord]
+	State     events.KV[Stored]
 	Bus       Bus
 	Ledger    Ledger
 	Workflows Workflows

@@ -123,7 +123,7 @@ func (d *Dispatcher) clear(e *entry, before job.State) {
 	}
 	e.cleared = now
 	rec := e.rec
-	d.outside(func(context.Context) {
+	d.box.Outside(func(context.Context) {
 		dir, err := d.Checkpoints.Dir(rec)
 		if err != nil {
 			return // a full or missing disk is the job's to tell of

@@ -2,13 +2,12 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/cmd/stoker/mailbox"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
@@ -19,21 +18,15 @@ var (
 	_ activities.Newsroom = (*Dispatcher)(nil)
 )
 
-// errStopped answers who asks while the platform goes down.
-var errStopped = errors.New("the dispatcher has stopped")
-
 // Dispatcher carries the training jobs of one platform.
 type Dispatcher struct {
 	Options
-	inbox   chan func()
-	ctx     context.Context //nolint:containedctx // 2026-11-28: of Run: ends the work outside the loop
-	work    sync.WaitGroup
+	box     *mailbox.Box // to the loop
 	jobs    map[functions.Key]*entry
 	planner planner
 	telling int  // Updates in flight
 	soon    bool // a plan is about to be made
 	ready   chan struct{}
-	stopped chan struct{}
 	frozen  bool
 	began   time.Time // of Run
 }
@@ -41,8 +34,8 @@ type Dispatcher struct {
 // New makes a dispatcher; Run starts it.
 func New(o Options) *Dispatcher {
 	return &Dispatcher{
-		Options: o, inbox: make(chan func(), inboxSize), jobs: map[functions.Key]*entry{},
-		ready: make(chan struct{}), stopped: make(chan struct{}),
+		Options: o, box: mailbox.New(inboxSize, api.ErrStopping), jobs: map[functions.Key]*entry{},
+		ready: make(chan struct{}),
 	}
 }
 
@@ -52,9 +45,9 @@ func (d *Dispatcher) Ready() <-chan struct{} { return d.ready }
 // Run restores what was submitted and adopts what runs, then serves until ctx ends. It returns once
 // nothing it began is under way; gangs train on.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	inner, cancel := context.WithCancel(ctx)
-	defer func() { cancel(); close(d.stopped); d.work.Wait() }()
-	d.ctx, d.began = inner, d.Now()
+	inner, end := d.box.Begin(ctx)
+	defer end()
+	d.began = d.Now()
 	statuses, err := d.Provider.Watch(inner)
 	if err != nil {
 		return fmt.Errorf("watch the %s provider: %w", d.Provider.Name(), err)
@@ -64,7 +57,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 	beats, err := d.Bus.OnHeartbeat(func(k functions.Key, h events.Heartbeat) {
 		if h.Rank != nil {
-			d.offer(func() { d.beat(k, h) })
+			d.box.Offer(func() { d.beat(k, h) })
 		}
 	})
 	if err != nil {
@@ -86,7 +79,7 @@ func (d *Dispatcher) loop(ctx context.Context, statuses <-chan activities.Replic
 		select {
 		case <-ctx.Done():
 			return
-		case f := <-d.inbox:
+		case f := <-d.box.In():
 			f()
 		case s, ok := <-statuses:
 			if !ok {
@@ -117,7 +110,7 @@ func (d *Dispatcher) tick() {
 // Drain ends planning and has every gang save its work and go, as for a machine that people empty: the
 // jobs wait at the head of their queue for the next start. It returns once all were told.
 func (d *Dispatcher) Drain(ctx context.Context) {
-	err := d.call(ctx, func() {
+	err := d.box.Call(ctx, func() {
 		d.frozen = true
 		for _, e := range d.jobs {
 			if e.Life.Gang != nil && e.Life.Phase != job.Draining {
@@ -131,64 +124,19 @@ func (d *Dispatcher) Drain(ctx context.Context) {
 	}
 }
 
-// post hands an outcome to the loop and waits for room; it gives up when the dispatcher stops.
-func (d *Dispatcher) post(f func()) {
-	select {
-	case d.inbox <- f:
-	case <-d.stopped:
-	}
-}
-
-// offer hands over what may be lost.
-func (d *Dispatcher) offer(f func()) {
-	select {
-	case d.inbox <- f:
-	default:
-	}
-}
-
-// call runs f in the loop and waits for it.
-func (d *Dispatcher) call(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	select {
-	case d.inbox <- func() { f(); close(done) }:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-d.stopped:
-		return errStopped
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-d.stopped:
-		return errStopped
-	}
-}
-
-// outside runs f beside the loop; f posts its outcome.
-func (d *Dispatcher) outside(f func(ctx context.Context)) {
-	d.work.Add(1)
-	go func() {
-		defer d.work.Done()
-		f(d.ctx)
-	}()
-}
-
 // planSoon makes a plan once what comes together has come.
 func (d *Dispatcher) planSoon() {
 	if d.soon {
 		return
 	}
 	d.soon = true
-	d.outside(func(ctx context.Context) {
+	d.box.Outside(func(ctx context.Context) {
 		select {
 		case <-time.After(planDelay):
 		case <-ctx.Done():
 			return
 		}
-		d.post(func() {
+		d.box.Post(func() {
 			d.soon = false
 			d.plan()
 		})
@@ -196,4 +144,4 @@ func (d *Dispatcher) planSoon() {
 }
 
 // Look has jobs planned anew: something outside has changed, such as what functions go short of.
-func (d *Dispatcher) Look() { d.offer(d.planSoon) }
+func (d *Dispatcher) Look() { d.box.Offer(d.planSoon) }

@@ -116,7 +116,7 @@ func (e *entry) live() bool { return !e.Life.Phase.Terminal() }
 
 // gang is how the workflow names the gang of a generation.
 func (e *entry) gang(generation uint64, nodes int) activities.GangRef {
-	return activities.GangRef{Key: e.key, UID: e.rec.UID, Generation: generation, Nodes: nodes, GPUs: e.rec.Job.Spec.Resources.GPUsPerNode}
+	return activities.GangRef{Key: e.key, UID: e.rec.UID, Generation: generation, Nodes: nodes}
 }
 
 // rankOf reads the ID of a rank: which job, generation and rank it is of.
@@ -135,11 +135,11 @@ func rankOf(id string) (uid string, generation uint64, rank int, ok bool) {
 }
 
 // seen is what is known of a rank of the current gang.
-func (e *entry) seen(rank_ int) *rank {
-	r := e.ranks[rank_]
+func (e *entry) seen(n int) *rank {
+	r := e.ranks[n]
 	if r == nil {
 		r = &rank{}
-		e.ranks[rank_] = r
+		e.ranks[n] = r
 	}
 	return r
 }

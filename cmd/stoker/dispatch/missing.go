@@ -17,7 +17,7 @@ func (d *Dispatcher) checkMissing() {
 	if !d.anyHolds() {
 		return
 	}
-	d.outside(func(ctx context.Context) {
+	d.box.Outside(func(ctx context.Context) {
 		running, err := d.Provider.List(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -25,7 +25,7 @@ func (d *Dispatcher) checkMissing() {
 			}
 			return
 		}
-		d.post(func() { d.missing(running) })
+		d.box.Post(func() { d.missing(running) })
 	})
 }
 
@@ -63,7 +63,7 @@ func (d *Dispatcher) releaseStray(there map[string]bool, now time.Time) {
 			continue
 		}
 		d.Log.Warn("releasing a lease without a holder", "holder", l.Holder, "owner", l.Owner, "state", l.State)
-		d.outside(func(ctx context.Context) {
+		d.box.Outside(func(ctx context.Context) {
 			if err := d.Ledger.Release(ctx, l.Holder, "stray"); err != nil && ctx.Err() == nil {
 				d.Log.Warn("stray lease not released", "holder", l.Holder, "error", err)
 			}

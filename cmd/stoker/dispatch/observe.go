@@ -70,7 +70,7 @@ func (d *Dispatcher) stray(s activities.ReplicaStatus) {
 	if s.State == activities.RunStopping || s.State == activities.RunUnknown {
 		return
 	}
-	d.outside(func(ctx context.Context) {
+	d.box.Outside(func(ctx context.Context) {
 		var err error
 		if s.State == activities.RunGone {
 			err = d.Provider.Forget(ctx, s.ID)

@@ -13,15 +13,6 @@ import (
 	"stoker.dev/stoker/workflows"
 )
 
-// KV is a typed key-value bucket with compare-and-swap, as [events.Store] is. Revision 0 means
-// "must not exist"; a lost race is [events.ErrConflict].
-type KV[T any] interface {
-	Get(ctx context.Context, key string) (T, uint64, error)
-	Put(ctx context.Context, key string, v T, revision uint64) (uint64, error)
-	Delete(ctx context.Context, key string, revision uint64) error
-	List(ctx context.Context) ([]events.Entry[T], error)
-}
-
 // Bus is the part of [events.Bus] the dispatcher uses.
 type Bus interface {
 	Emit(ctx context.Context, k functions.Key, kind, what string, data any) error
@@ -44,9 +35,9 @@ type Workflows interface {
 
 // Options are the dispatcher's parts.
 type Options struct {
-	Records     KV[events.JobRecord]
-	State       KV[Stored]
-	Learned     KV[json.RawMessage] // what jobs that ended have taught
+	Records     events.KV[events.JobRecord]
+	State       events.KV[Stored]
+	Learned     events.KV[json.RawMessage] // what jobs that ended have taught
 	Bus         Bus
 	Ledger      Ledger
 	Workflows   Workflows

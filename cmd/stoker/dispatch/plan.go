@@ -46,7 +46,7 @@ type planner struct {
 	unsaved bool
 }
 
-func (p *planner) restore(ctx context.Context, kv KV[json.RawMessage]) error {
+func (p *planner) restore(ctx context.Context, kv events.KV[json.RawMessage]) error {
 	data, rev, err := kv.Get(ctx, learnedKey)
 	if errors.Is(err, events.ErrNotFound) {
 		return nil
@@ -355,14 +355,9 @@ func (d *Dispatcher) saveLearned() {
 	}
 	p.saving, p.unsaved = true, false
 	rev := p.rev
-	d.outside(func(ctx context.Context) {
-		now, err := d.Learned.Put(ctx, learnedKey, data, rev)
-		if errors.Is(err, events.ErrConflict) { // this is the one writer: a try before has got through
-			if _, rev, err = d.Learned.Get(ctx, learnedKey); err == nil {
-				now, err = d.Learned.Put(ctx, learnedKey, data, rev)
-			}
-		}
-		d.post(func() {
+	d.box.Outside(func(ctx context.Context) {
+		now, err := events.Replace(ctx, d.Learned, learnedKey, data, rev)
+		d.box.Post(func() {
 			p.saving = false
 			if err != nil {
 				d.Log.Warn("what was learned of jobs is not stored", "error", err)

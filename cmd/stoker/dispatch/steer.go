@@ -36,16 +36,14 @@ func (d *Dispatcher) Steer(ctx context.Context, k functions.Key, op api.JobOp) e
 	if !known {
 		return &api.Error{Code: 400, Cause: "bad-request", Message: fmt.Sprintf("op %q is unknown, allowed: %v", op, api.JobOps())}
 	}
-	var e *entry
 	var phase job.Phase
 	var uid string
-	var refused error
-	if err := d.call(ctx, func() {
-		if e, refused = d.lookUp(k); refused == nil {
-			phase, uid = e.Life.Phase, e.rec.UID
-		}
-	}); err != nil || refused != nil {
-		return errors.Join(err, refused)
+	err := d.with(ctx, k, func(e *entry) error {
+		phase, uid = e.Life.Phase, e.rec.UID
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if !o.ok(phase) {
 		return &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s is %s: %s", k, phase, o.otherwise)}
@@ -67,27 +65,26 @@ func (d *Dispatcher) Steer(ctx context.Context, k functions.Key, op api.JobOp) e
 
 // Remove implements [api.Jobs].
 func (d *Dispatcher) Remove(ctx context.Context, k functions.Key) error {
-	var e *entry
+	var going *entry
 	var rec events.JobRecord
 	var recRev, rev uint64
-	var refused error
-	if err := d.call(ctx, func() {
-		if e, refused = d.lookUp(k); refused == nil && e.live() {
-			refused = &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s is %s", k, e.Life.Phase), Hint: "cancel it first: `stoker job cancel " + k.String() + "`"}
+	err := d.with(ctx, k, func(e *entry) error {
+		if e.live() {
+			return &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s is %s", k, e.Life.Phase), Hint: "cancel it first: `stoker job cancel " + k.String() + "`"}
 		}
-		if refused == nil {
-			e.rec.Deleting = true
-			rec, recRev, rev = e.rec, e.recRev, e.rev
-		}
-	}); err != nil || refused != nil {
-		return errors.Join(err, refused)
+		e.rec.Deleting = true
+		going, rec, recRev, rev = e, e.rec, e.recRev, e.rev
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	err := d.erase(context.WithoutCancel(ctx), rec, recRev, rev)
-	called := d.call(context.WithoutCancel(ctx), func() {
+	err = d.erase(context.WithoutCancel(ctx), rec, recRev, rev)
+	called := d.box.Call(context.WithoutCancel(ctx), func() {
 		if err == nil {
 			delete(d.jobs, k)
 		}
-		e.rec.Deleting = false
+		going.rec.Deleting = false
 	})
 	return errors.Join(err, called)
 }
@@ -117,9 +114,12 @@ func (d *Dispatcher) erase(ctx context.Context, rec events.JobRecord, recRev, re
 // JobLogs implements [api.Jobs].
 func (d *Dispatcher) JobLogs(ctx context.Context, k functions.Key, n int, o activities.LogOptions) (io.ReadCloser, error) {
 	var id string
-	var refused error
-	if err := d.call(ctx, func() { id, refused = d.logsOf(k, n) }); err != nil || refused != nil {
-		return nil, errors.Join(err, refused)
+	err := d.with(ctx, k, func(e *entry) (err error) {
+		id, err = e.logsOf(n)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	o.Key = events.RankKey(k)
 	r, err := d.Provider.Logs(ctx, id, o)
@@ -130,11 +130,8 @@ func (d *Dispatcher) JobLogs(ctx context.Context, k functions.Key, n int, o acti
 }
 
 // logsOf is the rank of the newest gang that was placed.
-func (d *Dispatcher) logsOf(k functions.Key, n int) (string, error) {
-	e, err := d.lookUp(k)
-	if err != nil {
-		return "", err
-	}
+func (e *entry) logsOf(n int) (string, error) {
+	k := e.key
 	if len(e.Attempts) == 0 {
 		return "", &api.Error{Code: 409, Cause: "conflict", Message: fmt.Sprintf("job %s has not run yet", k), Hint: "`stoker job explain " + k.String() + "` says why"}
 	}

@@ -28,7 +28,7 @@ func newUID() string {
 func (d *Dispatcher) Submit(ctx context.Context, js []functions.TrainingJob, from api.Origin, dryRun bool) ([]api.Submitted, error) {
 	plans := make([]submission, len(js))
 	var problems []error
-	err := d.call(ctx, func() {
+	err := d.box.Call(ctx, func() {
 		taken := map[functions.Key]bool{}
 		for i, j := range js {
 			plans[i] = d.admit(j, from)
@@ -120,9 +120,12 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	if spec.Placement.Pool != functions.DefaultPool {
 		refuse("spec.placement.pool", "there is no pool %q; allowed: %s", spec.Placement.Pool, functions.DefaultPool)
 	}
-	for path, given := range map[string]bool{"spec.goal": spec.Goal != functions.Goal{}, "spec.budget.maxCost": spec.Budget.MaxCost != "", "spec.notify": len(spec.Notify) > 0} {
-		if given {
-			refuse(path, "not served yet; leave it out")
+	for _, field := range []struct {
+		path  string
+		given bool
+	}{{"spec.goal", spec.Goal != functions.Goal{}}, {"spec.budget.maxCost", spec.Budget.MaxCost != ""}, {"spec.notify", len(spec.Notify) > 0}} {
+		if field.given {
+			refuse(field.path, "not served yet; leave it out")
 		}
 	}
 	least := spec.Sizes()[0]
@@ -180,7 +183,7 @@ func (d *Dispatcher) begin(ctx context.Context, plans []submission, out []api.Su
 		}
 		e := newEntry(s.rec.Job.Key(), s.rec, s.rev)
 		taken := false // by another delivery of the same event
-		err := d.call(ctx, func() {
+		err := d.box.Call(ctx, func() {
 			old := d.jobs[e.key]
 			if taken = old != nil && old.rec.UID == e.rec.UID; !taken {
 				d.jobs[e.key] = e
@@ -195,7 +198,7 @@ func (d *Dispatcher) begin(ctx context.Context, plans []submission, out []api.Su
 		}
 		if err := d.start(ctx, e); err != nil {
 			d.Log.Warn("workflow of a job not started, trying again", "job", e.key.String(), "error", err)
-			if err := d.call(ctx, func() { e.unstarted = true }); err != nil {
+			if err := d.box.Call(ctx, func() { e.unstarted = true }); err != nil {
 				return err
 			}
 		}
@@ -210,17 +213,32 @@ func (d *Dispatcher) startAgain(e *entry) {
 	}
 	e.telling = true
 	d.telling++
-	d.outside(func(ctx context.Context) {
+	d.box.Outside(func(ctx context.Context) {
 		starting, cancel := context.WithTimeout(ctx, tellTimeout)
 		defer cancel()
 		err := d.start(starting, e)
-		d.post(func() {
+		d.box.Post(func() {
 			e.telling = false
 			d.telling--
 			e.unstarted = err != nil
 			e.retryAt = d.Now().Add(tellBackoffMax)
 		})
 	})
+}
+
+// with has the loop do something with a job, if there is one of that name.
+func (d *Dispatcher) with(ctx context.Context, k functions.Key, do func(*entry) error) error {
+	var refused error
+	err := d.box.Call(ctx, func() {
+		var e *entry
+		if e, refused = d.lookUp(k); refused == nil {
+			refused = do(e)
+		}
+	})
+	if err != nil {
+		return err // the loop may still be at it
+	}
+	return refused
 }
 
 // lookUp is the entry of a job, or an error for people.

@@ -26,16 +26,17 @@ func (d *Dispatcher) tell(e *entry) {
 	e.pending, e.telling = slices.Clone(e.pending[n:]), true
 	d.telling++
 	k, t := e.key, workflows.Tell{UID: e.rec.UID, Events: events}
-	d.outside(func(ctx context.Context) {
+	d.box.Outside(func(ctx context.Context) {
 		sending, cancel := context.WithTimeout(ctx, tellTimeout)
 		defer cancel()
 		st, err := d.Workflows.Tell(sending, k, t)
-		d.post(func() { d.told(e, t.Events, st, err) })
+		d.box.Post(func() { d.told(e, t.Events, st, err) })
 	})
 }
 
 // told takes in what came of an Update.
 func (d *Dispatcher) told(e *entry, sent []job.Event, st workflows.JobStatus, err error) {
+	full := d.telling >= maxTelling
 	e.telling = false
 	d.telling--
 	switch {
@@ -58,7 +59,9 @@ func (d *Dispatcher) told(e *entry, sent []job.Event, st workflows.JobStatus, er
 		d.take(e, st)
 		d.look(e)
 	}
-	d.others()
+	if full {
+		d.others()
+	}
 }
 
 // others lets those have their turn that waited for room.
@@ -73,13 +76,13 @@ func (d *Dispatcher) others() {
 func (d *Dispatcher) adrift(e *entry, sent []job.Event) {
 	e.telling = true
 	d.telling++
-	d.outside(func(ctx context.Context) {
+	d.box.Outside(func(ctx context.Context) {
 		st, err := d.Workflows.JobStatus(ctx, e.key, e.rec.UID)
 		over := err == nil && st.UID == e.rec.UID && st.Life.Phase.Terminal()
 		if err == nil && !over || errors.Is(err, workflows.ErrNotRunning) {
 			err = d.start(ctx, e)
 		}
-		d.post(func() {
+		d.box.Post(func() {
 			e.telling = false
 			d.telling--
 			switch {
@@ -102,7 +105,7 @@ func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error
 	var e *entry
 	var stored Stored
 	var rev uint64
-	err := d.call(ctx, func() {
+	err := d.box.Call(ctx, func() {
 		e = d.jobs[n.Key]
 		if e == nil || e.rec.UID != n.UID {
 			e = nil
@@ -117,22 +120,17 @@ func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error
 	if err != nil || e == nil {
 		return err
 	}
-	rev, err = d.State.Put(ctx, events.StateKey(n.Key), stored, rev)
-	if errors.Is(err, events.ErrConflict) { // an earlier try of this has got through, or a platform before this one
-		if _, rev, err = d.State.Get(ctx, events.StateKey(n.Key)); err == nil {
-			rev, err = d.State.Put(ctx, events.StateKey(n.Key), stored, rev)
-		}
-	}
+	rev, err = events.Replace(ctx, d.State, events.StateKey(n.Key), stored, rev)
 	if err != nil {
 		return err
 	}
-	if err := d.call(ctx, func() { e.rev = rev }); err != nil {
+	if err := d.box.Call(ctx, func() { e.rev = rev }); err != nil {
 		return err
 	}
 	if err := d.announce(ctx, e, before, n.State); err != nil {
 		return err
 	}
-	return d.call(ctx, func() { e.said = n.State })
+	return d.box.Call(ctx, func() { e.said = n.State })
 }
 
 // look follows up on a step: what is known of the ranks may have waited for it.

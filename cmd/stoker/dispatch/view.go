@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"stoker.dev/stoker/activities"
@@ -15,7 +14,7 @@ import (
 // Jobs implements [api.Jobs].
 func (d *Dispatcher) Jobs(ctx context.Context, namespace string) ([]api.Job, error) {
 	var out []api.Job
-	err := d.call(ctx, func() {
+	err := d.box.Call(ctx, func() {
 		for k, e := range d.jobs {
 			if namespace == "" || k.Namespace == namespace {
 				out = append(out, d.view(e))
@@ -29,14 +28,11 @@ func (d *Dispatcher) Jobs(ctx context.Context, namespace string) ([]api.Job, err
 // Job implements [api.Jobs].
 func (d *Dispatcher) Job(ctx context.Context, k functions.Key) (api.Job, error) {
 	var out api.Job
-	var refused error
-	err := d.call(ctx, func() {
-		var e *entry
-		if e, refused = d.lookUp(k); refused == nil {
-			out = d.view(e)
-		}
+	err := d.with(ctx, k, func(e *entry) error {
+		out = d.view(e)
+		return nil
 	})
-	return out, errors.Join(err, refused)
+	return out, err
 }
 
 func (d *Dispatcher) view(e *entry) api.Job {

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/simulated"
+	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/dispatch"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
@@ -68,7 +68,7 @@ func (p *Platform) gangs() *activities.Gangs {
 	return &activities.Gangs{
 		Provider: p.provider, Ledger: p.ledger, Orders: p.orders(), Access: minter{p.servers}, Jobs: p.submissions,
 		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, News: p.dispatch, Freed: p.lookAgain,
-		Address: loopback, Port: freePort, Now: p.steady.Now,
+		Address: loopback, Port: datadir.FreePort, Now: p.steady.Now,
 	}
 }
 
@@ -102,14 +102,3 @@ func (o worldOrders) SendControl(_ context.Context, _ functions.Key, replica str
 
 // loopback is where every node is: the local provider has one, and it is this machine.
 func loopback(string) string { return "127.0.0.1" }
-
-// freePort is one that nobody listens on now. Whoever needs it binds it in a moment; should another be
-// faster, the gang fails to meet and is tried again with the next.
-func freePort() (int, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // 2026-11-28: a TCP listener has no other address
-	return port, l.Close()
-}

@@ -157,7 +157,7 @@ func (k *Keeper) flush(ctx context.Context, l scale.Ledger) error {
 	if err := storeAll(ctx, k, k.Hours, hours); err != nil {
 		return err
 	}
-	if k.rev, err = replace(ctx, k.Meter, k.meterKey(), data, k.rev); err != nil {
+	if k.rev, err = events.Replace(ctx, k.Meter, k.meterKey(), data, k.rev); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -184,26 +184,9 @@ func newest(rows []cost.Row) []cost.Row { return rows[max(0, len(rows)-maxUnsave
 // storeAll writes rows; sealed ones do not change any more.
 func storeAll(ctx context.Context, k *Keeper, s Store[cost.Row], rows []cost.Row) error {
 	for _, r := range rows {
-		if _, err := replace(ctx, s, k.rowKey(r.Start), r, 0); err != nil {
+		if _, err := events.Replace(ctx, s, k.rowKey(r.Start), r, 0); err != nil {
 			return fmt.Errorf("store the row of %s: %w", r.Start.Format(time.RFC3339), err)
 		}
 	}
 	return nil
-}
-
-// replace writes a value over whatever is there: this process is the pool's one bookkeeper, and what
-// it finds was written by itself, or by one before it that was killed.
-func replace[T any](ctx context.Context, s Store[T], key string, v T, rev uint64) (uint64, error) {
-	now, err := s.Put(ctx, key, v, rev)
-	if !errors.Is(err, events.ErrConflict) {
-		return now, err
-	}
-	_, rev, err = s.Get(ctx, key)
-	if errors.Is(err, events.ErrNotFound) {
-		rev, err = 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return s.Put(ctx, key, v, rev)
 }
