@@ -265,7 +265,7 @@ func (a *Activities) startFailed(ctx context.Context, id string, lease scale.Lea
 	if !notNow && !Permanent(cause) {
 		return outcome{}, fmt.Errorf("start replica %s: %w", id, cause)
 	}
-	state, err := a.runState(ctx, id)
+	state, err := runState(ctx, a.Provider, id)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -333,28 +333,14 @@ func (a *Activities) StopReplica(ctx context.Context, r ReplicaRef) (bool, error
 	if err := a.Provider.Stop(ctx, r.ID, 0); err != nil {
 		return false, fmt.Errorf("stop replica %s: %w", r.ID, err)
 	}
-	state, err := a.runState(ctx, r.ID)
+	state, err := runState(ctx, a.Provider, r.ID)
 	return state == RunGone, err
-}
-
-// runState is what the provider says of a replica; one that it does not know is gone.
-func (a *Activities) runState(ctx context.Context, id string) (RunState, error) {
-	all, err := a.Provider.List(ctx)
-	if err != nil {
-		return RunUnknown, fmt.Errorf("look for replica %s: %w", id, err)
-	}
-	for _, s := range all {
-		if s.ID == id {
-			return s.State, nil
-		}
-	}
-	return RunGone, nil
 }
 
 // ReleaseReplica gives a replica's lease back, once its provider says that nothing of it is
 // left (promise 4: a lease is released when the tree is gone, not when a signal was sent).
 func (a *Activities) ReleaseReplica(ctx context.Context, r ReplicaRef) error {
-	state, err := a.runState(ctx, r.ID)
+	state, err := runState(ctx, a.Provider, r.ID)
 	if err != nil {
 		return err
 	}

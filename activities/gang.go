@@ -86,7 +86,6 @@ type GangRef struct {
 	UID        string        `json:"uid"`
 	Generation uint64        `json:"generation"`
 	Nodes      int           `json:"nodes"`
-	GPUs       int           `json:"gpus"` // on each node
 	Cause      string        `json:"cause,omitempty"`
 }
 
@@ -312,7 +311,7 @@ func (a *Gangs) order(ctx context.Context, g GangRef, c events.Control) error {
 	return g.each(ctx, func(ctx context.Context, rank int) error {
 		err := a.Orders.SendControl(ctx, events.RankKey(g.Key), g.RankID(rank), c)
 		if errors.Is(err, events.ErrNotFound) {
-			state, lookErr := a.rankState(ctx, g.RankID(rank))
+			state, lookErr := runState(ctx, a.Provider, g.RankID(rank))
 			if lookErr != nil {
 				return lookErr
 			}
@@ -368,7 +367,7 @@ func (a *Gangs) KillGang(ctx context.Context, g GangKill) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	states, err := a.states(ctx)
+	states, err := runStates(ctx, a.Provider)
 	if err != nil {
 		return nil, err
 	}
@@ -392,7 +391,7 @@ func (a *Gangs) ReleaseGang(ctx context.Context, g GangRef) error {
 	if err != nil {
 		return err
 	}
-	states, err := a.states(ctx)
+	states, err := runStates(ctx, a.Provider)
 	if err != nil {
 		return err
 	}
@@ -445,25 +444,3 @@ func (a *Gangs) ClearCheckpoints(ctx context.Context, k Keep) error {
 
 // JobChanged tells of a step in the life of a job.
 func (a *Gangs) JobChanged(ctx context.Context, n JobNews) error { return a.News.JobChanged(ctx, n) }
-
-// states is what the provider says of all that it knows.
-func (a *Gangs) states(ctx context.Context) (map[string]RunState, error) {
-	all, err := a.Provider.List(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look what runs: %w", err)
-	}
-	out := make(map[string]RunState, len(all))
-	for _, s := range all {
-		out[s.ID] = s.State
-	}
-	return out, nil
-}
-
-// rankState is what the provider says of a rank; one that it does not know is gone.
-func (a *Gangs) rankState(ctx context.Context, id string) (RunState, error) {
-	states, err := a.states(ctx)
-	if s, known := states[id]; known || err != nil {
-		return s, err
-	}
-	return RunGone, nil
-}

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -119,3 +120,25 @@ type LogOptions struct {
 
 // Allow tells whether the output of a function's replica may be read.
 func (o LogOptions) Allow(k functions.Key) bool { return o.Key == functions.Key{} || o.Key == k }
+
+// runStates is what a provider says of all that it knows, by ID.
+func runStates(ctx context.Context, p Provider) (map[string]RunState, error) {
+	all, err := p.List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look what runs: %w", err)
+	}
+	out := make(map[string]RunState, len(all))
+	for _, s := range all {
+		out[s.ID] = s.State
+	}
+	return out, nil
+}
+
+// runState is what a provider says of one replica or rank; what it does not know is gone.
+func runState(ctx context.Context, p Provider, id string) (RunState, error) {
+	states, err := runStates(ctx, p)
+	if s, known := states[id]; known || err != nil {
+		return s, err
+	}
+	return RunGone, nil
+}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stoker.dev/stoker/cmd/stoker/api"
-	"stoker.dev/stoker/cmd/stoker/terminal"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
 )
@@ -197,12 +196,7 @@ func (a *app) jobLogsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer r.Close()
-			_, err = io.Copy(terminal.Text(a.out), r)
-			if c.Context().Err() != nil {
-				return nil // the user has seen enough
-			}
-			return err
+			return a.copyLogs(c.Context(), r)
 		},
 		ValidArgsFunction: a.completeJobs,
 	}

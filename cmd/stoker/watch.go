@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -32,12 +33,7 @@ func (a *app) logsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer r.Close()
-			_, err = io.Copy(terminal.Text(a.out), r)
-			if c.Context().Err() != nil {
-				return nil // the user has seen enough
-			}
-			return err
+			return a.copyLogs(c.Context(), r)
 		},
 		ValidArgsFunction: a.completeFunctions,
 	}
@@ -45,6 +41,16 @@ func (a *app) logsCommand() *cobra.Command {
 	c.Flags().IntVar(&tail, "tail", 200, "how many lines back; 0: all that is kept")
 	c.Flags().StringVar(&replica, "replica", "", "of this replica (default: the newest)")
 	return c
+}
+
+// copyLogs prints a log until it ends or the user has seen enough.
+func (a *app) copyLogs(ctx context.Context, from io.ReadCloser) error {
+	defer from.Close()
+	_, err := io.Copy(terminal.Text(a.out), from)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func (a *app) eventsCommand() *cobra.Command {

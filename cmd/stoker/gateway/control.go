@@ -77,17 +77,21 @@ func (g *Gateway) write(w http.ResponseWriter, r *http.Request, v any, err error
 	writeJSON(w, http.StatusOK, v)
 }
 
-// listFunctions shows what the asker may see, of one namespace or of all.
 func (g *Gateway) listFunctions(w http.ResponseWriter, r *http.Request) {
+	list(g, w, r, g.Control.List, func(f api.Function) functions.Key { return f.Key })
+}
+
+// list shows what the asker may see, of one namespace or of all.
+func list[T any](g *Gateway, w http.ResponseWriter, r *http.Request, of func(ctx context.Context, namespace string) ([]T, error), key func(T) functions.Key) {
 	p, namespace := principal(r.Context()), r.URL.Query().Get("namespace")
 	if namespace != "" && deny(w, p.Check(access.Look, namespace)) || deny(w, somewhere(p, access.Look)) {
 		return
 	}
-	fns, err := g.Control.List(r.Context(), namespace)
-	seen := []api.Function{}
-	for _, f := range fns {
-		if p.May(access.Look, f.Key.Namespace) {
-			seen = append(seen, f)
+	all, err := of(r.Context(), namespace)
+	seen := []T{}
+	for _, v := range all {
+		if p.May(access.Look, key(v).Namespace) {
+			seen = append(seen, v)
 		}
 	}
 	g.write(w, r, seen, err)
@@ -103,10 +107,23 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) {
 	g.write(w, r, p, err)
 }
 
-// applyFunctions reads manifests as they are in their files.
 func (g *Gateway) applyFunctions(w http.ResponseWriter, r *http.Request) {
-	who, q := principal(r.Context()), r.URL.Query()
-	if deny(w, somewhere(who, access.Deploy)) {
+	fns, dryRun, ok := manifests(g, w, r, functions.Parse)
+	if !ok {
+		return
+	}
+	applied, err := g.Control.Apply(r.Context(), fns, dryRun)
+	if applied == nil {
+		applied = []api.Applied{}
+	}
+	g.write(w, r, applied, err)
+}
+
+// manifests reads manifests as they are in their files. Where one of them cannot be read, or the asker may
+// not deploy it, none is taken: ok is false, and the asker has been told.
+func manifests[M interface{ Key() functions.Key }](g *Gateway, w http.ResponseWriter, r *http.Request, parse func(file string, data []byte) ([]M, error)) (ms []M, dryRun, ok bool) {
+	q := r.URL.Query()
+	if deny(w, somewhere(principal(r.Context()), access.Deploy)) {
 		return // before the body is read
 	}
 	dryRun, refused := boolParam(q, "dryRun")
@@ -122,21 +139,17 @@ func (g *Gateway) applyFunctions(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, bodyError(err))
 		return
 	}
-	fns, err := functions.Parse(q.Get("file"), data)
+	ms, err = parse(q.Get("file"), data)
 	if err != nil {
 		writeRefusal(w, refuse(http.StatusUnprocessableEntity, "bad-manifest", err.Error(), ""))
 		return
 	}
-	for _, f := range fns {
-		if denied(w, r, access.Deploy, f.Key().Namespace) {
-			return // all of them or none
+	for _, m := range ms {
+		if denied(w, r, access.Deploy, m.Key().Namespace) {
+			return
 		}
 	}
-	applied, err := g.Control.Apply(r.Context(), fns, dryRun)
-	if applied == nil {
-		applied = []api.Applied{}
-	}
-	g.write(w, r, applied, err)
+	return ms, dryRun, true
 }
 
 func (g *Gateway) deleteFunction(w http.ResponseWriter, r *http.Request) {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 
@@ -31,50 +30,15 @@ func (g *Gateway) jobRoutes(mux *http.ServeMux) {
 }
 
 func (g *Gateway) listJobs(w http.ResponseWriter, r *http.Request) {
-	p, namespace := principal(r.Context()), r.URL.Query().Get("namespace")
-	if namespace != "" && deny(w, p.Check(access.Look, namespace)) || deny(w, somewhere(p, access.Look)) {
-		return
-	}
-	all, err := g.Jobs.Jobs(r.Context(), namespace)
-	seen := []api.Job{}
-	for _, j := range all {
-		if p.May(access.Look, j.Key.Namespace) {
-			seen = append(seen, j)
-		}
-	}
-	g.write(w, r, seen, err)
+	list(g, w, r, g.Jobs.Jobs, func(j api.Job) functions.Key { return j.Key })
 }
 
-// submitJobs reads manifests as they are in their files, all or none.
 func (g *Gateway) submitJobs(w http.ResponseWriter, r *http.Request) {
-	who, q := principal(r.Context()), r.URL.Query()
-	if deny(w, somewhere(who, access.Deploy)) {
-		return // before the body is read
-	}
-	dryRun, refused := boolParam(q, "dryRun")
-	if refused == nil && !dryRun {
-		refused = g.storable()
-	}
-	if refused != nil {
-		writeRefusal(w, refused)
+	js, dryRun, ok := manifests(g, w, r, functions.ParseJobs)
+	if !ok {
 		return
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, functions.MaxInputBytes))
-	if err != nil {
-		writeRefusal(w, bodyError(err))
-		return
-	}
-	js, err := functions.ParseJobs(q.Get("file"), data)
-	if err != nil {
-		writeRefusal(w, refuse(http.StatusUnprocessableEntity, "bad-manifest", err.Error(), ""))
-		return
-	}
-	for _, j := range js {
-		if denied(w, r, access.Deploy, j.Key().Namespace) {
-			return // all of them or none
-		}
-	}
-	out, err := g.Jobs.Submit(r.Context(), js, api.Origin{User: submitter(who)}, dryRun)
+	out, err := g.Jobs.Submit(r.Context(), js, api.Origin{User: submitter(principal(r.Context()))}, dryRun)
 	if out == nil {
 		out = []api.Submitted{}
 	}
@@ -91,28 +55,12 @@ func submitter(p access.Principal) string {
 
 // jobLogs is what a rank's program writes, as it comes.
 func (g *Gateway) jobLogs(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	lines, refused := intParam(q, "tail", 0, maxTailLines)
-	rank, wrong := intParam(q, "rank", 0, functions.MaxNodes)
-	var follow bool
-	if refused == nil {
-		refused = wrong
-	}
-	if refused == nil {
-		follow, refused = boolParam(q, "follow")
-	}
+	rank, refused := intParam(r.URL.Query(), "rank", 0, functions.MaxNodes)
 	if refused != nil {
 		writeRefusal(w, refused)
 		return
 	}
-	ctx, leave := g.follow(r)
-	defer leave(nil)
-	from, err := g.Jobs.JobLogs(ctx, pathKey(r), rank, activities.LogOptions{Tail: lines, Follow: follow})
-	if err != nil {
-		g.write(w, r, nil, err)
-		return
-	}
-	defer from.Close()
-	_, err = io.CopyBuffer(open(w, "text/plain; charset=utf-8"), onlyReader{from}, make([]byte, logBlock))
-	g.abort(r, errors.Join(err, context.Cause(ctx)))
+	g.copyLogs(w, r, func(ctx context.Context, o activities.LogOptions) (io.ReadCloser, error) {
+		return g.Jobs.JobLogs(ctx, pathKey(r), rank, o)
+	})
 }

@@ -82,6 +82,13 @@ func noticeEvent(n events.Notice) api.Event {
 
 // logs is GET …/logs: what a replica's model server writes, as it comes.
 func (g *Gateway) logs(w http.ResponseWriter, r *http.Request) {
+	g.copyLogs(w, r, func(ctx context.Context, o activities.LogOptions) (io.ReadCloser, error) {
+		return g.Control.Logs(ctx, pathKey(r), r.URL.Query().Get("replica"), o)
+	})
+}
+
+// copyLogs hands on what a log holds and, if asked to, what is written to it afterwards.
+func (g *Gateway) copyLogs(w http.ResponseWriter, r *http.Request, of func(context.Context, activities.LogOptions) (io.ReadCloser, error)) {
 	q := r.URL.Query()
 	lines, refused := intParam(q, "tail", 0, maxTailLines)
 	var follow bool
@@ -94,7 +101,7 @@ func (g *Gateway) logs(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, leave := g.follow(r)
 	defer leave(nil)
-	from, err := g.Control.Logs(ctx, pathKey(r), q.Get("replica"), activities.LogOptions{Tail: lines, Follow: follow})
+	from, err := of(ctx, activities.LogOptions{Tail: lines, Follow: follow})
 	if err != nil {
 		g.write(w, r, nil, err)
 		return
