@@ -2,12 +2,14 @@ package temporald
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,6 +132,33 @@ func TestWorkflowsSurviveARestart(t *testing.T) {
 	var got string
 	if err := c.GetWorkflow(ctx, "entity", run.GetRunID()).Get(ctx, &got); err != nil || got != "still here" {
 		t.Fatalf("got %q, %v", got, err)
+	}
+}
+
+// TestAnOlderVersionsFileLosesItsIndexes: the file of a version that kept all of them, which every change of
+// a workflow pays for; lists by what has no index are answered all the same.
+func TestAnOlderVersionsFileLosesItsIndexes(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	if err := createStore(t.Context(), o.DB); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open(driver, "file:"+uriPath(o.DB))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "CREATE INDEX by_keyword_01 ON executions_visibility (namespace_id, Keyword01)"); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, start(t, o))
+	got, err := indexNames(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	want := slices.Sorted(slices.Values(listIndexes))
+	if !slices.Equal(got, want) {
+		t.Errorf("got indexes %v, want %v", got, want)
 	}
 }
 
