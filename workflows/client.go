@@ -98,20 +98,28 @@ func (c Client) Status(ctx context.Context, k functions.Key) (Status, error) {
 	return st, nil
 }
 
-// StartJob starts the workflow of a job, unless it runs.
-func (c Client) StartJob(ctx context.Context, s JobState) error {
+// StartJob starts the workflow of a job, and tells whether it did: one that runs is left alone, and has not taken in
+// what comes first in s. A worker of this process gets its first task with the answer.
+func (c Client) StartJob(ctx context.Context, s JobState) (bool, error) {
+	s.Code = JobCode
 	_, err := c.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                       JobWorkflowID(s.Key, s.UID),
-		TaskQueue:                TaskQueue,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		TypedSearchAttributes:    JobSearchAttributes(s.Key),
-		StaticSummary:            "job " + s.Key.String(),
-		StaticDetails:            "Carries the training job `" + s.Key.String() + "`, from its submission to its last GPU-second. What happens to it comes as `tell` updates.",
+		ID:                    JobWorkflowID(s.Key, s.UID),
+		TaskQueue:             TaskQueue,
+		EnableEagerStart:      true,
+		TypedSearchAttributes: JobSearchAttributes(s.Key),
+
+		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		StaticSummary:                            "job " + s.Key.String(),
+		StaticDetails:                            "Carries the training job `" + s.Key.String() + "`, from its submission to its last GPU-second. What happens to it comes as `tell` updates.",
 	}, JobWorkflow, s)
-	if err != nil {
-		return fmt.Errorf("start the workflow of job %s: %w", s.Key, err)
+	if running := (*serviceerror.WorkflowExecutionAlreadyStarted)(nil); errors.As(err, &running) {
+		return false, nil
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("start the workflow of job %s: %w", s.Key, err)
+	}
+	return true, nil
 }
 
 // Tell tells a job's workflow what happened. Errors: [ErrNotRunning], [ErrStale] where another job has

@@ -56,7 +56,14 @@ func (j *jobRun) setup(ctx workflow.Context) error {
 	if j.Life.Phase == "" {
 		j.Life, j.Todo = job.New(workflow.Now(ctx))
 		j.news = true
+		if j.Code >= claimAtOnce {
+			j.shown.phase = string(job.Queued) // as it was started with
+		}
 	}
+	for _, e := range j.First {
+		j.happened(ctx, e)
+	}
+	j.First = nil
 	return nil
 }
 
@@ -142,6 +149,7 @@ func (j *jobRun) await(ctx workflow.Context) error {
 	if ready() || j.Life.Phase.Terminal() && !j.busy() {
 		return nil
 	}
+	j.mark(ctx)
 	if at.IsZero() {
 		return workflow.Await(ctx, ready)
 	}
@@ -275,8 +283,12 @@ func cause(err error) error {
 	return err
 }
 
-// activityJobChanged is named, not passed: a local activity that is passed runs without its receiver.
-const activityJobChanged = "JobChanged"
+// Local activities are named, not passed: one that is passed runs without its receiver.
+const (
+	activityJobChanged = "JobChanged"
+	activityPlaceGang  = "PlaceGang"
+	activityOpenGang   = "OpenGang"
+)
 
 // publish tells the world what has changed. What cannot be told now is told in a moment, and nothing
 // ends untold.
@@ -285,10 +297,7 @@ func (j *jobRun) publish(ctx workflow.Context) {
 		return
 	}
 	j.news, j.newsAt = false, time.Time{}
-	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		ScheduleToCloseTimeout: tellPatience, Summary: fmt.Sprintf("%s: %s", j.Life.Phase, j.Life.Cause),
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
-	})
+	local := locally(ctx, tellPatience, fmt.Sprintf("%s: %s", j.Life.Phase, j.Life.Cause))
 	news := activities.JobNews{Key: j.Key, UID: j.UID, State: j.Life, Seq: j.Seq, On: j.Placed.On, Resumed: j.Resumed}
 	if err := workflow.ExecuteLocalActivity(local, activityJobChanged, news).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("change not told, trying again", "job", j.Key.String(), "phase", j.Life.Phase, "error", err)
@@ -305,6 +314,7 @@ func (j *jobRun) full(ctx workflow.Context) bool {
 // finish waits for the handlers, so that no caller is left without its answer, and ends as the job did.
 func (j *jobRun) finish(ctx workflow.Context) error {
 	j.show(ctx)
+	j.mark(ctx)
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return err
 	}

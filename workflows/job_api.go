@@ -30,6 +30,8 @@ type JobState struct {
 	Placed  Placed            `json:"placed,omitzero"`
 	Resumed string            `json:"resumed,omitempty"` // the checkpoint the newest gang began with
 	Runs    int               `json:"runs,omitempty"`    // how often it continued as new
+	First   []job.Event       `json:"first,omitempty"`   // what was decided about it before its workflow began
+	Code    int               `json:"code,omitempty"`    // the behaviour it began with, see [JobCode]
 }
 
 // Placed is where the gang of a generation is.
@@ -78,4 +80,6 @@ const (
 	jobRetryMax = 30 * time.Second
 	// tellPatience bounds the word to the world about a change, which waits for nothing.
 	tellPatience = 5 * time.Second
+	// soonPatience bounds what runs within a workflow task.
+	soonPatience = 3 * time.Second
 )

@@ -24,7 +24,7 @@ func (j *jobRun) carryOut(ctx workflow.Context, c job.Command) error {
 	case job.Start:
 		return j.start(ctx, c)
 	case job.Open:
-		return j.do(ctx, "open the barrier", j.gangs.OpenGang, j.gang(c), nil)
+		return j.soon(ctx, "open the barrier", activityOpenGang, j.gangs.OpenGang, j.gang(c), nil)
 	case job.SaveNow:
 		return j.do(ctx, "ask for a checkpoint", j.gangs.SaveGang, j.gang(c), nil)
 	case job.Notify:
@@ -43,6 +43,15 @@ func (j *jobRun) do(ctx workflow.Context, what string, activity, arg, out any) e
 	return workflow.ExecuteActivity(withActivity(ctx, summary), activity, arg).Get(ctx, out)
 }
 
+// soon is do for what takes milliseconds, and is not worth an activity of its own: many jobs are let in at once. No
+// Update is taken in meanwhile, so it is given up early, and tried again like any command.
+func (j *jobRun) soon(ctx workflow.Context, what, name string, activity, arg, out any) error {
+	if j.Code < claimAtOnce {
+		return j.do(ctx, what, activity, arg, out)
+	}
+	return workflow.ExecuteLocalActivity(locally(ctx, soonPatience, what), name, arg).Get(ctx, out)
+}
+
 // gang is the gang a command is about. Its size is kept beside it: a command to release comes when
 // the state has forgotten the gang.
 func (j *jobRun) gang(c job.Command) activities.GangRef {
@@ -55,7 +64,7 @@ func (j *jobRun) bind(ctx workflow.Context, c job.Command) error {
 	j.Placed = Placed{Generation: c.Generation, Nodes: c.Nodes}
 	req := activities.PlaceRequest{GangRef: j.gang(c), Resources: j.Spec.Resources, Avoid: j.Life.Avoid}
 	var out activities.PlaceResult
-	if err := j.do(ctx, fmt.Sprintf("claim GPUs on %d nodes", c.Nodes), j.gangs.PlaceGang, req, &out); err != nil {
+	if err := j.soon(ctx, fmt.Sprintf("claim GPUs on %d nodes", c.Nodes), activityPlaceGang, j.gangs.PlaceGang, req, &out); err != nil {
 		return err
 	}
 	if out.Nodes == nil {

@@ -8,18 +8,34 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job"
 )
 
 var attrJob = temporal.NewSearchAttributeKeyKeyword(AttrJob)
 
 // JobSearchAttributes are those a job's workflow is started with.
 func JobSearchAttributes(k functions.Key) temporal.SearchAttributes {
-	return temporal.NewSearchAttributes(attrNamespace.ValueSet(k.Namespace), attrJob.ValueSet(k.Name), attrPhase.ValueSet(""), attrGPUs.ValueSet(0))
+	return temporal.NewSearchAttributes(attrNamespace.ValueSet(k.Namespace), attrJob.ValueSet(k.Name), attrPhase.ValueSet(string(job.Queued)), attrGPUs.ValueSet(0))
 }
 
-// show writes the logbook page, and the search attributes where they changed.
+// show writes the logbook page.
 func (j *jobRun) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, j.page())
+	if j.Code < claimAtOnce {
+		j.list(ctx)
+	}
+}
+
+// mark is called before the workflow waits: each change of search attributes is written to the server's lists
+// by itself, so those that nobody would see are left out.
+func (j *jobRun) mark(ctx workflow.Context) {
+	if j.Code >= claimAtOnce {
+		j.list(ctx)
+	}
+}
+
+// list writes the search attributes where they changed.
+func (j *jobRun) list(ctx workflow.Context) {
 	now := shown{phase: string(j.Life.Phase)}
 	if j.Life.Gang != nil {
 		now.gpus = j.Life.Gang.Nodes * j.Spec.Resources.GPUsPerNode

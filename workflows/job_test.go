@@ -157,7 +157,7 @@ func carried(change func(*functions.JobSpec)) workflows.JobState {
 	if change != nil {
 		change(&spec)
 	}
-	return workflows.JobState{Key: functions.Key{Namespace: "default", Name: "train"}, UID: "uid", Spec: spec}
+	return workflows.JobState{Key: functions.Key{Namespace: "default", Name: "train"}, UID: "uid", Spec: spec, Code: workflows.JobCode}
 }
 
 func gang(kind job.Kind, generation uint64, rank int) job.Event {
@@ -187,6 +187,38 @@ func TestAJobsWorkflowCarriesItToItsEnd(t *testing.T) {
 		if !slices.Contains(r.fleet.news, p) {
 			t.Errorf("nobody was told that it was %s: %v", p, r.fleet.news)
 		}
+	}
+}
+
+// A job that was let in before its workflow began holds its GPUs after its first task; what was decided about it
+// too late means nothing.
+func TestAJobBeginsWithWhatWasDecided(t *testing.T) {
+	r := newJobRun(t, &fleet{nodes: 2})
+	r.at(t, 2*time.Second, gang(job.Admit, 1, 0), gang(job.Arrive, 1, 0), gang(job.Arrive, 1, 1))
+	r.at(t, time.Hour, gang(job.End, 1, 0), gang(job.End, 1, 1))
+	s := carried(nil)
+	s.First = []job.Event{gang(job.Admit, 1, 0)}
+	r.env.ExecuteWorkflow(workflows.Job, s)
+	if err := r.env.GetWorkflowError(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"place", "start", "open", "release"}; !slices.Equal(r.fleet.did, want) {
+		t.Errorf("it did %v, want %v", r.fleet.did, want)
+	}
+	if first := r.fleet.news[0]; first != job.Admitted {
+		t.Errorf("the first that was told is %s", first)
+	}
+}
+
+// A job that was cancelled before its workflow began is cancelled.
+func TestAJobCancelledAtOnceHoldsNothing(t *testing.T) {
+	r := newJobRun(t, &fleet{nodes: 2})
+	s := carried(nil)
+	s.First = []job.Event{{Kind: job.Cancel}}
+	r.env.ExecuteWorkflow(workflows.Job, s)
+	var canceled *temporal.CanceledError
+	if !errors.As(r.env.GetWorkflowError(), &canceled) || len(r.fleet.did) > 0 {
+		t.Errorf("ended with %v after %v", r.env.GetWorkflowError(), r.fleet.did)
 	}
 }
 

@@ -40,6 +40,14 @@ func withActivity(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
+// locally gives ctx the options of a local activity, which runs within the workflow task.
+func locally(ctx workflow.Context, patience time.Duration, summary string) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: patience, Summary: summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
+	})
+}
+
 // maxSummary is what Temporal's UI shows of a summary without cutting it (200 bytes documented,
 // 400 enforced).
 const maxSummary = 200

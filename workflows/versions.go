@@ -5,4 +5,12 @@ package workflows
 const (
 	// retryStarts: a start whose outcome is in doubt is repeated; before, its replica was killed.
 	retryStarts = "retry-starts-in-doubt"
+
+	// claimAtOnce: a job claims its GPUs and opens its barrier within the workflow task that decided so, and writes its
+	// search attributes when it is about to wait. It is carried in the job's state: a version that Temporal records costs
+	// two events and a search attribute for every job.
+	claimAtOnce = 1
 )
+
+// JobCode is the newest behaviour of a job's workflow, which new ones begin with.
+const JobCode = claimAtOnce

@@ -17,8 +17,8 @@ func (a *app) benchJobsCommand(b *benchFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "jobs",
 		Short: "Training jobs: admissions, a large gang, loans given back, ranks killed",
-		Long: `Submit many jobs of one rank together, on simulated GPUs: until the provider's start call of the
-last one, beside as many empty workflows on the same server. Then one gang of many ranks: from
+		Long: `Submit many jobs of one rank together, on simulated GPUs: until the last has its workflow and its
+lease, and until the provider's start call of the last one, beside as many empty workflows on the same server. Then one gang of many ranks: from
 admitted until all have passed the barrier. Then, with processes of this machine, a job on a loan:
 a request recalls it, from the notice until the GPU is released, beside the time of the program's
 own checkpoint. And it is killed without warning: what is lost, and how long until it trains again.
@@ -46,7 +46,7 @@ ettr is computed from that, for a kill every 10 minutes and a checkpoint every 3
 }
 
 func tellJobs(w io.Writer, r bench.JobsReport) error {
-	fmt.Fprintf(w, "%d jobs of one rank: %.0f admissions/s, %.0f empty workflows/s; load %s\n", r.Admissions, r.AdmissionsPerSec, r.StartsPerSec, r.LoadAverage)
+	fmt.Fprintf(w, "%d jobs of one rank: %.0f admissions/s, %.0f starts/s, %.0f empty workflows/s; load %s\n", r.Admissions, r.AdmissionsPerSec, r.StartedPerSec, r.StartsPerSec, r.LoadAverage)
 	fmt.Fprintf(w, "one gang of %d ranks: %.2f s from admitted to the barrier passed\n", r.GangRanks, r.GangSec)
 	fmt.Fprintf(w, "%d kills: %.2f s of work lost at most, with a checkpoint every %.0f s of %.2f s; training again after %.2f s, at most %.2f s; ettr %.3f\n",
 		r.Kills, r.LostWorkSec, r.IntervalSec, r.SaveSec, r.RestartSec.P50, r.RestartSec.Max, r.ETTR)

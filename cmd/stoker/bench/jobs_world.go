@@ -13,6 +13,7 @@ import (
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/platform"
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job"
 )
 
 // jobTimeout is how long a job may take for one step of its life.
@@ -71,6 +72,24 @@ func (w *jobsWorld) await(ctx context.Context, name, what string, ok func(api.Jo
 			return j, fmt.Errorf("job %s is %s (%s %s) and not %s within %v: %w", name, j.Phase, j.Cause, j.Trouble, what, jobTimeout, err)
 		}
 	}
+}
+
+// placed waits until so many jobs have told that their leases are committed, and says when the last one did.
+func (w *jobsWorld) placed(ctx context.Context, n int) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
+	defer cancel()
+	for e, err := range w.client.Events(ctx, api.EventFilter{Since: jobTimeout, Follow: true}) {
+		if err != nil {
+			return time.Time{}, err
+		}
+		if e.Kind == "job" && e.What == string(job.Placed) {
+			n--
+		}
+		if n == 0 {
+			return e.At, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%d jobs have no GPUs within %v: %w", n, jobTimeout, context.Cause(ctx))
 }
 
 // started tells whether so many gangs of a job have passed their barriers.

@@ -25,17 +25,20 @@ type Dispatcher struct {
 	jobs    map[functions.Key]*entry
 	planner planner
 	telling int  // Updates in flight
+	starts  int  // of workflows in flight
 	soon    bool // a plan is about to be made
-	ready   chan struct{}
-	frozen  bool
-	began   time.Time // of Run
+	// nextPlan is closed, and another one made, with every plan.
+	nextPlan chan struct{}
+	ready    chan struct{}
+	frozen   bool
+	began    time.Time // of Run
 }
 
 // New makes a dispatcher; Run starts it.
 func New(o Options) *Dispatcher {
 	return &Dispatcher{
 		Options: o, box: mailbox.New(inboxSize, api.ErrStopping), jobs: map[functions.Key]*entry{},
-		ready: make(chan struct{}),
+		ready: make(chan struct{}), nextPlan: make(chan struct{}),
 	}
 }
 
@@ -95,14 +98,12 @@ func (d *Dispatcher) loop(ctx context.Context, statuses <-chan activities.Replic
 	}
 }
 
-// tick looks at what no news tells: Updates to be repeated, GPUs that came and went, loans that end.
+// tick looks at what no news tells: Updates and starts to be repeated, GPUs that came and went, loans that end.
 func (d *Dispatcher) tick() {
 	for _, e := range d.jobs {
 		for n, r := range e.ranks {
 			e.conclude(n, r)
 		}
-		d.startAgain(e)
-		d.tell(e)
 	}
 	d.plan()
 }

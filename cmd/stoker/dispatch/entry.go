@@ -55,7 +55,7 @@ type entry struct {
 	waiting *jobs.Waiting
 	// placedAt is when its gang was first seen placed, by this clock: the workflow's own may jump.
 	placedAt time.Time
-	// unstarted: its workflow could not be started yet.
+	// unstarted: its workflow does not run yet. A plan looks at it first, so that it begins with its admission.
 	unstarted bool
 	cleared   time.Time // when its checkpoints were last cleared
 }
@@ -78,7 +78,7 @@ type toldOf struct {
 func newEntry(k functions.Key, rec events.JobRecord, rev uint64) *entry {
 	e := &entry{key: k, rec: rec, recRev: rev, ranks: map[int]*rank{}}
 	e.UID = rec.UID
-	e.Life = job.State{Phase: job.Validated, Cause: job.CauseSubmitted, Submitted: rec.Submitted, Since: rec.Submitted}
+	e.Life, _ = job.New(rec.Submitted)
 	return e
 }
 
@@ -87,6 +87,9 @@ func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
 	e.unknown = false
 	if e.Told && seq < e.seq {
 		return
+	}
+	if !e.Told && life.Phase == job.Queued { // what a plan had for it was not taken
+		e.planned = planned{}
 	}
 	before := e.Life
 	if life.Generation != before.Generation {

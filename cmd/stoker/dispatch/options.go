@@ -28,7 +28,7 @@ type Ledger interface {
 
 // Workflows carry jobs.
 type Workflows interface {
-	StartJob(ctx context.Context, s workflows.JobState) error
+	StartJob(ctx context.Context, s workflows.JobState) (bool, error)
 	Tell(ctx context.Context, k functions.Key, t workflows.Tell) (workflows.JobStatus, error)
 	JobStatus(ctx context.Context, k functions.Key, uid string) (workflows.JobStatus, error)
 }
@@ -65,6 +65,8 @@ const (
 	unknownPatience = 30 * time.Second
 	// planDelay collects what comes together, such as a batch of submissions, into one plan.
 	planDelay = 20 * time.Millisecond
+	// planPatience bounds the wait of a submission for the plan that says where it stands.
+	planPatience = time.Second
 	// inboxSize bounds what waits for the loop. Heartbeats beyond it are dropped, which the next mends.
 	inboxSize = 4096
 	// tellTimeout bounds one Update of a workflow.
@@ -73,6 +75,9 @@ const (
 	tellBackoffMax = 4 * time.Second
 	// maxTelling is how many workflows are told something at a time: as many as the worker polls.
 	maxTelling = 16
+	// maxStarting is how many workflows are started at a time. They are all that a new job waits for, so there
+	// are more of them than of Updates.
+	maxStarting = 64
 	// maxEvents is how many events go with one Update: a message of the server's has a size.
 	maxEvents = 64
 	// maxOutput and maxStack bound what is kept of the last words of a rank, in bytes: those of a whole

@@ -63,6 +63,8 @@ func (p *planner) restore(ctx context.Context, kv events.KV[json.RawMessage]) er
 
 // plan asks who should hold which GPUs now, and has it carried out.
 func (d *Dispatcher) plan() {
+	defer d.others() // who was told nothing by the plan is told what else there is, and new jobs begin
+	defer func() { close(d.nextPlan); d.nextPlan = make(chan struct{}) }()
 	now := d.Now()
 	if d.frozen || now.Sub(d.began) < unknownPatience && d.anyUnknown() {
 		return

@@ -55,16 +55,17 @@ func (d *Dispatcher) restoreOne(ctx context.Context, x events.Entry[events.JobRe
 	return e, nil
 }
 
-// start starts the workflow of a job, from the beginning or from what is stored of it.
-func (d *Dispatcher) start(ctx context.Context, e *entry) error {
-	s := workflows.JobState{Key: e.key, UID: e.rec.UID, Spec: workflows.JobOutline(e.rec.Job.Spec)}
-	if e.Told { // its history was lost
+// begun is the state that the workflow of a job begins with: that of a new job, to which first has happened, or
+// what is stored of one whose history was lost.
+func (e *entry) begun(first []job.Event) workflows.JobState {
+	s := workflows.JobState{Key: e.key, UID: e.rec.UID, Spec: workflows.JobOutline(e.rec.Job.Spec), First: first}
+	if e.Told {
 		s.Life, s.Seq, s.Todo = e.Life, e.seq, job.Again(e.Life)
 	}
 	if g := s.Life.Gang; g != nil {
 		s.Placed = workflows.Placed{Generation: s.Life.Generation, Nodes: g.Nodes}
 	}
-	return d.Workflows.StartJob(ctx, s)
+	return s
 }
 
 // take takes over what a workflow says of itself.

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
+	"stoker.dev/stoker/scale/jobs"
 )
 
 // newUID tells a job from others that had or will have its name. It is part of the names of processes
@@ -87,10 +89,8 @@ func (d *Dispatcher) admit(j functions.TrainingJob, from api.Origin) submission 
 			s.refused = append(s.refused, fmt.Errorf("job %s is being removed; submit again once `stoker job list` no longer shows it", k))
 		case same || from.ID == "" && old.live() && reflect.DeepEqual(old.rec.Job, j):
 			s.known = true
-			s.answer = api.Submitted{Key: k, UID: old.rec.UID, Action: "unchanged", Phase: old.Life.Phase}
-			if old.waiting != nil {
-				s.answer.Position = old.waiting.Position
-			}
+			s.answer = api.Submitted{Key: k, UID: old.rec.UID, Action: "unchanged"}
+			s.answer.Phase, s.answer.Position = old.stands()
 		case old.live():
 			s.refused = append(s.refused, fmt.Errorf("job %s is %s already; give this one another name, or cancel that one with `stoker job cancel %s`", k, old.Life.Phase, k))
 		default:
@@ -174,56 +174,55 @@ func (d *Dispatcher) unstore(ctx context.Context, plans []submission) {
 	}
 }
 
-// begin starts the workflows of what was stored, and says where each is.
+// begin puts what was stored into the queue, and says where each is once a plan has looked at all of them together.
+// Their workflows begin with what that plan has for them.
 func (d *Dispatcher) begin(ctx context.Context, plans []submission, out []api.Submitted) error {
-	for i := range plans {
-		s := &plans[i]
-		if s.known {
-			continue
-		}
-		e := newEntry(s.rec.Job.Key(), s.rec, s.rev)
-		taken := false // by another delivery of the same event
-		err := d.box.Call(ctx, func() {
-			old := d.jobs[e.key]
-			if taken = old != nil && old.rec.UID == e.rec.UID; !taken {
-				d.jobs[e.key] = e
-			}
-		})
-		if err != nil {
-			return err
-		}
-		out[i].Phase = job.Validated
-		if taken {
-			continue
-		}
-		if err := d.start(ctx, e); err != nil {
-			d.Log.Warn("workflow of a job not started, trying again", "job", e.key.String(), "error", err)
-			if err := d.box.Call(ctx, func() { e.unstarted = true }); err != nil {
-				return err
+	var planned <-chan struct{}
+	err := d.box.Call(ctx, func() {
+		for i := range plans {
+			if s := &plans[i]; !s.known {
+				d.enqueue(newEntry(s.rec.Job.Key(), s.rec, s.rev))
 			}
 		}
+		d.planSoon()
+		planned = d.nextPlan
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	select {
+	case <-planned:
+	case <-time.After(planPatience):
+	case <-ctx.Done():
+	}
+	return d.box.Call(ctx, func() {
+		for i := range plans {
+			if e := d.jobs[out[i].Key]; e != nil && e.rec.UID == out[i].UID {
+				out[i].Phase, out[i].Position = e.stands()
+			}
+		}
+	})
 }
 
-// startAgain starts the workflow of a job that was accepted while Temporal was away.
-func (d *Dispatcher) startAgain(e *entry) {
-	if !e.unstarted || e.telling || d.Now().Before(e.retryAt) {
+// enqueue takes a job in, unless another delivery of the same event already has.
+func (d *Dispatcher) enqueue(e *entry) {
+	if old := d.jobs[e.key]; old != nil && old.rec.UID == e.rec.UID {
 		return
 	}
-	e.telling = true
-	d.telling++
-	d.box.Outside(func(ctx context.Context) {
-		starting, cancel := context.WithTimeout(ctx, tellTimeout)
-		defer cancel()
-		err := d.start(starting, e)
-		d.box.Post(func() {
-			e.telling = false
-			d.telling--
-			e.unstarted = err != nil
-			e.retryAt = d.Now().Add(tellBackoffMax)
-		})
-	})
+	e.Life.Phase = job.Queued
+	e.unstarted = true
+	d.jobs[e.key] = e
+}
+
+// stands is where a job is, and its position if it waits for GPUs.
+func (e *entry) stands() (job.Phase, int) {
+	if p, under := e.under(); under && p.action == jobs.Admit {
+		return job.Admitted, 0
+	}
+	if e.waiting != nil {
+		return e.Life.Phase, e.waiting.Position
+	}
+	return e.Life.Phase, 0
 }
 
 // with has the loop do something with a job, if there is one of that name.

@@ -12,8 +12,12 @@ import (
 	"stoker.dev/stoker/workflows"
 )
 
-// tell sends what a workflow does not have yet, one Update at a time for each job.
+// tell sends what a workflow does not have yet, one Update at a time for each job, and first of all starts it.
 func (d *Dispatcher) tell(e *entry) {
+	if e.unstarted {
+		d.start(e)
+		return
+	}
 	if len(e.pending) == 0 && !e.unknown || e.telling || d.telling >= maxTelling || d.Now().Before(e.retryAt) {
 		return
 	}
@@ -21,17 +25,65 @@ func (d *Dispatcher) tell(e *entry) {
 		e.pending = nil
 		return
 	}
-	n := min(len(e.pending), maxEvents)
-	events := slices.Clone(e.pending[:n])
-	e.pending, e.telling = slices.Clone(e.pending[n:]), true
+	k, t := e.key, workflows.Tell{UID: e.rec.UID, Events: e.next()}
+	e.telling = true
 	d.telling++
-	k, t := e.key, workflows.Tell{UID: e.rec.UID, Events: events}
 	d.box.Outside(func(ctx context.Context) {
 		sending, cancel := context.WithTimeout(ctx, tellTimeout)
 		defer cancel()
 		st, err := d.Workflows.Tell(sending, k, t)
 		d.box.Post(func() { d.told(e, t.Events, st, err) })
 	})
+}
+
+// next takes as many events as go with one message.
+func (e *entry) next() []job.Event {
+	n := min(len(e.pending), maxEvents)
+	events := slices.Clone(e.pending[:n])
+	e.pending = slices.Clone(e.pending[n:])
+	return events
+}
+
+// start starts the workflow of a job that was accepted, with what was decided about it since.
+func (d *Dispatcher) start(e *entry) {
+	if e.telling || d.starts >= maxStarting || d.Now().Before(e.retryAt) {
+		return
+	}
+	first := e.next()
+	s := e.begun(first)
+	e.telling = true
+	d.starts++
+	d.box.Outside(func(ctx context.Context) {
+		starting, cancel := context.WithTimeout(ctx, tellTimeout)
+		defer cancel()
+		fresh, err := d.Workflows.StartJob(starting, s)
+		d.box.Post(func() { d.begun(e, first, fresh, err) })
+	})
+}
+
+// begun takes in what came of a start.
+func (d *Dispatcher) begun(e *entry, first []job.Event, fresh bool, err error) {
+	full := d.starts >= maxStarting
+	e.telling = false
+	d.starts--
+	e.unstarted = err != nil
+	if !fresh { // or it runs since an earlier try, and has taken in what that brought
+		e.pending = append(first, e.pending...)
+	}
+	if err != nil {
+		d.later(e)
+		d.Log.Warn("workflow of a job not started, trying again", "job", e.key.String(), "error", err)
+	}
+	d.tell(e)
+	if full {
+		d.others()
+	}
+}
+
+// later is for what did not get through: it is tried again after a while.
+func (d *Dispatcher) later(e *entry) {
+	e.retryAt = d.Now().Add(min(100*time.Millisecond<<min(e.tries, 8), tellBackoffMax))
+	e.tries++
 }
 
 // told takes in what came of an Update.
@@ -45,8 +97,7 @@ func (d *Dispatcher) told(e *entry, sent []job.Event, st workflows.JobStatus, er
 		d.adrift(e, sent)
 	case err != nil:
 		e.pending = append(sent, e.pending...)
-		e.retryAt = d.Now().Add(min(100*time.Millisecond<<min(e.tries, 8), tellBackoffMax))
-		e.tries++
+		d.later(e)
 		d.Log.Warn("job not told, trying again", "job", e.key.String(), "error", err)
 	default:
 		if len(st.Refused) > 0 { // what the plan had for it does not happen
@@ -76,11 +127,12 @@ func (d *Dispatcher) others() {
 func (d *Dispatcher) adrift(e *entry, sent []job.Event) {
 	e.telling = true
 	d.telling++
+	s := e.begun(nil)
 	d.box.Outside(func(ctx context.Context) {
 		st, err := d.Workflows.JobStatus(ctx, e.key, e.rec.UID)
 		over := err == nil && st.UID == e.rec.UID && st.Life.Phase.Terminal()
 		if err == nil && !over || errors.Is(err, workflows.ErrNotRunning) {
-			err = d.start(ctx, e)
+			_, err = d.Workflows.StartJob(ctx, s)
 		}
 		d.box.Post(func() {
 			e.telling = false
@@ -174,8 +226,24 @@ func (d *Dispatcher) announce(ctx context.Context, e *entry, before, after job.S
 			return err
 		}
 	}
+	for _, p := range passed(before.Phase, after.Phase) {
+		if err := d.Bus.Emit(ctx, e.key, "job", string(p), jobEvent{UID: e.rec.UID, Phase: p, Cause: job.CauseSubmitted, Generation: 1}); err != nil {
+			return err
+		}
+	}
 	if after.Phase == before.Phase && after.Generation == before.Generation && after.Cause == before.Cause {
 		return nil
 	}
 	return d.Bus.Emit(ctx, e.key, "job", string(after.Phase), data)
+}
+
+// passed are the phases of a new job that its workflow did not tell of, since it began behind them.
+func passed(before, after job.Phase) []job.Phase {
+	if before != "" || after == job.Validated {
+		return nil
+	}
+	if after == job.Queued {
+		return []job.Phase{job.Validated}
+	}
+	return []job.Phase{job.Validated, job.Queued}
 }
