@@ -215,7 +215,9 @@ func (j *jobRun) act(ctx workflow.Context) {
 	}
 	j.retryAt = time.Time{}
 	for len(j.Todo) > 0 {
-		j.publish(ctx)
+		if j.Code < claimAtOnce || !j.pending(job.Bind) { // what comes of a claim is known at once, and is told then
+			j.publish(ctx)
+		}
 		c := j.take()
 		if !j.current(c) {
 			continue

@@ -182,7 +182,7 @@ func TestAJobsWorkflowCarriesItToItsEnd(t *testing.T) {
 	if want := []string{"place", "start", "open", "release"}; !slices.Equal(r.fleet.did, want) {
 		t.Errorf("it did %v, want %v", r.fleet.did, want)
 	}
-	want := []job.Phase{job.Validated, job.Queued, job.Admitted, job.Placed, job.Running, job.Succeeded}
+	want := []job.Phase{job.Validated, job.Queued, job.Placed, job.Running, job.Succeeded}
 	for _, p := range want {
 		if !slices.Contains(r.fleet.news, p) {
 			t.Errorf("nobody was told that it was %s: %v", p, r.fleet.news)
@@ -205,7 +205,7 @@ func TestAJobBeginsWithWhatWasDecided(t *testing.T) {
 	if want := []string{"place", "start", "open", "release"}; !slices.Equal(r.fleet.did, want) {
 		t.Errorf("it did %v, want %v", r.fleet.did, want)
 	}
-	if first := r.fleet.news[0]; first != job.Admitted {
+	if first := r.fleet.news[0]; first != job.Placed {
 		t.Errorf("the first that was told is %s", first)
 	}
 }

@@ -6,8 +6,8 @@ const (
 	// retryStarts: a start whose outcome is in doubt is repeated; before, its replica was killed.
 	retryStarts = "retry-starts-in-doubt"
 
-	// claimAtOnce: a job claims its GPUs and opens its barrier within the workflow task that decided so, and writes its
-	// search attributes when it is about to wait. It is carried in the job's state: a version that Temporal records costs
+	// claimAtOnce: a job claims its GPUs and opens its barrier within the workflow task that decided so, tells what came of
+	// a claim and not that it is about to claim, and writes its search attributes when it is about to wait. It is carried in the job's state: a version that Temporal records costs
 	// two events and a search attribute for every job.
 	claimAtOnce = 1
 )

@@ -131,6 +131,9 @@ func TestPhasesThatWerePassedAreTold(t *testing.T) {
 		{"", job.Validated, nil},
 		{"", job.Queued, []job.Phase{job.Validated}},
 		{"", job.Admitted, []job.Phase{job.Validated, job.Queued}},
+		{"", job.Placed, []job.Phase{job.Validated, job.Queued, job.Admitted}},
+		{job.Queued, job.Placed, []job.Phase{job.Admitted}},
+		{job.Admitted, job.Placed, nil},
 		{"", job.Cancelled, []job.Phase{job.Validated, job.Queued}},
 		{job.Queued, job.Admitted, nil},
 	} {

@@ -227,7 +227,11 @@ func (d *Dispatcher) announce(ctx context.Context, e *entry, before, after job.S
 		}
 	}
 	for _, p := range passed(before.Phase, after.Phase) {
-		if err := d.Bus.Emit(ctx, e.key, "job", string(p), jobEvent{UID: e.rec.UID, Phase: p, Cause: job.CauseSubmitted, Generation: 1}); err != nil {
+		through := jobEvent{UID: e.rec.UID, Phase: p, Cause: job.CauseSubmitted, Generation: after.Generation}
+		if p == job.Admitted {
+			through.Cause, through.Nodes = job.CauseAdmitted, data.Nodes
+		}
+		if err := d.Bus.Emit(ctx, e.key, "job", string(p), through); err != nil {
 			return err
 		}
 	}
@@ -237,13 +241,16 @@ func (d *Dispatcher) announce(ctx context.Context, e *entry, before, after job.S
 	return d.Bus.Emit(ctx, e.key, "job", string(after.Phase), data)
 }
 
-// passed are the phases of a new job that its workflow did not tell of, since it began behind them.
-func passed(before, after job.Phase) []job.Phase {
-	if before != "" || after == job.Validated {
-		return nil
+// passed are the phases that a workflow does not tell of, since it is through them at once.
+func passed(before, after job.Phase) (through []job.Phase) {
+	if before == "" && after != job.Validated {
+		through = append(through, job.Validated)
+		if after != job.Queued {
+			through = append(through, job.Queued)
+		}
 	}
-	if after == job.Queued {
-		return []job.Phase{job.Validated}
+	if after == job.Placed && before != job.Admitted && before != job.Placed {
+		through = append(through, job.Admitted)
 	}
-	return []job.Phase{job.Validated, job.Queued}
+	return through
 }
