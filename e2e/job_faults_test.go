@@ -167,7 +167,7 @@ func TestTinyLMTrainsOnWhatInferenceLeavesIdle(t *testing.T) {
 	tiny.Spec.Borrow.IdleInference = functions.UseOnly
 	p.Submit(tiny)
 	before := p.AwaitJob("tinylm", "has learned something", func(j api.Job) bool {
-		return j.Borrowed && j.Saved.Step > 0 && harness.Trains(j.Saved.Step)(j) && len(j.Progress.Losses) > 3
+		return j.Lent > 0 && j.Saved.Step > 0 && harness.Trains(j.Saved.Step)(j) && len(j.Progress.Losses) > 3
 	})
 	const burst = 8
 	js := p.JetStream()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/scale/cost"
 	"stoker.dev/stoker/scale/job"
 )
 
@@ -203,7 +205,10 @@ func TestALoanIsRecalledForInference(t *testing.T) {
 	borrower := p.Job("train", 2)
 	borrower.Spec.Borrow.IdleInference = functions.UseAllowed
 	p.Submit(borrower)
-	p.AwaitJob("train", "borrows", func(j api.Job) bool { return j.Borrowed && j.GPUs == 2 && harness.Trains(30)(j) })
+	p.AwaitJob("train", "borrows", func(j api.Job) bool { return j.Lent == 2 && harness.Trains(30)(j) })
+	if text, err := p.Command(t.Context(), "job", "describe", "train").Output(); err != nil || !strings.Contains(string(text), "2 of 2 GPUs on loan from functions") {
+		t.Errorf("described as\n%s", text)
+	}
 
 	mustInvoke(t, p, "chat", "give me a GPU")
 	j := p.AwaitJob("train", "waits with its work saved", func(j api.Job) bool { return j.Phase == job.Queued && j.Attempt == 1 })
@@ -219,6 +224,42 @@ func TestALoanIsRecalledForInference(t *testing.T) {
 	}
 	steerJob(t, p, "train", api.JobCancel)
 	p.AwaitPhase("train", job.Cancelled)
+	checkLoanInCost(t, p)
+}
+
+// checkLoanInCost holds what `stoker cost` says of loans that were recalled once against what the job says.
+func checkLoanInCost(t *testing.T, p *harness.Platform) {
+	t.Helper()
+	j := p.AJob("train")
+	out, err := p.Command(t.Context(), "cost", "--since", "1h", "-o", "json").Output()
+	var r api.Cost
+	if err != nil || json.Unmarshal(out, &r) != nil {
+		t.Fatalf("stoker cost: %v: %s", err, out)
+	}
+	l := r.Loans
+	if l.Open != 0 || l.GPUs != 0 || l.Recalls != 1 || l.Overdue != 0 || l.GiveBack.Of != 1 || l.GiveBack.P50 <= 0 || l.Save.P50 <= 0 || l.Save.P50 > l.GiveBack.P50 {
+		t.Errorf("the loans: %+v", l)
+	}
+	if len(l.Credits) != 1 || l.Credits[0].Loans != l.Loans || l.Credits[0].Recalls != 1 {
+		t.Errorf("credits %+v of %d loans", l.Credits, l.Loans)
+	}
+	sum, line := 0.0, cost.Line{}
+	for _, x := range r.Lines {
+		sum += x.GPUSeconds
+		if x.Name == "job "+j.Key.String() {
+			line = x
+		}
+	}
+	const slack = 3 // GPU-seconds: a loan begins with the admission, a lease a moment later
+	if math.Abs(sum-r.Total.GPUSeconds) > 1e-6 || math.Abs(r.Total.Lent-line.Lent) > 1e-6 || line.Lent > line.GPUSeconds+1e-6 {
+		t.Errorf("the lines add up to %.3f, the total is %.3f; lent %.3f, of it to the job %.3f of %.3f", sum, r.Total.GPUSeconds, r.Total.Lent, line.Lent, line.GPUSeconds)
+	}
+	if j.Time.Lent <= 0 || math.Abs(line.Lent-j.Time.Lent) > slack || math.Abs(l.Credits[0].GPUSeconds-j.Time.Lent) > slack || math.Abs(line.GPUSeconds-j.Time.Held) > slack {
+		t.Errorf("the job had %+v, its line is %+v, the credit %+v", j.Time, line, l.Credits[0])
+	}
+	if trained := line.Causes[cost.Useful]; trained < j.Time.Useful-slack {
+		t.Errorf("it trained for %.3f GPU-seconds, and useful are %.3f", j.Time.Useful, trained)
+	}
 }
 
 // TestJobsAreSubmittedByEvent publishes manifests, once, twice, wrong and together.

@@ -11,6 +11,7 @@ import (
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/scale/cost"
+	"stoker.dev/stoker/scale/jobs/loan"
 )
 
 func (a *app) costCommand() *cobra.Command {
@@ -20,7 +21,9 @@ func (a *app) costCommand() *cobra.Command {
 		Use:   "cost",
 		Short: "Show where the GPU time went, and what it cost",
 		Long: `Show where the pool's GPU time went: GPU-seconds by cause, their share of all that was provisioned,
-and what they cost. The lines add up to the total, and the total is devices x time.
+and what they cost. The lines add up to the total, and the total is devices x time. LENT is what of a
+training job's GPU-seconds was on GPUs that functions had left idle and lent to it; below the table is
+how often that was, and how soon they were given back.
 
 Minutes are kept for a day and hours for 90 days, so --since is rounded down to one of them. Prices
 come from the file given to stoker up --prices; without a price the USD columns stay empty.`,
@@ -64,19 +67,39 @@ func waysText() string {
 }
 
 // sayCost is a table whose last line is the total.
-func sayCost(w io.Writer, r cost.Report) error {
+func sayCost(w io.Writer, r api.Cost) error {
 	fmt.Fprintf(w, "pool %s, %s to %s (UTC), GPU-seconds\n", r.Pool, r.From.Format("2006-01-02 15:04:05"), r.To.Format("2006-01-02 15:04:05"))
 	var rows [][]string
 	for _, l := range append(r.Lines, r.Total) {
 		rows = append(rows, costRow(l))
 	}
-	if err := table(w, strings.ToUpper(string(r.By))+" GPU-SECONDS SHARE USEFUL COLD IDLE DRAINING UNKNOWN OTHER REQUESTS USD USD/1000-REQ USD/1M-TOKENS", rows); err != nil {
+	if err := table(w, strings.ToUpper(string(r.By))+" GPU-SECONDS SHARE USEFUL COLD IDLE DRAINING UNKNOWN OTHER LENT REQUESTS USD USD/1000-REQ USD/1M-TOKENS", rows); err != nil {
 		return err
 	}
 	if r.Total.Unpriced > 0 {
 		fmt.Fprintf(w, "%.1f GPU-seconds are of products without a price and not in USD; give prices with stoker up --prices FILE\n", r.Total.Unpriced)
 	}
+	if r.Loans.Loans > 0 {
+		sayLoans(w, r.Loans, r.Total)
+	}
 	return nil
+}
+
+// sayLoans says what functions have lent to jobs.
+func sayLoans(w io.Writer, s loan.Summary, total cost.Line) {
+	fmt.Fprintf(w, "%s from functions to jobs since %s (UTC), %d of them open with %s; lent are %.1f GPU-seconds, %s USD\n",
+		count(s.Loans, "loan"), s.From.UTC().Format("2006-01-02 15:04:05"), s.Open, count(s.GPUs, "GPU"), total.Lent, usd(total.LentUSD, 4))
+	fmt.Fprintf(w, "%d recalled, %d overdue", s.Recalls, s.Overdue)
+	if s.GiveBack.Of > 0 {
+		fmt.Fprintf(w, "; given back in %.3f s (p50) and %.3f s (p99)", s.GiveBack.P50, s.GiveBack.P99)
+	}
+	if s.Save.Of > 0 {
+		fmt.Fprintf(w, ", of which checkpoints took %.3f s (p50) and %.3f s (p99)", s.Save.P50, s.Save.P99)
+	}
+	fmt.Fprintln(w)
+	for _, c := range s.Credits {
+		fmt.Fprintf(w, "in all %s have lent %.1f GPU-seconds in %s, %d recalled, %d overdue\n", c.Lender, c.GPUSeconds, count(c.Loans, "loan"), c.Recalls, c.Overdue)
+	}
 }
 
 // costRow leaves causes that are no function's to one column; -o json tells them apart.
@@ -85,7 +108,7 @@ func costRow(l cost.Line) []string {
 	other := l.Causes[cost.Free] + l.Causes[cost.Foreign] + l.Causes[cost.Unusable] + l.Causes[cost.Down]
 	return []string{
 		l.Name, seconds(l.GPUSeconds), fmt.Sprintf("%.1f%%", l.Share*100), seconds(l.Causes[cost.Useful]), seconds(l.Causes[cost.Cold]),
-		seconds(l.Causes[cost.Idle]), seconds(l.Causes[cost.Draining]), seconds(l.Causes[cost.Unknown]), seconds(other), fmt.Sprint(l.Served),
+		seconds(l.Causes[cost.Idle]), seconds(l.Causes[cost.Draining]), seconds(l.Causes[cost.Unknown]), seconds(other), seconds(l.Lent), fmt.Sprint(l.Served),
 		usd(l.USD, 4), usd(l.PerThousandRequests, 4), usd(l.PerMillionTokens, 2),
 	}
 }

@@ -59,7 +59,11 @@ func describeJob(w io.Writer, j api.Job, now time.Time) error {
 	r := j.Manifest.Spec.Retry
 	line("Retries", "%d of %d for its own errors, %d of %d for those of machines", j.Used.User, r.UserErrors, j.Used.Infra, r.InfraErrors)
 	t := j.Time
-	line("GPU-seconds", "%.1f held: %.1f useful, %.1f lost, %.1f starting, %.1f leaving; ETTR %.1f %%", t.Held, t.Useful, t.Lost, t.Start, t.Drain, 100*t.ETTR)
+	lent := ""
+	if t.Lent > 0 {
+		lent = fmt.Sprintf("; %.1f of it on loan", t.Lent)
+	}
+	line("GPU-seconds", "%.1f held: %.1f useful, %.1f lost, %.1f starting, %.1f leaving%s; ETTR %.1f %%", t.Held, t.Useful, t.Lost, t.Start, t.Drain, lent, 100*t.ETTR)
 	if v := j.Last; v != nil {
 		line("Last end", "%s: %s", v.Class, v.Class.Meaning())
 		for _, e := range v.Evidence {
@@ -107,8 +111,11 @@ func gangText(j api.Job) string {
 	if j.Nodes == 0 {
 		return "(" + text + ")"
 	}
-	if j.Borrowed {
+	switch {
+	case j.Lent == j.GPUs && j.Lent > 0:
 		text += " on loan"
+	case j.Lent > 0:
+		text += fmt.Sprintf(" (%d on loan)", j.Lent)
 	}
 	return text
 }
@@ -123,8 +130,8 @@ func gangLong(j api.Job) string {
 		return fmt.Sprintf("holds nothing; needs %s, %s%s", count(j.Sizes[0], "node"), each, sizes)
 	}
 	loan := ""
-	if j.Borrowed {
-		loan = ", on loan from inference"
+	if j.Lent > 0 {
+		loan = fmt.Sprintf(", %d of %s on loan from functions", j.Lent, count(j.GPUs, "GPU"))
 	}
 	return fmt.Sprintf("%s, %s%s%s; attempt %d, generation %d", count(j.Nodes, "node"), each, loan, sizes, j.Attempt, j.Generation)
 }

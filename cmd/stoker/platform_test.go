@@ -26,6 +26,7 @@ import (
 	"stoker.dev/stoker/events/eventstest"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/cost"
+	"stoker.dev/stoker/scale/jobs/loan"
 )
 
 var update = flag.Bool("update", false, "write the golden files from what is printed")
@@ -138,12 +139,28 @@ func (m *memory) Cost(_ context.Context, since time.Time, by cost.By, see func(s
 	}
 	e := l4("default/tinylm", cost.Parts{cost.Useful: 90 * time.Minute, cost.Cold: 2 * time.Minute, cost.Idle: 26 * time.Minute, cost.Draining: time.Minute, cost.Unknown: time.Minute})
 	e.Served, e.TokensIn, e.TokensOut = 5400, 120_000, 80_000
+	trains := l4("job default/llama", cost.Parts{cost.Useful: 20 * time.Minute, cost.Draining: 4 * time.Second})
+	trains.Lent = 15 * time.Minute
 	old := cost.Entry{Account: cost.Account{Function: "chat/qwen", Product: "Tesla K80"}, Time: cost.Parts{cost.Useful: 10 * time.Second}}
 	rows := []cost.Row{{Start: noon.Add(-2 * time.Hour), Length: 2 * time.Hour, Entries: []cost.Entry{
-		l4("", cost.Parts{cost.Free: 90 * time.Minute, cost.Down: 30 * time.Minute}), old, e,
+		l4("", cost.Parts{cost.Free: 90 * time.Minute, cost.Down: 30 * time.Minute}), old, e, trains,
 	}}}
 	price := func(product string) (float64, bool) { return 0.8048, product == "NVIDIA L4" }
 	return cost.Summarize(rows, cost.Options{Pool: "default", By: by, See: see, Price: price}), nil
+}
+
+// lent is what jobs have borrowed; nothing else is asked of it.
+type (
+	lent    struct{ anyJobs }
+	anyJobs = api.Jobs
+)
+
+func (lent) Loans(context.Context, time.Time) (loan.Summary, error) {
+	return loan.Summary{
+		From: noon.Add(-24 * time.Hour), Loans: 3, Open: 1, GPUs: 2, Recalls: 2, Overdue: 1,
+		GiveBack: loan.Times{Of: 2, P50: 1.25, P99: 30.004}, Save: loan.Times{Of: 1, P50: 0.9, P99: 0.9},
+		Credits: []loan.Credit{{Lender: "functions", GPUSeconds: 12345.6, Loans: 40, Recalls: 12, Overdue: 1}},
+	}, nil
 }
 
 func (m *memory) Refused(functions.Key) {}
@@ -177,7 +194,7 @@ func newWorld(t *testing.T, serve http.HandlerFunc) *world {
 	keeper, err := doorkeeper.Open(doorkeeper.Options{Token: testToken, Users: datadir.UsersOf(w.data), Anonymous: true})
 	must(t, err)
 	ui := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("workflows")) })
-	g := gateway.New(gateway.Options{Bus: bus, Control: w.control, Keeper: keeper, UI: ui})
+	g := gateway.New(gateway.Options{Bus: bus, Control: w.control, Jobs: lent{}, Keeper: keeper, UI: ui})
 	mux := http.NewServeMux()
 	mux.Handle("/", g.Handler())
 	if serve != nil {

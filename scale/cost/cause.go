@@ -59,22 +59,24 @@ func (p Parts) put(c Cause, d time.Duration) {
 
 // Account is who GPU time is charged to. Without a function it is the pool itself.
 type Account struct {
-	Function string `json:"function,omitempty"` // "namespace/name"
+	Function string `json:"function,omitempty"` // "namespace/name"; of a training job "job namespace/name"
 	Product  string `json:"product,omitempty"`  // of the GPUs; empty for replicas without any
 }
 
 // Entry is what one account spent and did within a row.
 type Entry struct {
 	Account
-	Time      Parts  `json:"time,omitempty"`
-	Served    uint64 `json:"served,omitempty"` // requests that ended with a result
-	Failed    uint64 `json:"failed,omitempty"` // attempts that failed
-	TokensIn  uint64 `json:"tokensIn,omitempty"`
-	TokensOut uint64 `json:"tokensOut,omitempty"`
+	Time      Parts         `json:"time,omitempty"`
+	Lent      time.Duration `json:"lent,omitempty"`   // of Time, on GPUs that were on loan to it
+	Served    uint64        `json:"served,omitempty"` // requests that ended with a result
+	Failed    uint64        `json:"failed,omitempty"` // attempts that failed
+	TokensIn  uint64        `json:"tokensIn,omitempty"`
+	TokensOut uint64        `json:"tokensOut,omitempty"`
 }
 
 func (e *Entry) add(o Entry) {
 	e.Time = e.Time.add(o.Time)
+	e.Lent += o.Lent
 	e.Served += o.Served
 	e.Failed += o.Failed
 	e.TokensIn += o.TokensIn

@@ -13,15 +13,19 @@
 //
 // Causes, a closed set:
 //
-//	useful    at least one request in flight
+//	useful    at least one request in flight; of a training job: its program runs
 //	cold      reserved, starting or loading
 //	idle      ready, nothing in flight
 //	draining  on the way out
-//	unknown   held by a function, or perhaps so, and nobody could say what for
+//	unknown   held by a function or a job, or perhaps so, and nobody could say what for
 //	free      nobody holds the GPU
 //	foreign   something outside of the platform holds it
 //	unusable  sick, or on a node out of reach
 //	down      the platform did not run, and nobody held the GPU before or after
+//
+// A training job is an account like a function; its program is useful while it trains. GPUs that it
+// has on loan are charged to it as all others are, and counted beside that: [Meter.Lend] says how
+// many of a job's there are from now on, whichever they be.
 //
 // The package is pure, as all of scale: the [Meter] is a value that is kept between calls and
 // encoded by its owner.

@@ -24,8 +24,11 @@ const (
 	HoursKept = 90 * 24 * time.Hour
 )
 
-// ownerPrefix begins the owner of a function's lease.
-const ownerPrefix = "function "
+// ownerPrefix begins the owner of a function's lease, and jobPrefix that of a job's.
+const (
+	ownerPrefix = "function "
+	jobPrefix   = "job "
+)
 
 // Meter books the GPU time of one pool. The zero Meter has booked nothing. Its fields are what has
 // to be stored, right after [Meter.Seal]; one writer changes it through its methods.
@@ -35,6 +38,7 @@ type Meter struct {
 	At      time.Time         `json:"at,omitzero"`    // everything before it is booked
 	Epoch   uint64            `json:"epoch"`          // of the ledger at At
 	Leases  map[string]*Lease `json:"leases,omitempty"`
+	Loans   map[string]int    `json:"loans,omitempty"` // GPUs on loan to each owner of leases
 	Spare   []Spare           `json:"spare,omitempty"` // devices without a lease
 	Rows    []Row             `json:"rows,omitempty"`  // by the minute, not sealed yet, oldest first
 	Hours   []Row             `json:"hours,omitempty"` // of sealed minutes, not complete yet
@@ -46,6 +50,7 @@ type Meter struct {
 type Lease struct {
 	Account
 	GPUs  int    `json:"gpus"`
+	Lent  int    `json:"lent,omitempty"`  // of GPUs, on loan
 	Told  Told   `json:"told"`            // what its agent said last
 	Heard bool   `json:"heard,omitempty"` // it has said something
 	Over  bool   `json:"over,omitempty"`  // it said its last word
@@ -125,6 +130,7 @@ func (m *Meter) hold(x *Lease, start time.Time, length time.Duration) {
 		return
 	}
 	at := m.book(start, x.Account, Unknown, d)
+	m.row(at).entry(x.Account).Lent += length * time.Duration(x.Lent)
 	if n := len(x.Open); n > 0 && x.Open[n-1].Start.Equal(at) {
 		x.Open[n-1].Left += d
 		return
@@ -176,6 +182,7 @@ func (m *Meter) take(l scale.Ledger, now time.Time) {
 		}
 	}
 	m.change(held, now)
+	m.spread(now)
 	m.Epoch, m.Spare = l.Epoch, nil
 	for s, n := range spare {
 		s.GPUs = n

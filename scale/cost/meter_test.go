@@ -45,6 +45,8 @@ func newWorld(t *rapid.T, gpus int) *world {
 	return w
 }
 
+var owners = []string{"function ns-0/f", "function ns-1/f", "job ns-1/f"}
+
 func (w *world) pass(d time.Duration) {
 	w.want += d * time.Duration(len(w.ledger.Devices))
 	w.now = w.now.Add(d)
@@ -90,14 +92,16 @@ func (w *world) holders() []string {
 // change makes one thing happen at the pool.
 func (w *world) change() {
 	holders := w.holders()
-	what := rapid.SampledFrom([]string{"reserve", "release", "lose", "find", "foreign", "sick"}).Draw(w.t, "what")
+	what := rapid.SampledFrom([]string{"reserve", "release", "lend", "lose", "find", "foreign", "sick"}).Draw(w.t, "what")
 	switch {
 	case what == "reserve":
 		w.asked++
-		owner := fmt.Sprintf("function ns-%d/f", rapid.IntRange(0, 2).Draw(w.t, "owner"))
+		owner := rapid.SampledFrom(owners).Draw(w.t, "owner")
 		_, _ = w.ledger.Reserve(scale.Ask{Holder: fmt.Sprint("r", w.asked), Owner: owner, GPUs: rapid.IntRange(0, 2).Draw(w.t, "gpus")}, time.Hour, w.now)
 	case what == "release" && len(holders) > 0:
 		_ = w.ledger.Release(rapid.SampledFrom(holders).Draw(w.t, "holder"), "drained", w.now)
+	case what == "lend":
+		w.meter.Lend(map[string]int{owners[2]: rapid.IntRange(0, 3).Draw(w.t, "lent")}, w.now)
 	case what == "lose":
 		w.ledger.NodeLost("node-0", w.now)
 	case what == "find":
@@ -191,6 +195,9 @@ func (w *world) check() {
 	for _, r := range w.all() {
 		got += r.Total()
 		for _, e := range r.Entries {
+			if e.Lent < 0 || e.Lent > e.Time.Total() || e.Lent > 0 && e.Function != owners[2] {
+				w.t.Fatalf("%s: %s was lent %v of %v", r.Start, e.Function, e.Lent, e.Time.Total())
+			}
 			for c, d := range e.Time {
 				if d < 0 {
 					w.t.Fatalf("%s: %s spent %v on %s", r.Start, e.Function, d, c)
@@ -207,15 +214,18 @@ func (w *world) check() {
 func (w *world) report() {
 	for _, by := range cost.Ways() {
 		r := cost.Summarize(w.all(), cost.Options{By: by, Pool: "p", Price: func(string) (float64, bool) { return 2, true }})
-		lines, usd := 0.0, 0.0
+		lines, usd, lent := 0.0, 0.0, 0.0
 		for _, l := range r.Lines {
-			lines += l.GPUSeconds
+			lines, lent = lines+l.GPUSeconds, lent+l.Lent
 			if l.USD != nil {
 				usd += *l.USD
 			}
 		}
 		if math.Abs(lines-r.Total.GPUSeconds) > 1e-3 || math.Abs(r.Total.GPUSeconds-w.want.Seconds()) > 1e-3 || math.Abs(usd-w.want.Hours()*2) > 1e-6 {
 			w.t.Fatalf("by %s: lines %f s and %f USD, total %f s, provisioned %f s", by, lines, usd, r.Total.GPUSeconds, w.want.Seconds())
+		}
+		if by != cost.ByCause && math.Abs(lent-r.Total.Lent) > 1e-3 || r.Total.Lent > 0 && (r.Total.LentUSD == nil || math.Abs(*r.Total.LentUSD-r.Total.Lent/1800) > 1e-6) {
+			w.t.Fatalf("by %s: lines of %f s on loan, total %f s for %v USD", by, lent, r.Total.Lent, r.Total.LentUSD)
 		}
 	}
 }

@@ -41,11 +41,14 @@ type Line struct {
 	Share      float64           `json:"share"`              // of all that was provisioned
 	USD        *float64          `json:"usd"`                // null: no part of it has a price
 	Unpriced   float64           `json:"unpriced,omitempty"` // GPU-seconds of products without a price, not in usd
+	Lent       float64           `json:"lent,omitempty"`     // of gpuSeconds, on GPUs that were on loan; by cause it is told of the total alone
+	LentUSD    *float64          `json:"lentUSD,omitempty"`  // what of usd is for those; null: no part of it has a price
 	Served     uint64            `json:"served"`
 	Failed     uint64            `json:"failed"`
 	TokensIn   uint64            `json:"tokensIn,omitempty"`
 	TokensOut  uint64            `json:"tokensOut,omitempty"`
-	// USD per 1,000 requests served and per million tokens (in and out); null: unpriced, or none.
+	// USD without those for training per 1,000 requests served and per million tokens (in and out); null:
+	// unpriced, or none.
 	PerThousandRequests *float64 `json:"usdPer1000Requests"`
 	PerMillionTokens    *float64 `json:"usdPerMillionTokens"`
 }
@@ -85,12 +88,12 @@ func Summarize(rows []Row, o Options) Report {
 	lines := map[string]*sum{}
 	total := &sum{}
 	for _, e := range all.Entries {
+		total.add(e, o.Price)
 		for name, part := range o.split(e) {
 			if lines[name] == nil {
 				lines[name] = &sum{}
 			}
 			lines[name].add(part, o.Price)
-			total.add(part, o.Price)
 		}
 	}
 	r.Total = total.line("total", total.time.Total())
@@ -103,7 +106,7 @@ func Summarize(rows []Row, o Options) Report {
 
 // split tells to which lines an entry belongs, and with which part.
 func (o Options) split(e Entry) map[string]Entry {
-	namespace, _, isFunction := strings.Cut(e.Function, "/")
+	namespace, _, isFunction := strings.Cut(strings.TrimPrefix(e.Function, jobPrefix), "/") // or a job
 	hidden := isFunction && o.See != nil && !o.See(namespace)
 	name := e.Function
 	switch {
@@ -130,7 +133,7 @@ func (o Options) byCause(e Entry) map[string]Entry {
 		out[string(c)] = Entry{Account: e.Account, Time: Parts{c: d}}
 	}
 	done := e
-	done.Time = Parts{}
+	done.Time, done.Lent = Parts{}, 0
 	if d := e.Time[Useful]; d > 0 {
 		done.Time[Useful] = d
 	}
@@ -143,7 +146,8 @@ func (o Options) byCause(e Entry) map[string]Entry {
 // sum is a line being added up.
 type sum struct {
 	time, unpriced Parts
-	usd            float64
+	usd, lentUSD   float64
+	jobsUSD        float64 // of usd, for training
 	priced         bool
 	did            Entry
 }
@@ -161,13 +165,17 @@ func (s *sum) add(e Entry, price func(string) (float64, bool)) {
 		return
 	}
 	s.usd += perHour * d.Hours()
+	s.lentUSD += perHour * e.Lent.Hours()
+	if strings.HasPrefix(e.Function, jobPrefix) {
+		s.jobsUSD += perHour * d.Hours()
+	}
 	s.priced = true
 }
 
 func (s *sum) line(name string, all time.Duration) Line {
 	l := Line{
 		Name: name, GPUSeconds: s.time.Total().Seconds(), Causes: map[Cause]float64{}, Unpriced: s.unpriced.Total().Seconds(),
-		Served: s.did.Served, Failed: s.did.Failed, TokensIn: s.did.TokensIn, TokensOut: s.did.TokensOut,
+		Lent: s.did.Lent.Seconds(), Served: s.did.Served, Failed: s.did.Failed, TokensIn: s.did.TokensIn, TokensOut: s.did.TokensOut,
 	}
 	for c, d := range s.time {
 		l.Causes[c] = d.Seconds()
@@ -179,11 +187,14 @@ func (s *sum) line(name string, all time.Duration) Line {
 		return l
 	}
 	l.USD = &s.usd
+	if s.lentUSD > 0 {
+		l.LentUSD = &s.lentUSD
+	}
 	per := func(n uint64, of float64) *float64 {
 		if n == 0 || l.Unpriced > 0 {
 			return nil // what is known in part only has no rate
 		}
-		v := s.usd / float64(n) * of
+		v := (s.usd - s.jobsUSD) / float64(n) * of
 		return &v
 	}
 	l.PerThousandRequests, l.PerMillionTokens = per(l.Served, 1e3), per(l.TokensIn+l.TokensOut, 1e6)

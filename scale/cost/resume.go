@@ -85,7 +85,9 @@ func (m *Meter) absent(s span, gone map[Account]int, doubtful bool, row func(tim
 		if d == 0 {
 			continue
 		}
-		r.entry(x.Account).Time.put(Unknown, d)
+		e := r.entry(x.Account)
+		e.Time.put(Unknown, d)
+		e.Lent += s.length * time.Duration(x.Lent)
 		m.tally.add(s.start, x.Account, d)
 		switch n := len(x.Open); {
 		case r.Length != RowLength: // too old to be told apart

@@ -23,7 +23,7 @@
 //	GET    /api/v1/jobs/{ns}/{name}/logs             text; ?rank= &tail= &follow=1
 //	GET    /api/v1/events?namespace= &function= &since= &follow=1   Event, one JSON object per line
 //	GET    /api/v1/status                            Platform
-//	GET    /api/v1/cost?by=function&since=24h        cost.Report; of functions that may not be looked at the sum
+//	GET    /api/v1/cost?by=function&since=24h        Cost; of functions and jobs that may not be looked at the sum
 //	GET    /api/v1/trace?namespace= &function= &since=24h   CSV as stoker simulate reads it, of what was recorded; TraceSummary in a header
 //	POST   /api/v1/logins                            Login, for a browser
 package api
@@ -35,6 +35,8 @@ import (
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
+	"stoker.dev/stoker/scale/cost"
+	"stoker.dev/stoker/scale/jobs/loan"
 )
 
 // Function is a deployed function and how it is.
@@ -197,6 +199,12 @@ type Event struct {
 	Kind string         `json:"kind"`
 	What string         `json:"what"`
 	Data map[string]any `json:"data,omitempty"`
+}
+
+// Cost is where GPU time went, and what jobs borrowed of it. Who borrowed how much is in the lines.
+type Cost struct {
+	cost.Report
+	Loans loan.Summary `json:"loans"`
 }
 
 // Platform is the state of the whole.

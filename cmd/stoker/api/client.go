@@ -107,14 +107,14 @@ func (c *Client) Platform(ctx context.Context) (Platform, error) {
 }
 
 // Cost says where the GPU time since a moment went; empty values are the defaults.
-func (c *Client) Cost(ctx context.Context, by cost.By, since string) (cost.Report, error) {
+func (c *Client) Cost(ctx context.Context, by cost.By, since string) (Cost, error) {
 	q := url.Values{}
 	for name, value := range map[string]string{"by": string(by), "since": since} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
-	var out cost.Report
+	var out Cost
 	err := c.call(ctx, http.MethodGet, "cost", q, nil, &out)
 	return out, err
 }

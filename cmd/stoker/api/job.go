@@ -8,6 +8,7 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
+	"stoker.dev/stoker/scale/jobs/loan"
 )
 
 // Jobs is what the dispatcher of training jobs offers to the HTTP side. Errors that people should
@@ -22,6 +23,8 @@ type Jobs interface {
 	// Remove forgets a job that is at its end, with the checkpoints the platform keeps for it.
 	Remove(ctx context.Context, k functions.Key) error
 	JobLogs(ctx context.Context, k functions.Key, rank int, o activities.LogOptions) (io.ReadCloser, error)
+	// Loans sums up what functions have lent to jobs since a moment.
+	Loans(ctx context.Context, since time.Time) (loan.Summary, error)
 }
 
 // Origin is who submits: the identity of an event, or a user.
@@ -78,7 +81,7 @@ type Job struct {
 	GPUs       int           `json:"gpus"`  // that it holds
 	Sizes      []int         `json:"sizes"` // in nodes, that its gang may have
 	PerNode    int           `json:"gpusPerNode"`
-	Borrowed   bool          `json:"borrowed,omitempty"` // its GPUs are a loan
+	Lent       int           `json:"lent,omitempty"` // of GPUs, on loan to it
 
 	Progress Progress     `json:"progress,omitzero"`
 	Saved    job.Saved    `json:"saved,omitzero"`
@@ -120,16 +123,19 @@ type Attempt struct {
 	SavedStep  int64     `json:"savedStep,omitempty"`
 	Step       int64     `json:"step,omitempty"` // the last that was reported
 	Resumed    string    `json:"resumed,omitempty"`
+	Lent       int       `json:"lent,omitempty"`    // GPUs of it that were on loan
+	Redeemed   time.Time `json:"redeemed,omitzero"` // own GPUs took the place of those
 }
 
 // JobTime says what the GPU-seconds of a job went into; the parts add up to Held.
 type JobTime struct {
 	Held   float64 `json:"held"`
-	Useful float64 `json:"useful"` // trained, and kept: committed, finished, or still at work
-	Lost   float64 `json:"lost"`   // trained, and to be done again
-	Start  float64 `json:"start"`  // until the barrier was passed
-	Drain  float64 `json:"drain"`  // from the notice until the GPUs were free
-	ETTR   float64 `json:"ettr"`   // effective training time ratio: useful of held, 0 to 1
+	Useful float64 `json:"useful"`         // trained, and kept: committed, finished, or still at work
+	Lost   float64 `json:"lost"`           // trained, and to be done again
+	Start  float64 `json:"start"`          // until the barrier was passed
+	Drain  float64 `json:"drain"`          // from the notice until the GPUs were free
+	Lent   float64 `json:"lent,omitempty"` // of Held, on GPUs that were on loan to it
+	ETTR   float64 `json:"ettr"`           // effective training time ratio: useful of held, 0 to 1
 }
 
 // Rank is one process tree of a gang.

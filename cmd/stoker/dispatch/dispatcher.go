@@ -24,6 +24,7 @@ type Dispatcher struct {
 	box     *mailbox.Box // to the loop
 	jobs    map[functions.Key]*entry
 	planner planner
+	loans   loans
 	telling int  // Updates in flight
 	starts  int  // of workflows in flight
 	soon    bool // a plan is about to be made
@@ -39,6 +40,7 @@ func New(o Options) *Dispatcher {
 	return &Dispatcher{
 		Options: o, box: mailbox.New(inboxSize, api.ErrStopping), jobs: map[functions.Key]*entry{},
 		ready: make(chan struct{}), nextPlan: make(chan struct{}),
+		planner: planner{kept: kept{key: learnedKey}}, loans: loans{kept: kept{key: loansKey}},
 	}
 }
 
@@ -105,6 +107,7 @@ func (d *Dispatcher) tick() {
 			e.conclude(n, r)
 		}
 	}
+	d.settle()
 	d.plan()
 }
 

@@ -16,6 +16,9 @@
 // Whatever the loop tells a workflow is repeated until the workflow has it, and is derived anew from
 // provider and heartbeats after a restart, so nothing is lost when either side dies in between.
 //
+// What jobs have on loan is in a book of its own, stored with each step of a loan: see scale/jobs/loan. How
+// many GPU-seconds that comes to is counted by the meter, which is told of each change.
+//
 // Failure cases. A rank whose agent says nothing, a status that cannot be had, a platform that is
 // down: nothing follows from any of them; the gang trains on, and is found again under the same
 // process IDs. A rank is at its end only when its provider says that its whole tree is gone. A plan

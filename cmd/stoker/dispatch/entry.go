@@ -21,15 +21,7 @@ type Stored struct {
 	Life     job.State     `json:"life"`
 	Attempts []api.Attempt `json:"attempts,omitempty"` // the newest [maxAttempts]
 	Before   api.JobTime   `json:"before,omitzero"`    // of attempts that are no longer in Attempts
-	Loan     Loan          `json:"loan,omitzero"`
 	Progress api.Progress  `json:"progress,omitzero"`
-}
-
-// Loan says which of a gang's GPUs are borrowed from inference.
-type Loan struct {
-	GPUs  int       `json:"gpus,omitempty"`
-	Since time.Time `json:"since,omitzero"`
-	Until time.Time `json:"until,omitzero"`
 }
 
 // entry is what the loop knows of one job. Only the loop touches it.
@@ -95,7 +87,8 @@ func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
 	if life.Generation != before.Generation {
 		e.ranks = map[int]*rank{}
 	}
-	if took, left := e.note(before, life, d.Now()); left {
+	took, left := e.note(before, life, d.Now())
+	if left {
 		d.planner.Drains.Learn(e.user(), program(e.key.Name), took)
 		d.saveLearned()
 	}
@@ -105,6 +98,10 @@ func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
 		e.placedAt = d.Now()
 	}
 	e.Life, e.seq, e.Told = life, seq, true
+	if l, open := d.loans.Find(e.loan()); open && life.Gang != nil && !life.Gang.Placed.IsZero() {
+		e.attempt(life.Generation).Lent = l.GPUs
+	}
+	d.settleJob(e, before)
 	if d.frozen && life.Gang != nil && life.Phase != job.Draining {
 		e.goAway()
 	}

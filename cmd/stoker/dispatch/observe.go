@@ -14,6 +14,7 @@ import (
 
 // beat takes what the agent of a rank says.
 func (d *Dispatcher) beat(k functions.Key, h events.Heartbeat) {
+	d.Spending.Tell(h)
 	e, n := d.find(k, h.Replica)
 	if e == nil || h.Rank.Generation != e.Life.Generation || n != h.Rank.Rank {
 		return
@@ -44,6 +45,9 @@ func (d *Dispatcher) observe(s activities.ReplicaStatus) {
 	of, isJob := events.JobOfRank(s.Key)
 	if !isJob {
 		return
+	}
+	if s.Last != nil {
+		d.Spending.Tell(*s.Last)
 	}
 	_, generation, _, _ := rankOf(s.ID)
 	e, n := d.find(s.Key, s.ID)

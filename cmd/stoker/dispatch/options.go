@@ -26,6 +26,13 @@ type Ledger interface {
 	Release(ctx context.Context, holder, cause string) error
 }
 
+// Spending is the books of GPU time as the dispatcher tells them of jobs.
+type Spending interface {
+	Tell(h events.Heartbeat)
+	// Lend says how many GPUs each owner of leases has on loan from now on.
+	Lend(gpus map[string]int)
+}
+
 // Workflows carry jobs.
 type Workflows interface {
 	StartJob(ctx context.Context, s workflows.JobState) (bool, error)
@@ -37,12 +44,13 @@ type Workflows interface {
 type Options struct {
 	Records     events.KV[events.JobRecord]
 	State       events.KV[Stored]
-	Learned     events.KV[json.RawMessage] // what jobs that ended have taught
+	Learned     events.KV[json.RawMessage] // what jobs that ended have taught, and their loans
 	Bus         Bus
 	Ledger      Ledger
 	Workflows   Workflows
 	Provider    activities.Provider
 	Checkpoints *Checkpoints
+	Spending    Spending
 	// Shortage is how many GPUs functions go short of.
 	Shortage func() int
 	// Guaranteed is how many GPUs training holds by right; below 0: whatever inference leaves.

@@ -2,17 +2,12 @@ package dispatch
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"stoker.dev/stoker/activities"
-	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
 	"stoker.dev/stoker/scale/job"
@@ -41,24 +36,7 @@ type learned struct {
 // planner is what plans are made with.
 type planner struct {
 	learned
-	rev     uint64
-	saving  bool
-	unsaved bool
-}
-
-func (p *planner) restore(ctx context.Context, kv events.KV[json.RawMessage]) error {
-	data, rev, err := kv.Get(ctx, learnedKey)
-	if errors.Is(err, events.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read what was learned of jobs: %w", err)
-	}
-	if err := json.Unmarshal(data, &p.learned); err != nil {
-		return fmt.Errorf("what was learned of jobs: %w; to begin afresh, delete the key %s of bucket %s", err, learnedKey, events.BucketLearned)
-	}
-	p.rev = rev
-	return nil
+	kept
 }
 
 // plan asks who should hold which GPUs now, and has it carried out.
@@ -103,23 +81,23 @@ func (d *Dispatcher) carryOut(e *entry, s jobs.Step) {
 	gang := job.Event{Generation: e.Life.Generation}
 	switch s.Action {
 	case jobs.Extend:
-		e.Loan.Until = s.Until
+		d.extend(e, s.Until)
 		return
 	case jobs.Redeem:
-		e.Loan = Loan{}
+		d.redeem(e)
 		return
 	case jobs.Admit:
 		gang.Kind, gang.Nodes = job.Admit, s.Ranks
-		e.Loan = Loan{GPUs: s.Lent, Until: s.Until}
-		if s.Lent > 0 {
-			e.Loan.Since = d.Now()
-		}
+		d.lend(e, s.Lent, s.Until)
 	case jobs.Preempt:
 		gang.Kind, gang.Cause = job.Leave, job.CausePreempted
 	case jobs.Recall:
 		gang.Kind, gang.Cause, gang.KillBy = job.Leave, job.CauseRecalled, s.KillAt
 	case jobs.Resize:
-		gang.Kind, gang.Cause, gang.Nodes = job.Leave, job.CauseResized, s.Ranks
+		gang.Kind, gang.Cause, gang.Nodes, gang.KillBy = job.Leave, job.CauseResized, s.Ranks, s.KillAt
+	}
+	if !s.KillAt.IsZero() {
+		d.recall(e, s)
 	}
 	d.Log.Info("plan", "job", e.key.String(), "action", s.Action, "reason", s.Reason, "ranks", s.Ranks, "lent", s.Lent, "for", s.For)
 	e.planned = planned{generation: e.Life.Generation, action: s.Action, ranks: s.Ranks}
@@ -159,6 +137,9 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 	own, lent := 0, 0
 	for _, e := range entries {
 		j := e.job(now)
+		if l, open := d.loans.Find(e.loan()); open && j.Running() {
+			j.Lent, j.LentUntil = min(l.GPUs, j.GPUs), l.Until
+		}
 		j.Drain = d.planner.Drains.Of(j.User, j.Name, e.rec.Job.Spec.Preemption.Grace.D())
 		if d.Guaranteed < 0 && j.Borrow == functions.UseAllowed { // nothing is training's alone, so all that it may borrow it does
 			j.Borrow = functions.UseOnly
@@ -295,9 +276,6 @@ func (e *entry) job(now time.Time) jobs.Job {
 		j.Resizing = max(e.Life.Wanted, next.ranks)
 	}
 	j.GPUs = j.Ranks * e.perNode()
-	if j.Running() {
-		j.Lent, j.LentUntil = min(e.Loan.GPUs, j.GPUs), e.Loan.Until
-	}
 	return j
 }
 
@@ -322,11 +300,8 @@ func (e *entry) attained(j *jobs.Job) {
 	}
 }
 
-// ended learns from a job that has come to its end, and forgets what held for its gang.
+// ended learns from a job that has come to its end.
 func (d *Dispatcher) ended(e *entry, before job.State) {
-	if e.Life.Gang == nil {
-		e.Loan = Loan{}
-	}
 	if e.live() || before.Phase.Terminal() {
 		return
 	}
@@ -343,35 +318,7 @@ func (d *Dispatcher) ended(e *entry, before job.State) {
 	}
 }
 
-// saveLearned stores what jobs have taught, one write at a time.
-func (d *Dispatcher) saveLearned() {
-	p := &d.planner
-	if p.saving {
-		p.unsaved = true
-		return
-	}
-	data, err := json.Marshal(p.learned)
-	if err != nil {
-		d.Log.Error("what was learned of jobs is not stored", "error", err)
-		return
-	}
-	p.saving, p.unsaved = true, false
-	rev := p.rev
-	d.box.Outside(func(ctx context.Context) {
-		now, err := events.Replace(ctx, d.Learned, learnedKey, data, rev)
-		d.box.Post(func() {
-			p.saving = false
-			if err != nil {
-				d.Log.Warn("what was learned of jobs is not stored", "error", err)
-				return
-			}
-			p.rev = now
-			if p.unsaved {
-				d.saveLearned()
-			}
-		})
-	})
-}
+func (d *Dispatcher) saveLearned() { d.save(&d.planner.kept, &d.planner.learned) }
 
 // largest is the largest gang that the pool could give a job if nobody else was there, in nodes.
 func largest(l *scale.Ledger, spec functions.JobSpec) int {

@@ -40,7 +40,7 @@ func timeOf(a api.Attempt, perNode int, now time.Time) api.JobTime {
 		end = now
 	}
 	span := func(from, to time.Time) float64 { return gpus * max(0, to.Sub(from).Seconds()) }
-	t := api.JobTime{Held: span(a.Placed, end)}
+	t := api.JobTime{Held: span(a.Placed, end), Lent: lentOf(a, now)}
 	if a.Started.IsZero() {
 		t.Start = t.Held
 		return t
@@ -64,8 +64,19 @@ func timeOf(a api.Attempt, perNode int, now time.Time) api.JobTime {
 	return t
 }
 
+// lentOf is the GPU-seconds of an attempt on GPUs that were on loan to it.
+func lentOf(a api.Attempt, now time.Time) float64 {
+	end := now
+	for _, t := range []time.Time{a.Released, a.Redeemed} {
+		if !t.IsZero() && t.Before(end) {
+			end = t
+		}
+	}
+	return float64(a.Lent) * max(0, end.Sub(a.Placed).Seconds())
+}
+
 func sum(a, b api.JobTime) api.JobTime {
-	return api.JobTime{Held: a.Held + b.Held, Useful: a.Useful + b.Useful, Lost: a.Lost + b.Lost, Start: a.Start + b.Start, Drain: a.Drain + b.Drain}
+	return api.JobTime{Held: a.Held + b.Held, Useful: a.Useful + b.Useful, Lost: a.Lost + b.Lost, Start: a.Start + b.Start, Drain: a.Drain + b.Drain, Lent: a.Lent + b.Lent}
 }
 
 // time is what all GPU-seconds of the job went into.

@@ -18,9 +18,13 @@ func (d *Dispatcher) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the submitted jobs: %w", err)
 	}
-	if err := d.planner.restore(ctx, d.Learned); err != nil {
+	if err := d.planner.restore(ctx, d.Learned, &d.planner.learned); err != nil {
 		return err
 	}
+	if err := d.loans.restore(ctx, d.Learned, &d.loans.Book); err != nil {
+		return err
+	}
+	d.Spending.Lend(d.loans.byOwner())
 	for _, x := range submitted {
 		e, err := d.restoreOne(ctx, x)
 		if err != nil {

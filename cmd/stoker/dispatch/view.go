@@ -41,7 +41,7 @@ func (d *Dispatcher) view(e *entry) api.Job {
 	v := api.Job{
 		Key: e.key, UID: e.rec.UID, Phase: s.Phase, Cause: s.Cause, Meaning: s.Cause.Meaning(), Since: s.Since,
 		Submitted: s.Submitted, Admitted: s.Admitted, User: e.rec.User, Queue: spec.Queue, Priority: spec.Priority,
-		Generation: s.Generation, Attempt: s.Attempts, Sizes: spec.Sizes(), PerNode: e.perNode(), Borrowed: e.Loan.GPUs > 0,
+		Generation: s.Generation, Attempt: s.Attempts, Sizes: spec.Sizes(), PerNode: e.perNode(),
 		Progress: e.Progress, Saved: s.Saved, Resumed: e.resumed, Used: s.Used, Time: e.time(now), Attempts: slices.Clone(e.Attempts),
 		Trouble: e.trouble, Workflow: workflows.JobWorkflowID(e.key, e.rec.UID), Manifest: e.rec.Job,
 	}
@@ -52,6 +52,9 @@ func (d *Dispatcher) view(e *entry) api.Job {
 	}
 	if g := s.Gang; g != nil {
 		v.Nodes, v.GPUs = g.Nodes, g.Nodes*e.perNode()
+		if l, open := d.loans.Find(e.loan()); open {
+			v.Lent = l.GPUs
+		}
 		v.Ranks = e.rankViews(*g)
 	}
 	if w := e.waiting; w != nil && s.Phase == job.Queued {

@@ -31,8 +31,12 @@ func (g *Gateway) cost(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, refuse(http.StatusBadRequest, "bad-request", err.Error(), ""))
 		return
 	}
-	report, err := g.Control.Cost(r.Context(), since, by, func(ns string) bool { return p.May(access.Look, ns) })
-	g.write(w, r, report, err)
+	var out api.Cost
+	out.Report, err = g.Control.Cost(r.Context(), since, by, func(ns string) bool { return p.May(access.Look, ns) })
+	if err == nil && g.Jobs != nil {
+		out.Loans, err = g.Jobs.Loans(r.Context(), since)
+	}
+	g.write(w, r, out, err)
 }
 
 func ways() string {

@@ -34,7 +34,7 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 	p.dispatch = dispatch.New(dispatch.Options{
 		Records: durable[events.JobRecord]{records, p.syncJobs}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
-		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, Shortage: func() int { return p.control.Shortage() },
+		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, Spending: p.spending, Shortage: func() int { return p.control.Shortage() },
 		Guaranteed: p.Config.Training, Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
 	})
 	return nil

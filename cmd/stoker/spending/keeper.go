@@ -117,6 +117,13 @@ func (k *Keeper) Tell(h events.Heartbeat) {
 	k.meter.Explain(h.Replica, told, h.Phase == events.PhaseExited, k.Now())
 }
 
+// Lend says how many GPUs each owner of leases has on loan from now on.
+func (k *Keeper) Lend(gpus map[string]int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.meter.Lend(gpus, k.Now())
+}
+
 // Run stores the meter every FlushEvery, and once more when ctx ends.
 func (k *Keeper) Run(ctx context.Context, ledger func() scale.Ledger) {
 	tick := time.NewTicker(FlushEvery)

@@ -8,13 +8,10 @@ import (
 	"time"
 )
 
-const (
-	// KeptGiveBacks is how many give-backs percentiles are taken of: the 99th of fewer than a few
-	// hundred is their longest, and older ones say little of the programs of today.
-	KeptGiveBacks = 1000
-	// KeptLoans is how many released loans can be looked at.
-	KeptLoans = 100
-)
+// KeptLoans is how many released loans are remembered: the 99th percentile of fewer than a few hundred
+// give-backs is the longest of them, older ones say little of the programs of today, and all of them are
+// written anew with each step of a loan, some 150 kB.
+const KeptLoans = 500
 
 var (
 	// ErrLoan is returned for a loan that cannot be opened or changed as asked.
@@ -56,12 +53,14 @@ type Loan struct {
 	Killed   bool      `json:"killed,omitempty"` // it was overdue
 }
 
-// GiveBack is a recall that was answered.
-type GiveBack struct {
-	Took   time.Duration `json:"took"`           // from recall to release
-	Save   time.Duration `json:"save,omitempty"` // of that, from notice to the checkpoint: the program's own
-	GPUs   int           `json:"gpus"`
-	Killed bool          `json:"killed,omitempty"`
+// GiveBack is how long it took from recall to release; false: nobody recalled it, or it is not released.
+func (l *Loan) GiveBack() (time.Duration, bool) {
+	return passed(l.Recalled, l.Released), l.State == Released && !l.Recalled.IsZero()
+}
+
+// Save is how long of that it took from the notice to the checkpoint, the program's own; false: none was committed.
+func (l *Loan) Save() (time.Duration, bool) {
+	return passed(l.Noticed, l.Saved), !l.Saved.IsZero()
 }
 
 // Credit is what somebody has lent.
@@ -74,13 +73,12 @@ type Credit struct {
 }
 
 // Book is all loans. The zero value is an empty one. Methods that return an error have changed
-// nothing. Open and Credits are sorted by their names, Closed and GiveBacks by time.
+// nothing. Open and Credits are sorted by their names, Closed by the time of release.
 type Book struct {
-	Open      []Loan     `json:"open,omitempty"`
-	Closed    []Loan     `json:"closed,omitempty"`
-	GiveBacks []GiveBack `json:"giveBacks,omitempty"`
-	Credits   []Credit   `json:"credits,omitempty"`
-	Counted   time.Time  `json:"counted,omitzero"` // credits are complete until then
+	Open    []Loan    `json:"open,omitempty"`
+	Closed  []Loan    `json:"closed,omitempty"` // the newest [KeptLoans], and parts of loans
+	Credits []Credit  `json:"credits,omitempty"`
+	Counted time.Time `json:"counted,omitzero"` // credits are complete until then
 }
 
 // Lend opens a loan. Opening it again as it is is a no-op. Error: ErrLoan.
@@ -126,7 +124,7 @@ func (b *Book) Recall(id, cause string, deadline, now time.Time) error {
 	})
 }
 
-// Notice says that the borrower was told. Error: ErrUnknown.
+// Notice says when the borrower was told. Error: ErrUnknown.
 func (b *Book) Notice(id string, now time.Time) error {
 	return b.change(id, func(l *Loan) {
 		if l.State != Lent {
@@ -135,7 +133,7 @@ func (b *Book) Notice(id string, now time.Time) error {
 	})
 }
 
-// Save says that the borrower has committed a checkpoint since it was told. Error: ErrUnknown.
+// Save says when the borrower has committed a checkpoint since it was told. Error: ErrUnknown.
 func (b *Book) Save(id string, now time.Time) error {
 	return b.change(id, func(l *Loan) {
 		if l.State == Noticed {
@@ -147,15 +145,23 @@ func (b *Book) Save(id string, now time.Time) error {
 // Overdue are the loans whose deadline has passed. Each is marked, and returned until it is released.
 func (b *Book) Overdue(now time.Time) (out []Loan) {
 	for i := range b.Open {
-		if l := &b.Open[i]; !l.Deadline.IsZero() && !now.Before(l.Deadline) {
-			if !l.Killed {
-				l.Killed = true
-				b.credit(l.Lender).Overdue++
-			}
+		if l := &b.Open[i]; b.late(l, now) {
 			out = append(out, *l)
 		}
 	}
 	return out
+}
+
+// late marks a loan whose deadline has passed.
+func (b *Book) late(l *Loan, now time.Time) bool {
+	if l.Deadline.IsZero() || now.Before(l.Deadline) {
+		return false
+	}
+	if !l.Killed {
+		l.Killed = true
+		b.credit(l.Lender).Overdue++
+	}
+	return true
 }
 
 // Release says that the borrower holds no more than so many GPUs of a loan: 0 ends it. A loan that
@@ -171,24 +177,19 @@ func (b *Book) Release(id, cause string, left int, now time.Time) error {
 		return nil
 	}
 	b.count(now)
-	if !l.Recalled.IsZero() {
-		g := GiveBack{Took: passed(l.Recalled, now), GPUs: l.GPUs - max(0, left), Killed: l.Killed}
-		if !l.Saved.IsZero() {
-			g.Save = passed(l.Noticed, l.Saved)
-		}
-		b.GiveBacks = keep(append(b.GiveBacks, g), KeptGiveBacks)
-	}
+	b.late(&l, now)
 	b.Open = slices.Clone(b.Open)
 	if left > 0 {
 		b.Open[i] = Loan{ID: l.ID, Job: l.Job, Lender: l.Lender, GPUs: left, State: Lent, Began: l.Began, Until: l.Until}
-		return nil
+		l.GPUs -= left
+	} else {
+		b.Open = slices.Delete(b.Open, i, i+1)
 	}
-	b.Open = slices.Delete(b.Open, i, i+1)
 	if l.Cause == "" {
 		l.Cause = cause
 	}
 	l.State, l.Released = Released, now
-	b.Closed = keep(append(b.Closed, l), KeptLoans)
+	b.Closed = append(slices.Clone(b.Closed[max(0, len(b.Closed)+1-KeptLoans):]), l)
 	return nil
 }
 
@@ -250,22 +251,14 @@ func (b *Book) credit(lender string) *Credit {
 	return &b.Credits[i]
 }
 
-// Percentile is the time within which a share of the give-backs was over, in 0 to 1, and how many
-// there were; of none it is 0.
-func (b *Book) Percentile(share float64) (took time.Duration, of int) {
-	n := len(b.GiveBacks)
-	if n == 0 {
-		return 0, 0
+// Find is an open loan.
+func (b *Book) Find(id string) (Loan, bool) {
+	i, open := b.find(id)
+	if !open {
+		return Loan{}, false
 	}
-	all := make([]time.Duration, n)
-	for i, g := range b.GiveBacks {
-		all[i] = g.Took
-	}
-	slices.Sort(all)
-	return all[min(n-1, int(share*float64(n)))], n
+	return b.Open[i], true
 }
-
-func keep[T any](list []T, most int) []T { return slices.Clone(list[max(0, len(list)-most):]) }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {

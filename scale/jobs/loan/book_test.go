@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -31,9 +30,12 @@ func lent(id string, gpus int) Loan {
 func TestEveryPartOfAGiveBackIsTimed(t *testing.T) {
 	var b Book
 	must(t, b.Lend(lent("a", 4), now), b.Recall("a", "wanted", at(130), at(100)), b.Notice("a", at(101)), b.Save("a", at(106)), b.Release("a", "", 0, at(108)))
-	want := GiveBack{Took: 8 * time.Second, Save: 5 * time.Second, GPUs: 4}
-	if len(b.Open) != 0 || len(b.Closed) != 1 || b.Closed[0].State != Released || b.Closed[0].Cause != "wanted" || !reflect.DeepEqual(b.GiveBacks, []GiveBack{want}) {
-		t.Errorf("%+v, want the give-back %+v", b, want)
+	if len(b.Open) != 0 || len(b.Closed) != 1 || b.Closed[0].State != Released || b.Closed[0].Cause != "wanted" || b.Closed[0].GPUs != 4 {
+		t.Fatalf("%+v", b)
+	}
+	took, _ := b.Closed[0].GiveBack()
+	if save, _ := b.Closed[0].Save(); took != 8*time.Second || save != 5*time.Second {
+		t.Errorf("given back in %v, of that %v for the checkpoint; want 8 s and 5 s", took, save)
 	}
 	if c := b.CreditsAt(at(999)); len(c) != 1 || c[0] != (Credit{Lender: "inference", GPUSeconds: 432, Loans: 1, Recalls: 1}) {
 		t.Errorf("credits %+v, want 4 GPUs for 108 s", c)
@@ -52,15 +54,19 @@ func TestWhoHoldsItAtTheDeadlineIsOverdue(t *testing.T) {
 		}
 	}
 	must(t, b.Release("a", "", 0, at(31)))
-	if c := b.Credits[0]; c.Overdue != 1 || !b.GiveBacks[0].Killed || b.Overdue(at(99)) != nil {
+	if c := b.Credits[0]; c.Overdue != 1 || !b.Closed[0].Killed || b.Overdue(at(99)) != nil {
 		t.Errorf("released: %+v", b)
+	}
+	must(t, b.Recall("b", "wanted", at(60), at(31)), b.Release("b", "", 0, at(60))) // nobody looked in between
+	if c := b.Credits[0]; c.Overdue != 2 || !b.Closed[1].Killed {
+		t.Errorf("released at the deadline: %+v", b)
 	}
 }
 
 func TestAPartIsGivenBackAndTheRestLentOn(t *testing.T) {
 	var b Book
 	must(t, b.Lend(lent("a", 8), now), b.Recall("a", "wanted", at(40), at(10)), b.Release("a", "", 2, at(20)))
-	if l := b.Open[0]; l.GPUs != 2 || l.State != Lent || !l.Recalled.IsZero() || b.Lent() != 2 || b.GiveBacks[0] != (GiveBack{Took: 10 * time.Second, GPUs: 6}) {
+	if l := b.Open[0]; l.GPUs != 2 || l.State != Lent || !l.Recalled.IsZero() || b.Lent() != 2 || b.Closed[0].GPUs != 6 || b.Closed[0].Released.Sub(b.Closed[0].Recalled) != 10*time.Second {
 		t.Errorf("%+v", b)
 	}
 	if c := b.CreditsAt(at(30)); c[0].GPUSeconds != 8*20+2*10 {
@@ -83,7 +89,8 @@ func TestWhatComesTwiceOrTooLateChangesNothing(t *testing.T) {
 func TestALoanThatEndsByItselfIsNoGiveBack(t *testing.T) {
 	var b Book
 	must(t, b.Lend(lent("a", 2), now), b.Extend("a", at(7200)), b.Release("a", "succeeded", 0, at(5000)))
-	if l := b.Closed[0]; len(b.GiveBacks) != 0 || l.Cause != "succeeded" || l.Until != at(7200) {
+	l := b.Closed[0]
+	if _, given := l.GiveBack(); given || l.Cause != "succeeded" || l.Until != at(7200) {
 		t.Errorf("%+v", b)
 	}
 }
@@ -109,18 +116,42 @@ func TestTheBookRefuses(t *testing.T) {
 	}
 }
 
-func TestPercentilesAreOfTheLastGiveBacks(t *testing.T) {
+func TestASummaryIsOfWhatWasOpenSince(t *testing.T) {
 	var b Book
-	if p, n := b.Percentile(0.99); p != 0 || n != 0 {
-		t.Errorf("of none: %v of %d", p, n)
+	if s := b.Since(now, now); s.Loans != 0 || s.GiveBack != (Times{}) {
+		t.Errorf("of none: %+v", s)
 	}
-	for i := range KeptGiveBacks + 100 {
-		id, took := fmt.Sprint(i), float64(i%100+1)
-		must(t, b.Lend(lent(id, 1), now), b.Recall(id, "wanted", at(999), now), b.Release(id, "", 0, at(took)))
+	for i := range 100 { // one after the other, each given back 1 to 100 s after its recall
+		id, from := fmt.Sprint(i), float64(1000*i)
+		l := lent(id, 1)
+		l.Until = at(1e6)
+		must(t, b.Lend(l, at(from)), b.Recall(id, "wanted", at(from+90), at(from)), b.Notice(id, at(from)), b.Save(id, at(from+1)), b.Release(id, "", 0, at(from+float64(i+1))))
 	}
-	p50, n := b.Percentile(0.5)
-	if p99, _ := b.Percentile(0.99); p50 != 51*time.Second || p99 != 100*time.Second || n != KeptGiveBacks || len(b.Closed) != KeptLoans {
-		t.Errorf("p50 %v, p99 %v of %d; %d closed", p50, p99, n, len(b.Closed))
+	l := lent("open", 3)
+	l.Until = at(1e6)
+	must(t, b.Lend(l, at(99_900)))
+	s := b.Since(now, at(1e5))
+	if s.Loans != 101 || s.Open != 1 || s.GPUs != 3 || s.Recalls != 100 || s.Overdue != 11 || s.GiveBack != (Times{100, 51, 100}) || s.Save != (Times{100, 1, 1}) || !s.From.Equal(now) {
+		t.Errorf("of all: %+v", s)
+	}
+	if s := b.Since(at(90_000), at(1e5)); s.Loans != 11 || s.GiveBack != (Times{10, 96, 100}) || len(s.Credits) != 1 || s.Credits[0].Loans != 101 {
+		t.Errorf("of the last ten that were given back and the one that is open: %+v", s)
+	}
+}
+
+// TestTheBookIsBounded: what is forgotten is told of by where a summary begins.
+func TestTheBookIsBounded(t *testing.T) {
+	var b Book
+	for i := range KeptLoans + 100 {
+		id, clock := fmt.Sprint(i), float64(i)
+		must(t, b.Lend(lent(id, 1), at(clock)), b.Release(id, "ended", 0, at(clock+1)))
+	}
+	s := b.Since(now, at(2000))
+	if len(b.Closed) != KeptLoans || s.Loans != KeptLoans || !s.From.Equal(at(101)) || s.Credits[0].Loans != KeptLoans+100 {
+		t.Errorf("%d are kept, and %+v", len(b.Closed), s)
+	}
+	if text, err := json.Marshal(b); err != nil || len(text) > 500_000 {
+		t.Errorf("it takes %d bytes, %v", len(text), err)
 	}
 }
 

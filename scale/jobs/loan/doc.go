@@ -20,7 +20,7 @@
 //
 // States only go forward: what is reported twice or too late changes nothing, and a release says
 // that all before it has happened or never will. A part of a loan can be released, by an elastic job
-// that becomes smaller; it counts as a give-back, and the rest is lent on. Clocks that go back count
-// nothing. The book remembers [KeptGiveBacks] give-backs and [KeptLoans] loans that were released,
-// and the credits of all.
+// that becomes smaller; it counts as a loan that was given back, and the rest is lent on. Clocks that go
+// back count nothing. The book remembers the newest [KeptLoans] loans that were released, and the
+// credits of all.
 package loan
