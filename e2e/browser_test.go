@@ -13,12 +13,12 @@ import (
 	"stoker.dev/stoker/workflows"
 )
 
-// TestLogbookInABrowser opens the function's page of Temporal's UI, through the platform's own port, in a real
+// TestLogbookInABrowser opens the pages of a function and of a training job of Temporal's UI, through the platform's own port, in a real
 // chromium and reads what a person would see. E2E_SCREENSHOTS names a directory that gets pictures of the pages.
 func TestLogbookInABrowser(t *testing.T) {
 	t.Parallel()
 	b := harness.OpenBrowser(t)
-	p := harness.Up(t, harness.Options{})
+	p := harness.Up(t, harness.Options{GPUs: 2})
 	f := p.Function("shown")
 	f.Spec.Scaling.KeepAlive = "10m"
 	p.Apply(f)
@@ -37,6 +37,16 @@ func TestLogbookInABrowser(t *testing.T) {
 	shot(t, b, "history")
 	defer shot(t, b, "details")
 	b.Read(page+"/user-metadata", "function default/shown", got.Replicas[0].ID, "Idle", string(got.Last.Reason))
+
+	p.Submit(p.Job("train", 1, "-steps", "1000000"))
+	j := p.AwaitJob("train", "has a checkpoint", func(j api.Job) bool { return j.Saved.Step > 0 })
+	id = workflows.JobWorkflowID(harness.Key("train"), j.UID)
+	run = newest(t, p, id)
+	page = base + "/" + url.PathEscape(id) + "/" + run
+	b.Read(page+"/history", id, "open the barrier")
+	shot(t, b, "job-history")
+	b.Read(page+"/user-metadata", "job default/train", "running", "checkpoint of step", "attempt 1")
+	shot(t, b, "job-details")
 }
 
 func shot(t *testing.T, b *harness.Browser, name string) {

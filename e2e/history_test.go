@@ -161,6 +161,16 @@ type described interface {
 	GetExecution() *commonpb.WorkflowExecution
 }
 
+// newest is the ID of a workflow's newest run.
+func newest(t *testing.T, p *harness.Platform, id string) string {
+	t.Helper()
+	d, err := p.Temporal().DescribeWorkflowExecution(t.Context(), id, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+}
+
 func describe(t *testing.T, p *harness.Platform, name string) described {
 	t.Helper()
 	d, err := p.Temporal().DescribeWorkflowExecution(t.Context(), workflows.FunctionWorkflowID(harness.Key(name)), "")

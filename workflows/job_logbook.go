@@ -83,7 +83,7 @@ func (j *jobRun) table(b *strings.Builder) {
 		b.WriteString("\nholds no GPUs\n")
 		return
 	}
-	fmt.Fprintf(b, "\n%d nodes with %d GPUs each, at step %d\n", g.Nodes, j.Spec.Resources.GPUsPerNode, g.Step)
+	fmt.Fprintf(b, "\nnodes: %d, GPUs on each: %d, step %d\n", g.Nodes, j.Spec.Resources.GPUsPerNode, g.Step)
 	if len(g.Ranks) == 0 {
 		return
 	}
@@ -95,8 +95,10 @@ func (j *jobRun) table(b *strings.Builder) {
 			state = "gone"
 		case !r.Silent.IsZero():
 			state = "out of reach"
+		case r.Arrived && g.Started.IsZero():
+			state = "waits for the others"
 		case r.Arrived:
-			state = "there"
+			state = "at work"
 		}
 		fmt.Fprintf(b, "| %d | %s | %s |\n", i, plain(j.node(i)), state)
 	}

@@ -110,12 +110,24 @@ func saySubmitted(w io.Writer, all []api.Submitted, dryRun bool) error {
 		case dryRun && x.Action == "created":
 			fmt.Fprintf(w, "job %s would be accepted\n", x.Key)
 		case x.Action == "created":
-			fmt.Fprintf(w, "job %s is accepted, ID %s; `stoker job describe %s` shows how it is\n", x.Key, x.UID, x.Key)
+			fmt.Fprintf(w, "job %s is accepted, ID %s, %s; `stoker job describe %s` shows how it is\n", x.Key, x.UID, standing(x), x.Key)
 		default:
 			fmt.Fprintf(w, "job %s is %s already, ID %s; nothing changed\n", x.Key, x.Phase, x.UID)
 		}
 	}
 	return nil
+}
+
+// standing is where a job that was just accepted is.
+func standing(x api.Submitted) string {
+	switch {
+	case x.Position > 0:
+		return fmt.Sprintf("number %d in its queue (`stoker job explain` says what it waits for)", x.Position)
+	case x.Phase == job.Admitted:
+		return "and gets its GPUs now"
+	default:
+		return string(x.Phase)
+	}
 }
 
 // jobTarget is the job an argument names, and a client to ask about it.
