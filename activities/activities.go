@@ -119,7 +119,7 @@ func (a *Activities) StartReplicas(ctx context.Context, r StartRequest) (StartRe
 	if err != nil {
 		return StartResult{}, err
 	}
-	a.Burst.Yield(ctx)
+	a.Burst.Yield(ctx, YieldMax)
 	if err := a.bindAll(ctx, r, out.Started); err != nil {
 		return StartResult{}, err
 	}

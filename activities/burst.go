@@ -13,12 +13,17 @@ import (
 // and no model is loaded sooner.
 const YieldMax = 500 * time.Millisecond
 
+// ClaimYieldMax is the longest that the start of a gang waits for the claims of jobs that were let in with it. A
+// start takes seconds by itself, and until a job has its claim others may be let in on the same GPUs.
+const ClaimYieldMax = 2 * time.Second
+
 // Burst lets starts go first. What follows a start (its queue's consumers, the next workflow
 // task, the logbook) costs more than the start itself; when many functions wake in one moment,
 // doing it at once would make the last of them wait for all of it.
 //
 // The controller says which starts are coming, the activities say which were begun. A function
-// has at most one step under way, so it is counted once. A nil Burst knows of none. Safe for
+// has at most one step under way, so it is counted once. The claims of training jobs, in a Burst of
+// their own, go before the starts of their gangs in the same way. A nil Burst knows of none. Safe for
 // concurrent use.
 type Burst struct {
 	mu     sync.Mutex
@@ -55,8 +60,8 @@ func (b *Burst) Begun(k functions.Key) {
 	}
 }
 
-// Yield waits until no start is coming, for [YieldMax] at the longest.
-func (b *Burst) Yield(ctx context.Context) {
+// Yield waits until no start is coming, for so long at most.
+func (b *Burst) Yield(ctx context.Context, most time.Duration) {
 	if b == nil {
 		return
 	}
@@ -66,7 +71,7 @@ func (b *Burst) Yield(ctx context.Context) {
 	if quiet == nil {
 		return
 	}
-	limit := time.NewTimer(YieldMax)
+	limit := time.NewTimer(most)
 	defer limit.Stop()
 	select {
 	case <-quiet:

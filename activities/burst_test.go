@@ -10,6 +10,7 @@ import (
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/simulated"
+	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 )
 
@@ -22,11 +23,11 @@ func TestStartsComeBeforeWhatFollowsThem(t *testing.T) {
 		b.Begun(one)
 		begin := time.Now()
 		time.AfterFunc(10*time.Millisecond, func() { b.Begun(two) })
-		b.Yield(t.Context())
+		b.Yield(t.Context(), activities.YieldMax)
 		if waited := time.Since(begin); waited != 10*time.Millisecond {
 			t.Errorf("went on after %v, want it right after the other start", waited)
 		}
-		b.Yield(t.Context()) // nothing is coming: at once
+		b.Yield(t.Context(), activities.YieldMax) // nothing is coming: at once
 		if waited := time.Since(begin); waited != 10*time.Millisecond {
 			t.Errorf("waited for nothing until %v", waited)
 		}
@@ -38,13 +39,13 @@ func TestAStartThatDoesNotComeHoldsUpNobodyForLong(t *testing.T) {
 		var b activities.Burst
 		b.Coming(key)
 		begin := time.Now()
-		b.Yield(t.Context())
+		b.Yield(t.Context(), activities.YieldMax)
 		if waited := time.Since(begin); waited != activities.YieldMax {
 			t.Errorf("waited %v, want %v", waited, activities.YieldMax)
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		b.Yield(ended)
+		b.Yield(ended, activities.YieldMax)
 		if waited := time.Since(begin); waited != activities.YieldMax {
 			t.Errorf("waited until %v although the caller had left", waited)
 		}
@@ -61,10 +62,40 @@ func TestWhoeverStartsTellsTheOthers(t *testing.T) {
 			r.Burst.Coming(key)
 			_, _ = r.StartReplicas(t.Context(), ask("a"))
 			begin := time.Now()
-			r.Burst.Yield(t.Context())
+			r.Burst.Yield(t.Context(), activities.YieldMax)
 			if waited := time.Since(begin); waited >= activities.YieldMax {
 				t.Error("its start still counts as coming")
 			}
 		})
 	}
+}
+
+// noJobs has no record of any job.
+type noJobs struct{}
+
+func (noJobs) Get(context.Context, string) (events.JobRecord, uint64, error) {
+	return events.JobRecord{}, 0, events.ErrNotFound
+}
+
+func TestClaimsComeBeforeTheStartsOfGangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b activities.Burst
+		g := activities.Gangs{Claims: &b, Jobs: noJobs{}}
+		b.Coming(key)
+		begin := time.Now()
+		time.AfterFunc(10*time.Millisecond, func() { b.Begun(key) })
+		if _, err := g.StartGang(t.Context(), activities.GangStart{}); !errors.Is(err, events.ErrNotFound) {
+			t.Error(err)
+		}
+		if waited := time.Since(begin); waited != 10*time.Millisecond {
+			t.Errorf("started after %v, want it right after the claim", waited)
+		}
+		b.Coming(key) // and is never made
+		if _, err := g.StartGang(t.Context(), activities.GangStart{}); !errors.Is(err, events.ErrNotFound) {
+			t.Error(err)
+		}
+		if waited := time.Since(begin); waited != 10*time.Millisecond+activities.ClaimYieldMax {
+			t.Errorf("waited until %v", waited)
+		}
+	})
 }

@@ -75,6 +75,7 @@ type Gangs struct {
 	Checkpoints Checkpoints
 	News        Newsroom
 	Freed       func()                   // GPUs of a gang are free; may be nil
+	Claims      *Burst                   // nil: nobody says which claims are coming
 	Address     func(node string) string // how a node is reached by the others
 	Port        func() (int, error)      // one that is free on the nodes, as far as can be told
 	Now         func() time.Time
@@ -151,6 +152,7 @@ type PlaceResult struct {
 
 // PlaceGang claims the GPUs of a gang, all or none.
 func (a *Gangs) PlaceGang(ctx context.Context, r PlaceRequest) (PlaceResult, error) {
+	defer a.Claims.Begun(r.Key)
 	leases, err := a.reserve(ctx, r)
 	if errors.Is(err, scale.ErrNoCapacity) || errors.Is(err, scale.ErrTombstone) {
 		return PlaceResult{Why: err.Error()}, nil
@@ -198,6 +200,7 @@ type GangStarted struct {
 
 // StartGang starts the agents of all ranks. Each waits at the barrier.
 func (a *Gangs) StartGang(ctx context.Context, r GangStart) (GangStarted, error) {
+	a.Claims.Yield(ctx, ClaimYieldMax)
 	rec, _, err := a.Jobs.Get(ctx, events.StateKey(r.Key))
 	if err != nil {
 		return GangStarted{}, fmt.Errorf("read job %s: %w", r.Key, err)

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 
+	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/functions"
 )
 
@@ -36,7 +37,7 @@ func (c *Controller) keepJournal(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case e := <-c.journal:
-			c.Burst.Yield(ctx)
+			c.Burst.Yield(ctx, activities.YieldMax)
 			if err := c.Bus.Emit(ctx, e.key, "function", e.what, e.data); err != nil && ctx.Err() == nil {
 				c.Log.Debug("event not written", "function", e.key.String(), "what", e.what, "error", err)
 			}

@@ -80,6 +80,9 @@ func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
 	if e.Told && seq < e.seq {
 		return
 	}
+	if life.Phase != job.Queued && life.Phase != job.Validated {
+		d.Claims.Begun(e.key) // or it has ended before
+	}
 	if !e.Told && life.Phase == job.Queued { // what a plan had for it was not taken
 		e.planned = planned{}
 	}

@@ -53,6 +53,8 @@ type Options struct {
 	Spending    Spending
 	// Shortage is how many GPUs functions go short of.
 	Shortage func() int
+	// Claims is told which jobs are about to claim GPUs; may be nil.
+	Claims *activities.Burst
 	// Guaranteed is how many GPUs training holds by right; below 0: whatever inference leaves.
 	Guaranteed int
 	Log        *slog.Logger

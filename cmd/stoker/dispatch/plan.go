@@ -88,6 +88,7 @@ func (d *Dispatcher) carryOut(e *entry, s jobs.Step) {
 		return
 	case jobs.Admit:
 		gang.Kind, gang.Nodes = job.Admit, s.Ranks
+		d.Claims.Coming(e.key)
 		d.lend(e, s.Lent, s.Until)
 	case jobs.Preempt:
 		gang.Kind, gang.Cause = job.Leave, job.CausePreempted

@@ -34,7 +34,7 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 	p.dispatch = dispatch.New(dispatch.Options{
 		Records: durable[events.JobRecord]{records, p.syncJobs}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
-		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, Spending: p.spending, Shortage: func() int { return p.control.Shortage() },
+		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, Spending: p.spending, Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
 		Guaranteed: p.Config.Training, Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
 	})
 	return nil
@@ -67,7 +67,7 @@ func (p *Platform) startDispatcher(ctx context.Context) error {
 func (p *Platform) gangs() *activities.Gangs {
 	return &activities.Gangs{
 		Provider: p.provider, Ledger: p.ledger, Orders: p.orders(), Access: minter{p.servers}, Jobs: p.submissions,
-		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, News: p.dispatch, Freed: p.lookAgain,
+		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, News: p.dispatch, Freed: p.lookAgain, Claims: &p.claims,
 		Address: loopback, Port: datadir.FreePort, Now: p.steady.Now,
 	}
 }

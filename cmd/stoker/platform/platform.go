@@ -86,7 +86,8 @@ type Platform struct {
 	ledger   *capacity.Writer
 	spending *spending.Keeper
 	provider activities.Provider
-	burst    activities.Burst
+	burst    activities.Burst // of starts of replicas
+	claims   activities.Burst // of claims of training jobs
 	control  *controller.Controller
 	dispatch *dispatch.Dispatcher
 
