@@ -211,6 +211,10 @@ func (m *machine) retry(v Verdict) {
 		return
 	}
 	m.Used.spend(v.Spends)
+	if m.Saved.Generation == m.Generation {
+		m.Used.InARow = 0 // the gang got on; a machine that fails every day is no reason to wait longer each day
+	}
+	m.Used.InARow++
 	if v.Action == ActionElsewhere && v.Node != "" {
 		m.avoid(v.Node)
 	}
@@ -230,11 +234,11 @@ func (m *machine) avoid(node string) {
 	m.Avoid = kept[max(0, len(kept)-MaxAvoided):]
 }
 
-// pause is the wait before an attempt after failures: initial, doubled each time, never above max.
+// pause is the wait before an attempt after failures: initial, doubled with each in a row, never above max.
 func (m *machine) pause() time.Duration {
 	b := m.spec.Retry.Backoff
 	pause := b.Initial.D()
-	for range min(m.Used.User+m.Used.Infra-1, maxDoubling) {
+	for range min(m.Used.InARow-1, maxDoubling) {
 		if pause >= b.Max.D() {
 			break
 		}

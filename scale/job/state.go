@@ -67,6 +67,7 @@ type Ask struct {
 type Used struct {
 	User       int           `json:"user,omitempty"`       // retries after failures of the program
 	Infra      int           `json:"infra,omitempty"`      // retries after failures of machines
+	InARow     int           `json:"inARow,omitempty"`     // retries since a gang has committed a checkpoint
 	Ran        time.Duration `json:"ran,omitempty"`        // gangs that ended trained for so long
 	GPUSeconds int64         `json:"gpuSeconds,omitempty"` // GPUs × seconds that gangs that ended held them
 }

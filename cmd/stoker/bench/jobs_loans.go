@@ -112,12 +112,16 @@ func (l *loans) ask(ctx context.Context, round int) error {
 	return err
 }
 
-// kills ends the program without warning, again and again.
+// kills ends the program without warning, again and again, at moments spread evenly over the time between two
+// checkpoints.
 func (l *loans) kills(ctx context.Context) error {
 	var restarts, lost []float64
 	for n := range l.o.Kills {
 		attempts := l.o.Rounds + n + 1
 		if err := l.trains(ctx, attempts); err != nil {
+			return err
+		}
+		if err := pause(ctx, l.o.Interval*time.Duration(2*n+1)/time.Duration(2*l.o.Kills)); err != nil {
 			return err
 		}
 		at := time.Now()
