@@ -82,13 +82,23 @@ type Elastic struct {
 	Step int `json:"step,omitempty"` // default 1
 }
 
-// Goal is when the job should be done. The number of nodes follows from it and from how the job is
-// measured to scale, within elastic if that is given. A goal is aimed at and ends nothing; a
-// deadline does.
+// Goal is when the job should be done, or how fast it should train; with both, it should do both. The
+// number of nodes follows from it and from how the job is measured to scale, within elastic if that is
+// given. A time or a speed is aimed at and ends nothing; a deadline does. The cost is a bound: the goal is
+// missed rather than the cost exceeded, and a job that has used it up ends with its work saved.
 type Goal struct {
-	FinishBy Moment   `json:"finishBy,omitempty"` // a moment such as 2026-12-01T08:00:00Z
-	Within   Duration `json:"within,omitempty"`   // from submission
-	MaxCost  Quantity `json:"maxCost,omitempty"`  // US dollars in all; the goal is missed rather than this exceeded
+	FinishBy       Moment   `json:"finishBy,omitempty"`       // a moment such as 2026-12-01T08:00:00Z
+	Within         Duration `json:"within,omitempty"`         // from submission
+	StepsPerSecond Quantity `json:"stepsPerSecond,omitempty"` // as the program counts steps in its reports
+	MaxCost        Quantity `json:"maxCost,omitempty"`        // US dollars in all
+}
+
+// By is when a job that was submitted then should be done; the zero time if the goal names no time.
+func (g Goal) By(submitted time.Time) time.Time {
+	if g.Within > 0 {
+		return submitted.Add(g.Within.D())
+	}
+	return g.FinishBy.Time()
 }
 
 // Dataset is what the job trains on. The program reads it; stoker hands its address on.

@@ -89,14 +89,17 @@ func checkElastic(j TrainingJob) []FieldError {
 
 func checkGoal(j TrainingJob) []FieldError {
 	g := j.Spec.Goal
+	times := g.FinishBy != "" || g.Within != 0
 	switch {
-	case g == Goal{}, (g.FinishBy == "") != (g.Within == 0):
+	case g == Goal{}:
 		return nil
-	case g.FinishBy == "":
+	case !times && g.StepsPerSecond == "":
 		return []FieldError{{
-			Path: "spec.goal", Err: ErrRequired, Allowed: "finishBy or within, beside maxCost",
+			Path: "spec.goal", Err: ErrRequired, Allowed: "finishBy, within or stepsPerSecond, beside maxCost",
 			Hint: "a cost alone is no goal: write within: 6h, or bound the cost with budget: {maxCost: 200}", with: "spec.goal.finishBy",
 		}}
+	case g.FinishBy == "" || g.Within == 0:
+		return nil
 	default:
 		return []FieldError{{
 			Path: "spec.goal.within", Value: g.Within.String(), Err: ErrConflict, Allowed: "finishBy or within, not both",

@@ -48,7 +48,7 @@ func anySize(t *rapid.T, s *functions.JobSpec) {
 		s.Goal.Within = functions.Duration(rapid.Int64Range(int64(time.Second), int64(functions.MaxJobSpan)).Draw(t, "within"))
 	case 2:
 		s.Goal.FinishBy = "2026-12-01T09:00:00.25+01:00"
-		s.Goal.MaxCost = "120.50"
+		s.Goal.MaxCost, s.Goal.StepsPerSecond = "120.50", "2.5"
 	default:
 		if !elastic {
 			s.Resources.Nodes = rapid.IntRange(0, functions.MaxNodes).Draw(t, "nodes")

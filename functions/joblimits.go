@@ -27,6 +27,9 @@ const (
 	maxExitCodes          = 16   // of one meaning
 	maxNotices            = 8    // each is a request to somebody else's server per event
 
+	minStepsPerSecond Quantity = "0.001" // a step each quarter of an hour, longer than any that was written about
+	maxStepsPerSecond Quantity = "1M"    // beyond what a line of progress could tell apart
+
 	minGPUHours Quantity = "0.001"
 	maxGPUHours Quantity = "1G" // above MaxNodes × MaxGPUs × MaxJobSpan
 )

@@ -41,9 +41,10 @@ func jobRules() []rule {
 		whole("spec.elastic.max", 1, MaxNodes).mayLack(),
 		whole("spec.elastic.step", 1, MaxNodes).mayLack(),
 
-		shape("spec.goal", "finishBy or within, and maxCost").orElse("write goal: {within: 6h, maxCost: 200}"),
+		shape("spec.goal", "finishBy, within or stepsPerSecond, and maxCost").orElse("write goal: {within: 6h, maxCost: 200}"),
 		moment("spec.goal.finishBy"),
 		span("spec.goal.within", minJobSpan, MaxJobSpan).mayLack(),
+		amount("spec.goal.stepsPerSecond", minStepsPerSecond, maxStepsPerSecond, "2.5 or 500m").orElse("steps of the program per second, a number without a unit"),
 		dollars("spec.goal.maxCost"),
 
 		shape("spec.dataset", "uri").orElse("write dataset: {uri: s3://bucket/prefix}").unseen(),

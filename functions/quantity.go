@@ -37,6 +37,9 @@ func (q Quantity) Milli() int64 {
 	return milli
 }
 
+// Float is the amount, such as of US dollars; 0 if empty or refused by Validate.
+func (q Quantity) Float() float64 { return float64(q.Milli()) / milliPerUnit }
+
 const milliPerUnit = 1000
 
 // maxQuantity is the largest amount in thousandths, about 92 TB. It keeps rounding up and the

@@ -55,6 +55,11 @@ func describeJob(w io.Writer, j api.Job, now time.Time) error {
 	if len(j.Progress.Losses) > 1 {
 		line("Loss", "%s", spark(j.Progress.Losses))
 	}
+	if j.Goal != nil {
+		line("Goal", "%s", goalText(*j.Goal, now))
+		line("Sized", "%s: %s", count(j.Goal.Nodes, "node"), j.Goal.Meaning)
+		line("Expected", "%s", doneText(*j.Goal, now))
+	}
 	line("Checkpoint", "%s", checkpointText(j, now))
 	r := j.Manifest.Spec.Retry
 	line("Retries", "%d of %d for its own errors, %d of %d for those of machines", j.Used.User, r.UserErrors, j.Used.Infra, r.InfraErrors)
@@ -64,6 +69,9 @@ func describeJob(w io.Writer, j api.Job, now time.Time) error {
 		lent = fmt.Sprintf("; %.1f of it on loan", t.Lent)
 	}
 	line("GPU-seconds", "%.1f held: %.1f useful, %.1f lost, %.1f starting, %.1f leaving%s; ETTR %.1f %%", t.Held, t.Useful, t.Lost, t.Start, t.Drain, lent, 100*t.ETTR)
+	if t.USD > 0 {
+		line("Cost", "%.2f USD", t.USD)
+	}
 	if v := j.Last; v != nil {
 		line("Last end", "%s: %s", v.Class, v.Class.Meaning())
 		for _, e := range v.Evidence {
@@ -84,6 +92,42 @@ func describeJob(w io.Writer, j api.Job, now time.Time) error {
 		return err
 	}
 	return describeAttempts(w, j, now)
+}
+
+// goalText is what a job is sized for.
+func goalText(g api.Goal, now time.Time) string {
+	var parts []string
+	if !g.By.IsZero() {
+		left := "in " + g.By.Sub(now).Round(time.Second).String()
+		if g.By.Before(now) {
+			left = age(g.By, now) + " ago"
+		}
+		parts = append(parts, fmt.Sprintf("done by %s, %s", g.By.UTC().Format(time.RFC3339), left))
+	}
+	if g.StepsPerSecond > 0 {
+		parts = append(parts, fmt.Sprintf("%.4g steps a second", g.StepsPerSecond))
+	}
+	if g.MaxUSD > 0 {
+		parts = append(parts, fmt.Sprintf("at most %.2f USD, of which %.2f are spent", g.MaxUSD, g.USD))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// doneText is what is expected of the size that was chosen by a goal.
+func doneText(g api.Goal, now time.Time) string {
+	if g.Done.IsZero() {
+		return "nobody can tell yet when it is done"
+	}
+	return fmt.Sprintf("done in %s, %s", g.Done.Sub(now).Round(time.Second), speedsText(g))
+}
+
+// speedsText is what an expectation rests on.
+func speedsText(g api.Goal) string {
+	var each []string
+	for _, v := range g.Speeds {
+		each = append(each, fmt.Sprintf("%.4g steps/s on %d", v.Steps/v.Seconds, v.Ranks))
+	}
+	return fmt.Sprintf("which is %s (%s)", g.Basis, strings.Join(each, ", "))
 }
 
 func by(user string) string {
@@ -244,7 +288,7 @@ func (a *app) jobExplainCommand() *cobra.Command {
 	var out format
 	c := &cobra.Command{
 		Use:     "explain NAME",
-		Short:   "Say why a job waits: what it lacks, who holds it, its place, and when it may begin",
+		Short:   "Say why a job waits: what it lacks, who holds it, when it may begin; and why it has its size",
 		Example: "  stoker job explain llama",
 		Args:    exactly(1, oneJob),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -254,6 +298,10 @@ func (a *app) jobExplainCommand() *cobra.Command {
 			}
 			return out.print(a.out, j.Waiting, func(w io.Writer) error {
 				fmt.Fprintf(w, "%s is %s: %s\n", j.Key, j.Phase, terminal.Line(ending(j)))
+				if j.Goal != nil && !j.Phase.Terminal() {
+					g := *j.Goal
+					fmt.Fprintf(w, "Its goal: %s.\nIt is to have %s: %s.\nExpected: %s.\n", goalText(g, a.now()), count(g.Nodes, "node"), g.Meaning, doneText(g, a.now()))
+				}
 				if j.Waiting == nil {
 					fmt.Fprintln(w, "It waits for nothing.")
 					return nil

@@ -29,6 +29,7 @@ const (
 type options struct {
 	steps, save, fail int
 	each, saving      time.Duration
+	shared            bool
 	mode              string
 }
 
@@ -36,6 +37,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.steps, "steps", 0, "steps until it is finished; 0: it never is")
 	flag.DurationVar(&o.each, "each", 20*time.Millisecond, "how long one takes")
+	flag.BoolVar(&o.shared, "shared", false, "the nodes share each step evenly, so that two take half as long")
 	flag.IntVar(&o.save, "save", 25, "steps between two checkpoints; 0: it saves only when asked to go")
 	flag.DurationVar(&o.saving, "saving", 0, "how long writing one takes")
 	flag.IntVar(&o.fail, "fail", 0, "exit with an error at this step of the first attempt; 0: never")
@@ -72,6 +74,9 @@ func train(o options) error {
 	}
 	if err := t.resume(); err != nil {
 		return err
+	}
+	if nodes, err := strconv.Atoi(os.Getenv("NNODES")); err == nil && o.shared {
+		t.each /= time.Duration(nodes)
 	}
 	if o.mode == "forks" {
 		leaveBehind()

@@ -99,7 +99,11 @@
 //
 // One is admitted with its smallest gang, and gets what is left over once all others had their
 // turn. It grows while nobody waits, if the time that is expected to save is worth a restart. A job
-// that was told to come back with another size does so first. [Scaling] picks the size by a goal, from what was measured of the job.
+// that was told to come back with another size does so first.
+//
+// One with a goal gets no more ranks than [Scaling] picks by it, from what was measured of the job, and
+// gives up what it has beyond that. A goal takes nobody's GPUs: it grows into what is free. No attempt is
+// ended for another size before it has run [LossesWorked] times what that costs.
 //
 // # Failure cases
 //

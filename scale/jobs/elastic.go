@@ -1,5 +1,10 @@
 package jobs
 
+import (
+	"cmp"
+	"slices"
+)
+
 // widen gives what is left over to elastic jobs: first to those that are admitted by this plan, which
 // costs nothing, and then to those that run, where the time it saves them is worth a restart.
 func (t *turn) widen() {
@@ -16,6 +21,34 @@ func (t *turn) widen() {
 			t.grow(&t.order[i])
 		}
 	}
+}
+
+// trim has running jobs come back with fewer ranks that have more than their goal asks for. Whoever
+// waits gets what they give up.
+func (t *turn) trim() {
+	for i := range t.order {
+		o := &t.order[i]
+		j := &t.s.Jobs[o.index]
+		if j.Wish == 0 || j.ranks() <= j.Wish || !slices.Contains(j.Sizes, j.Wish) || !t.resizable(o) {
+			continue
+		}
+		t.give(&t.soon, o.index, j.ranks()-j.Wish)
+		t.dismiss(o, Step{Action: Resize, Reason: ReasonGoal}, j.Wish)
+	}
+}
+
+// resizable tells whether a running job may come back with another size now. One that has just begun may
+// not: a restart has to be worked for first.
+func (t *turn) resizable(o *standing) bool {
+	j := &t.s.Jobs[o.index]
+	if !j.Running() || t.gone[o.index] || len(j.Sizes) == 0 || j.freeAt().IsZero() {
+		return false
+	}
+	if at := j.freeAt(); at.After(t.s.Now) {
+		t.next.at(at)
+		return false
+	}
+	return true
 }
 
 // larger are the sizes of a job beyond so many ranks that it is to have, the largest first.
@@ -53,23 +86,24 @@ func (t *turn) widenSeat(st *seat) {
 // grow has a running job come back with more ranks.
 func (t *turn) grow(o *standing) {
 	j := &t.s.Jobs[o.index]
-	if !j.Running() || t.gone[o.index] || len(j.Sizes) == 0 || j.freeAt().IsZero() || t.loans[o.index] > 0 {
+	if t.loans[o.index] > 0 || !t.resizable(o) {
 		return
 	}
-	if at := j.freeAt(); at.After(t.s.Now) {
-		t.next.at(at)
-		return
-	}
-	rest := t.h.table(j).rest(j.Service(t.s.Now))
+	rest := cmp.Or(j.Rest.Seconds(), t.h.table(j).rest(j.Service(t.s.Now)))
 	for _, n := range j.larger(j.ranks()) {
 		trial := t.free.clone()
 		t.give(&trial, o.index, j.ranks())
 		where, ok := t.fits(&trial, o, n, 0)
 		saved := rest * (1 - float64(j.ranks())/float64(n))
-		if !ok || saved <= LossesWorked*j.Loss.Seconds() {
+		worth := n == j.Wish || saved > LossesWorked*j.Loss.Seconds() // what its goal asks for was weighed already
+		if !ok || !worth {
 			continue
 		}
-		st := t.s.step(Resize, o.ranked, ReasonIdle)
+		why := ReasonIdle
+		if j.Wish > 0 {
+			why = ReasonGoal
+		}
+		st := t.s.step(Resize, o.ranked, why)
 		st.Ranks, st.Nodes, st.Inputs.GPUs = n, t.s.names(where), n*j.per()
 		t.gone[o.index] = true
 		for _, r := range []*room{&t.free, &t.soon} {

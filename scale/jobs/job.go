@@ -9,17 +9,19 @@ import (
 // Job is what a scheduler knows of a job that was submitted and has not ended. How long it will
 // run is not among it. Only ID, GPUs and Submitted are needed; what is left out binds nobody.
 type Job struct {
-	ID          string    `json:"id"`
-	Queue       string    `json:"queue,omitempty"` // that of a snapshot with queues
-	User        string    `json:"user,omitempty"`
-	Name        string    `json:"name,omitempty"`  // jobs of one name are runs of one program
-	GPUs        int       `json:"gpus"`            // that it holds, or of the smallest gang that it waits for
-	Ranks       int       `json:"ranks,omitempty"` // of that gang, each on one node and with as many GPUs; 0: 1
-	Sizes       []int     `json:"sizes,omitempty"` // ranks an elastic job may have, smallest first; empty: its own
-	Wish        int       `json:"wish,omitempty"`  // ranks its goal asks for, among its sizes; 0: as many as there are
-	Priority    int       `json:"priority,omitempty"`
-	Submitted   time.Time `json:"submitted"`
-	Preemptible bool      `json:"preemptible"`
+	ID    string `json:"id"`
+	Queue string `json:"queue,omitempty"` // that of a snapshot with queues
+	User  string `json:"user,omitempty"`
+	Name  string `json:"name,omitempty"`  // jobs of one name are runs of one program
+	GPUs  int    `json:"gpus"`            // that it holds, or of the smallest gang that it waits for
+	Ranks int    `json:"ranks,omitempty"` // of that gang, each on one node and with as many GPUs; 0: 1
+	Sizes []int  `json:"sizes,omitempty"` // ranks an elastic job may have, smallest first; empty: its own
+	Wish  int    `json:"wish,omitempty"`  // ranks its goal asks for, among its sizes; 0: as many as there are
+	// Rest is how long it is expected to run with the ranks it has; 0: as long as jobs like it.
+	Rest        time.Duration `json:"rest,omitempty"`
+	Priority    int           `json:"priority,omitempty"`
+	Submitted   time.Time     `json:"submitted"`
+	Preemptible bool          `json:"preemptible"`
 	// MinRuntime is how long an attempt is left alone once it runs.
 	MinRuntime time.Duration `json:"minRuntime,omitempty"`
 	// Loss is the time on its GPUs that one preemption usually costs the job: what it did since its

@@ -64,6 +64,7 @@ const (
 	ReasonLoanOver  Reason = "loan-over"
 	ReasonIdle      Reason = "idle"
 	ReasonSmaller   Reason = "smaller"
+	ReasonGoal      Reason = "goal"
 	ReasonVanished  Reason = "vanished"
 	ReasonBack      Reason = "back"
 )
@@ -83,6 +84,7 @@ var meanings = []struct {
 	{ReasonLoanOver, "recalled: the loan is over, and the lender does not extend it"},
 	{ReasonIdle, "own GPUs are free, and nobody waits for them"},
 	{ReasonSmaller, "resized: jobs ahead of it need a part of its GPUs"},
+	{ReasonGoal, "resized: its goal asks for another size"},
 	{ReasonVanished, "preempted: there are fewer GPUs than are held"},
 	{ReasonBack, "admitted: it has left only to come back with another size"},
 }

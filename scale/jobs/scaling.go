@@ -97,7 +97,8 @@ type Wish struct {
 	Sizes   []int         // numbers of ranks it may have, smallest first, at least one
 	Now     int           // ranks it has; 0: it does not run
 	Left    float64       // steps that are still to be trained; 0: not known
-	By      time.Time     // when it is to be done
+	By      time.Time     // when it is to be done; zero: at any time
+	Pace    float64       // steps a second that it is to train at least; 0: any
 	Restart time.Duration // time that a change of size costs it
 	// Afford is how many rank-seconds it may still use; negative: any number.
 	Afford float64
@@ -124,10 +125,50 @@ const (
 	ChoiceTooDear    ChoiceReason = "too-dear"   // none finishes for what the job may cost; this gets furthest for it
 )
 
+// choiceMeanings is the closed set, with a sentence for people.
+var choiceMeanings = []struct {
+	Reason  ChoiceReason
+	Meaning string
+}{
+	{ChoiceUnmeasured, "its speed, or what is left, is not known yet: it begins with its smallest size, and is measured"},
+	{ChoiceGoal, "the smallest size that is expected to reach the goal"},
+	{ChoiceKept, "the size it has reaches the goal, and another one is not worth a restart"},
+	{ChoiceLate, "no size is expected to reach the goal; this is the fastest, and the goal will be missed"},
+	{ChoiceCost, "within maxCost none reaches the goal; this is the fastest that finishes, and the goal will be missed"},
+	{ChoiceTooDear, "within maxCost none finishes; this gets furthest, and the job will end unfinished, its work saved"},
+}
+
+// ChoiceReasons lists every reason. The caller owns the slice.
+func ChoiceReasons() []ChoiceReason {
+	out := make([]ChoiceReason, 0, len(choiceMeanings))
+	for _, m := range choiceMeanings {
+		out = append(out, m.Reason)
+	}
+	return out
+}
+
+// Meaning is one sentence for people; empty for a reason outside the set.
+func (r ChoiceReason) Meaning() string {
+	for _, m := range choiceMeanings {
+		if m.Reason == r {
+			return m.Meaning
+		}
+	}
+	return ""
+}
+
+// Misses tells whether the goal is expected to be missed.
+func (r ChoiceReason) Misses() bool {
+	return r == ChoiceLate || r == ChoiceCost || r == ChoiceTooDear
+}
+
+// known tells whether there is enough to choose by.
+func (s *Scaling) known(w Wish) bool { return len(s.Speeds) > 0 && (w.Left > 0 || w.Pace > 0) }
+
 // Choose picks the number of ranks by what was measured. Of sizes nobody has measured it believes
 // the best that is possible ([Linear]), so that one that is too small is found out by trying it.
 func (s *Scaling) Choose(w Wish, now time.Time) Choice {
-	if len(s.Speeds) == 0 || w.Left <= 0 {
+	if !s.known(w) {
 		c := Choice{Ranks: w.Now, Reason: ChoiceUnmeasured, Basis: Unknown}
 		if !slices.Contains(w.Sizes, w.Now) {
 			c.Ranks = w.Sizes[0]
@@ -145,7 +186,7 @@ func (s *Scaling) Choose(w Wish, now time.Time) Choice {
 		return best.choice(ChoiceTooDear)
 	}
 	if i := slices.IndexFunc(cheap, func(o outlook) bool { return o.inTime }); i >= 0 {
-		if k := slices.IndexFunc(cheap, func(o outlook) bool { return o.n == w.Now && !o.done.After(w.By) }); k >= 0 && !worthChanging(w, cheap[i], cheap[k]) {
+		if k := slices.IndexFunc(cheap, func(o outlook) bool { return o.n == w.Now && o.barely }); k >= 0 && !worthChanging(w, cheap[i], cheap[k]) {
 			return cheap[k].choice(ChoiceKept)
 		}
 		return cheap[i].choice(ChoiceGoal)
@@ -154,16 +195,20 @@ func (s *Scaling) Choose(w Wish, now time.Time) Choice {
 	if slices.ContainsFunc(all, func(o outlook) bool { return o.inTime }) {
 		why = ChoiceCost
 	}
-	fastest := slices.MinFunc(cheap, func(a, b outlook) int { return a.done.Compare(b.done) })
+	fastest := slices.MinFunc(cheap, func(a, b outlook) int {
+		return cmp.Or(a.done.Compare(b.done), cmp.Compare(float32(b.rate), float32(a.rate)))
+	})
 	return fastest.choice(why)
 }
 
 // outlook is what is expected of a size.
 type outlook struct {
 	n      int
-	done   time.Time
-	work   float64 // rank-seconds until then
-	inTime bool    // with the margin
+	rate   float64   // steps a second
+	done   time.Time // zero: what is left is not known
+	work   float64   // rank-seconds until then
+	inTime bool      // it reaches the goal, with the margin
+	barely bool      // it reaches the goal
 	dear   bool
 	basis  Basis
 }
@@ -172,13 +217,20 @@ type outlook struct {
 const longest = 100 * 365 * 24 * time.Hour
 
 func (s *Scaling) outlook(w Wish, n int, now time.Time) outlook {
-	rate, basis := s.Rate(n)
-	sec := min(w.Left/rate, longest.Seconds())
+	o := outlook{n: n}
+	o.rate, o.basis = s.Rate(n)
+	sec := min(w.Left/o.rate, longest.Seconds())
 	if n != w.Now {
 		sec += w.Restart.Seconds()
 	}
-	o := outlook{n: n, work: sec * float64(n), basis: basis, done: now.Add(time.Duration(sec * float64(time.Second)))}
-	o.inTime = sec*(1+GoalMargin) <= w.By.Sub(now).Seconds()
+	if w.Left > 0 {
+		o.work, o.done = sec*float64(n), now.Add(time.Duration(sec*float64(time.Second)))
+	}
+	within := func(margin float64) bool {
+		inTime := w.By.IsZero() || w.Left <= 0 || sec*(1+margin) <= w.By.Sub(now).Seconds()
+		return inTime && o.rate >= w.Pace*(1+margin)
+	}
+	o.inTime, o.barely = within(GoalMargin), within(0)
 	o.dear = w.Afford >= 0 && o.work > w.Afford
 	return o
 }

@@ -79,6 +79,11 @@ func TestSizesAreChosenByTheGoal(t *testing.T) {
 		{"none is in time", s, within(time.Minute, nil), Choice{8, ChoiceLate, Fitted, now.Add(2000 * time.Second)}},
 		{"none is in time for the money", s, within(2500*time.Second, func(w *Wish) { w.Afford = 12_000 }), Choice{4, ChoiceCost, Measured, now.Add(3000 * time.Second)}},
 		{"none is done for the money", s, within(time.Hour, func(w *Wish) { w.Afford = 100 }), Choice{1, ChoiceTooDear, Measured, now.Add(9000 * time.Second)}},
+		{"the smallest that is fast enough", s, Wish{Sizes: sizes, Pace: 0.3, Afford: -1}, Choice{4, ChoiceGoal, Measured, time.Time{}}},
+		{"fast enough and in time", s, within(4*time.Hour, func(w *Wish) { w.Pace = 0.3 }), Choice{4, ChoiceGoal, Measured, now.Add(3000 * time.Second)}},
+		{"fast enough is not in time", s, within(3100*time.Second, func(w *Wish) { w.Pace = 0.3 }), Choice{8, ChoiceGoal, Fitted, now.Add(2000 * time.Second)}},
+		{"what it has is just fast enough", s, Wish{Sizes: sizes, Pace: 0.33, Now: 4, Afford: -1}, Choice{4, ChoiceKept, Measured, time.Time{}}},
+		{"none is fast enough", s, Wish{Sizes: sizes, Pace: 2, Afford: -1}, Choice{8, ChoiceLate, Fitted, time.Time{}}},
 		{"it is tried before it is believed", measured(1, 8, 1), within(1300*time.Second, nil), Choice{8, ChoiceGoal, Linear, now.Add(1125 * time.Second)}},
 	} {
 		got := c.s.Choose(c.wish, now)
@@ -106,4 +111,43 @@ func TestAnEarlierGoalNeverGetsFewerRanks(t *testing.T) {
 			t.Fatalf("with less money %+v, before %+v", capped, early)
 		}
 	})
+}
+
+// TestMoreToDoNeverGetsFewerRanks: training scales with its data, while there is time and money.
+func TestMoreToDoNeverGetsFewerRanks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := measured(rapid.Float64Range(0, 5).Draw(t, "fixed"), rapid.Float64Range(0.1, 20).Draw(t, "shared"), rapid.SampledFrom([][]int{{1}, {1, 4}, {2, 4, 8}}).Draw(t, "measured")...)
+		w := Wish{Sizes: []int{1, 2, 3, 4, 8, 16}, Left: rapid.Float64Range(1, 1e5).Draw(t, "left"), Afford: -1, By: now.Add(time.Duration(rapid.IntRange(1, 1e6).Draw(t, "within")) * time.Second)}
+		less := s.Choose(w, now)
+		w.Left *= rapid.Float64Range(1, 10).Draw(t, "more")
+		if more := s.Choose(w, now); more.Ranks < less.Ranks {
+			t.Fatalf("with more to do %+v, before %+v", more, less)
+		}
+	})
+}
+
+// TestTheCostIsNeverExceededForTheGoal: what is chosen is expected to stay within it, or nothing would.
+func TestTheCostIsNeverExceededForTheGoal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := measured(rapid.Float64Range(0, 5).Draw(t, "fixed"), rapid.Float64Range(0.1, 20).Draw(t, "shared"), 1, 4)
+		w := Wish{
+			Sizes: []int{1, 2, 4, 8}, Now: rapid.SampledFrom([]int{0, 1, 4}).Draw(t, "now"), Left: rapid.Float64Range(1, 1e5).Draw(t, "left"),
+			Afford: rapid.Float64Range(1, 1e6).Draw(t, "afford"), Restart: time.Minute, By: now.Add(time.Hour),
+		}
+		c := s.Choose(w, now)
+		if cost := c.Done.Sub(now).Seconds() * float64(c.Ranks); c.Reason != ChoiceTooDear && cost > w.Afford*1.000001 {
+			t.Fatalf("%+v takes %v rank-seconds", c, cost)
+		}
+	})
+}
+
+func TestEveryChoiceIsExplained(t *testing.T) {
+	for _, r := range ChoiceReasons() {
+		if r.Meaning() == "" {
+			t.Errorf("%q has no meaning", r)
+		}
+	}
+	if len(ChoiceReasons()) != 6 || ChoiceReason("x").Meaning() != "" {
+		t.Errorf("%v", ChoiceReasons())
+	}
 }

@@ -49,6 +49,7 @@ func (h *History) turn(s *Snapshot) *turn {
 	t := newTurn(h, s, s.inOrder(order), next)
 	t.settleLoans()
 	t.vanished()
+	t.trim()
 	t.handOut()
 	t.redeemIdle()
 	t.widen()

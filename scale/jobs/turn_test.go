@@ -229,6 +229,24 @@ var goldenTurns = []struct {
 	{"it grows when nobody waits", func() Snapshot {
 		return snapshot(8, "2 0s 0s 48h").with(changes{"a": elastic(2, 4, 6)})
 	}, "resize a idle 6"},
+	{"it grows to what its goal asks for", func() Snapshot {
+		return snapshot(8, "2 0s 0s 48h").with(changes{"a": both(elastic(2, 4, 6), func(j *Job) { j.Wish = 4 })})
+	}, "resize a goal 4"},
+	{"as far as there is room, if that saves enough", func() Snapshot {
+		return snapshot(5, "2 0s 0s 48h").with(changes{"a": both(elastic(2, 4, 6), func(j *Job) { j.Wish, j.Rest = 6, time.Hour })})
+	}, "resize a goal 4"},
+	{"and not for little", func() Snapshot {
+		return snapshot(5, "2 0s 0s 48h").with(changes{"a": both(elastic(2, 4, 6), func(j *Job) { j.Wish, j.Rest = 6, time.Minute })})
+	}, ""},
+	{"what is more than its goal asks for is given up", func() Snapshot {
+		return snapshot(8, "6 0s 0s 48h").with(changes{"a": both(elastic(2, 4, 6), func(j *Job) { j.Wish = 4 })})
+	}, "resize a goal 4"},
+	{"to who waits", func() Snapshot {
+		return snapshot(8, "8 0s 0s 48h", "4 1s").with(changes{"a": both(elastic(2, 4, 8), func(j *Job) { j.Wish = 4 })})
+	}, "resize a goal 4, admit b ahead 4 later | 1 b leaving 4 by a"},
+	{"not before the last restart is worked for", func() Snapshot {
+		return snapshot(8, "6 0s 0s 1m").with(changes{"a": both(elastic(2, 4, 6), func(j *Job) { j.Wish = 4 })})
+	}, ""},
 	{"it comes back first", func() Snapshot {
 		return snapshot(8, "2 10h", "4 0s 1h").with(changes{"b": both(elastic(2, 4), func(j *Job) { j.Resizing = 4 })})
 	}, "admit b back 4, admit a turn 2"},

@@ -8,6 +8,7 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
+	"stoker.dev/stoker/scale/jobs"
 	"stoker.dev/stoker/scale/jobs/loan"
 )
 
@@ -92,6 +93,7 @@ type Job struct {
 	Attempts []Attempt    `json:"attempts,omitempty"` // newest last
 	Ranks    []Rank       `json:"ranks,omitempty"`
 	Waiting  *Waiting     `json:"waiting,omitempty"`
+	Goal     *Goal        `json:"goal,omitempty"`
 	Trouble  string       `json:"trouble,omitempty"`
 
 	Manifest functions.TrainingJob `json:"manifest"`
@@ -123,8 +125,25 @@ type Attempt struct {
 	SavedStep  int64     `json:"savedStep,omitempty"`
 	Step       int64     `json:"step,omitempty"` // the last that was reported
 	Resumed    string    `json:"resumed,omitempty"`
-	Lent       int       `json:"lent,omitempty"`    // GPUs of it that were on loan
-	Redeemed   time.Time `json:"redeemed,omitzero"` // own GPUs took the place of those
+	Lent       int       `json:"lent,omitempty"`       // GPUs of it that were on loan
+	Redeemed   time.Time `json:"redeemed,omitzero"`    // own GPUs took the place of those
+	Product    string    `json:"product,omitempty"`    // of its GPUs
+	PerHour    float64   `json:"usdPerHour,omitempty"` // of one of them; 0: not known
+}
+
+// Goal is what a job is sized for, and what is expected of that.
+type Goal struct {
+	By             time.Time         `json:"by,omitzero"` // it is to be done then
+	StepsPerSecond float64           `json:"stepsPerSecond,omitempty"`
+	MaxUSD         float64           `json:"maxUSD,omitempty"` // bound of its cost
+	USD            float64           `json:"usd,omitempty"`    // what it has cost
+	Nodes          int               `json:"nodes"`            // that were chosen
+	Reason         jobs.ChoiceReason `json:"reason"`
+	Meaning        string            `json:"meaning"`          // of the reason, for people
+	Basis          jobs.Basis        `json:"basis"`            // what the speed of that size is told from
+	Done           time.Time         `json:"done,omitzero"`    // when it is expected to be done; zero: nobody knows
+	Misses         bool              `json:"misses"`           // the goal is expected to be missed
+	Speeds         []jobs.Speed      `json:"speeds,omitempty"` // by nodes, as measured
 }
 
 // JobTime says what the GPU-seconds of a job went into; the parts add up to Held.
@@ -136,6 +155,7 @@ type JobTime struct {
 	Drain  float64 `json:"drain"`          // from the notice until the GPUs were free
 	Lent   float64 `json:"lent,omitempty"` // of Held, on GPUs that were on loan to it
 	ETTR   float64 `json:"ettr"`           // effective training time ratio: useful of held, 0 to 1
+	USD    float64 `json:"usd"`            // what it cost; attempts on GPUs without a price count as nothing
 }
 
 // Rank is one process tree of a gang.

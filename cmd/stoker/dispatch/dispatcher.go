@@ -102,10 +102,12 @@ func (d *Dispatcher) loop(ctx context.Context, statuses <-chan activities.Replic
 
 // tick looks at what no news tells: Updates and starts to be repeated, GPUs that came and went, loans that end.
 func (d *Dispatcher) tick() {
+	now := d.Now()
 	for _, e := range d.jobs {
 		for n, r := range e.ranks {
 			e.conclude(n, r)
 		}
+		d.overspent(e, now)
 	}
 	d.settle()
 	d.plan()

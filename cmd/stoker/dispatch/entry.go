@@ -22,6 +22,7 @@ type Stored struct {
 	Attempts []api.Attempt `json:"attempts,omitempty"` // the newest [maxAttempts]
 	Before   api.JobTime   `json:"before,omitzero"`    // of attempts that are no longer in Attempts
 	Progress api.Progress  `json:"progress,omitzero"`
+	Scaling  jobs.Scaling  `json:"scaling,omitzero"` // as it was measured
 }
 
 // entry is what the loop knows of one job. Only the loop touches it.
@@ -50,6 +51,12 @@ type entry struct {
 	// unstarted: its workflow does not run yet. A plan looks at it first, so that it begins with its admission.
 	unstarted bool
 	cleared   time.Time // when its checkpoints were last cleared
+
+	window     window      // in which its speed is measured
+	choice     jobs.Choice // by its goal
+	toldChoice jobs.Choice // that was last announced
+	toldAt     time.Time
+	broke      uint64 // the generation that was told that its budget is spent
 }
 
 // rank is one rank as agent and provider tell of it.
@@ -105,6 +112,7 @@ func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
 		e.attempt(life.Generation).Lent = l.GPUs
 	}
 	d.settleJob(e, before)
+	d.charge(e)
 	if d.frozen && life.Gang != nil && life.Phase != job.Draining {
 		e.goAway()
 	}

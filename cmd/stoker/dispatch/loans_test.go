@@ -27,6 +27,8 @@ type lending struct {
 func (l *lending) Tell(events.Heartbeat)    {}
 func (l *lending) Lend(gpus map[string]int) { l.on = gpus }
 
+func (l *lending) PerHour(string) (float64, bool) { return 0, false }
+
 func newLending(t *testing.T) *lending {
 	t.Helper()
 	nc, _, _ := eventstest.Start(t)
@@ -42,7 +44,7 @@ func newLending(t *testing.T) *lending {
 		t.Fatal(err)
 	}
 	l := &lending{t: t, now: origin}
-	l.Dispatcher = New(Options{Learned: learned, Checkpoints: &Checkpoints{Root: t.TempDir()}, Spending: l, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return l.now }})
+	l.Dispatcher = New(Options{Learned: learned, Ledger: still{}, Checkpoints: &Checkpoints{Root: t.TempDir()}, Spending: l, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return l.now }})
 	l.soon = true // nothing is planned here
 	_, end := l.box.Begin(t.Context())
 	t.Cleanup(end)

@@ -22,6 +22,7 @@ func (d *Dispatcher) beat(k functions.Key, h events.Heartbeat) {
 	r := e.seen(n)
 	r.beat, r.heard = h, d.Now()
 	e.reported(*h.Rank)
+	e.measure(h.Rank.Step, r.heard)
 	e.conclude(n, r)
 	d.tell(e)
 }

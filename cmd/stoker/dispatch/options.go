@@ -31,6 +31,8 @@ type Spending interface {
 	Tell(h events.Heartbeat)
 	// Lend says how many GPUs each owner of leases has on loan from now on.
 	Lend(gpus map[string]int)
+	// PerHour is what a GPU of a product costs, in USD per hour; false if that is not known.
+	PerHour(product string) (float64, bool)
 }
 
 // Workflows carry jobs.

@@ -20,7 +20,7 @@ import (
 const loanSpan = time.Hour
 
 // restart is the time on its GPUs that a preemption costs a job beside the work that is not
-// committed: the end, the start and reading the checkpoint.
+// committed, before that was measured: the end, the start and reading the checkpoint.
 const restart = 30 * time.Second
 
 // learnedKey is where what jobs have taught is kept.
@@ -141,6 +141,7 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 		if l, open := d.loans.Find(e.loan()); open && j.Running() {
 			j.Lent, j.LentUntil = min(l.GPUs, j.GPUs), l.Until
 		}
+		d.aim(e, &j, now)
 		j.Drain = d.planner.Drains.Of(j.User, j.Name, e.rec.Job.Spec.Preemption.Grace.D())
 		if d.Guaranteed < 0 && j.Borrow == functions.UseAllowed { // nothing is training's alone, so all that it may borrow it does
 			j.Borrow = functions.UseOnly
@@ -250,7 +251,7 @@ func (e *entry) job(now time.Time) jobs.Job {
 	sizes := spec.Sizes()
 	j := jobs.Job{
 		ID: e.key.String(), User: e.user(), Name: program(e.key.Name), Priority: spec.Priority, Submitted: e.Life.Submitted,
-		Preemptible: spec.Preemption.Preemptible, MinRuntime: spec.Preemption.MinRuntime.D(), Loss: spec.Checkpoint.Interval.D()/2 + restart,
+		Preemptible: spec.Preemption.Preemptible, MinRuntime: spec.Preemption.MinRuntime.D(), Loss: spec.Checkpoint.Interval.D()/2 + e.restart(),
 		Products: spec.Resources.Products, Memory: spec.Resources.GPUMem.Bytes(), Avoid: e.Life.Avoid,
 		Borrow: spec.Borrow.IdleInference, GiveBack: spec.Borrow.MaxGiveBack(),
 		Resizing: e.Life.Wanted, Ranks: sizes[0],

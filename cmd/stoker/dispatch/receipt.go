@@ -41,6 +41,7 @@ func timeOf(a api.Attempt, perNode int, now time.Time) api.JobTime {
 	}
 	span := func(from, to time.Time) float64 { return gpus * max(0, to.Sub(from).Seconds()) }
 	t := api.JobTime{Held: span(a.Placed, end), Lent: lentOf(a, now)}
+	t.USD = t.Held * a.PerHour / time.Hour.Seconds()
 	if a.Started.IsZero() {
 		t.Start = t.Held
 		return t
@@ -76,7 +77,7 @@ func lentOf(a api.Attempt, now time.Time) float64 {
 }
 
 func sum(a, b api.JobTime) api.JobTime {
-	return api.JobTime{Held: a.Held + b.Held, Useful: a.Useful + b.Useful, Lost: a.Lost + b.Lost, Start: a.Start + b.Start, Drain: a.Drain + b.Drain, Lent: a.Lent + b.Lent}
+	return api.JobTime{Held: a.Held + b.Held, Useful: a.Useful + b.Useful, Lost: a.Lost + b.Lost, Start: a.Start + b.Start, Drain: a.Drain + b.Drain, Lent: a.Lent + b.Lent, USD: a.USD + b.USD}
 }
 
 // time is what all GPU-seconds of the job went into.

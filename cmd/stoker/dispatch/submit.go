@@ -120,12 +120,15 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	if spec.Placement.Pool != functions.DefaultPool {
 		refuse("spec.placement.pool", "there is no pool %q; allowed: %s", spec.Placement.Pool, functions.DefaultPool)
 	}
-	for _, field := range []struct {
-		path  string
-		given bool
-	}{{"spec.goal", spec.Goal != functions.Goal{}}, {"spec.budget.maxCost", spec.Budget.MaxCost != ""}, {"spec.notify", len(spec.Notify) > 0}} {
-		if field.given {
-			refuse(field.path, "not served yet; leave it out")
+	if len(spec.Notify) > 0 {
+		refuse("spec.notify", "not served yet; leave it out")
+	}
+	for path, bound := range map[string]functions.Quantity{"spec.goal.maxCost": spec.Goal.MaxCost, "spec.budget.maxCost": spec.Budget.MaxCost} {
+		if bound == "" || spec.Resources.GPUsPerNode == 0 {
+			continue
+		}
+		if _, err := d.dearest(spec); err != nil {
+			refuse(path, "%v", err)
 		}
 	}
 	least := spec.Sizes()[0]

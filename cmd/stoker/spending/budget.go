@@ -75,10 +75,10 @@ func (k *Keeper) allowance(key functions.Key, spec functions.Spec, ns price.Name
 	}
 	name := key.String()
 	of := func(f string) bool { return f == name }
-	bounds := []bound{{what: "function", budget: Limits(spec.Scaling.Budget), spent: k.meter.Spent(of, k.perHour)}}
+	bounds := []bound{{what: "function", budget: Limits(spec.Scaling.Budget), spent: k.meter.Spent(of, k.PerHour)}}
 	if b := ns.Budget.Limits(); !b.None() {
 		mine := func(f string) bool { return strings.HasPrefix(f, key.Namespace+"/") }
-		bounds = append(bounds, bound{"namespace", b, k.meter.Spent(mine, k.perHour), k.planned(func(f string) bool { return mine(f) && !of(f) })})
+		bounds = append(bounds, bound{"namespace", b, k.meter.Spent(mine, k.PerHour), k.planned(func(f string) bool { return mine(f) && !of(f) })})
 	}
 	var a Allowance
 	for _, b := range bounds {
@@ -126,7 +126,7 @@ func (b bound) of(window string) (limit, spent float64) {
 func (k *Keeper) planned(of func(function string) bool) float64 {
 	usd := 0.0
 	for _, x := range k.meter.Leases {
-		if perHour, known := k.perHour(x.Product); known && of(x.Function) {
+		if perHour, known := k.PerHour(x.Product); known && of(x.Function) {
 			usd += cost.Commit(perHour, x.GPUs)
 		}
 	}
@@ -144,7 +144,7 @@ func (k *Keeper) dearest(r functions.Resources) (perHour float64, product string
 		}
 	}
 	for _, p := range products {
-		usd, priced := k.perHour(p)
+		usd, priced := k.PerHour(p)
 		if !priced {
 			return 0, p, false
 		}

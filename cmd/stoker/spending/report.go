@@ -27,7 +27,7 @@ func (k *Keeper) Report(ctx context.Context, since time.Time, by cost.By, see fu
 	if err != nil {
 		return cost.Report{}, fmt.Errorf("read what pool %s cost: %w", k.Pool, err)
 	}
-	r := cost.Summarize(rows, cost.Options{Pool: k.Pool, By: by, See: see, Price: k.perHour})
+	r := cost.Summarize(rows, cost.Options{Pool: k.Pool, By: by, See: see, Price: k.PerHour})
 	if began := k.began(); began.After(r.From) {
 		r.From = began
 	}
@@ -43,8 +43,8 @@ func (k *Keeper) began() time.Time {
 	return k.meter.Began
 }
 
-// perHour is the price of a product in this pool.
-func (k *Keeper) perHour(product string) (float64, bool) { return k.Prices.PerHour(k.Pool, product) }
+// PerHour is what a GPU of a product costs in this pool, in USD per hour; false if that is not known.
+func (k *Keeper) PerHour(product string) (float64, bool) { return k.Prices.PerHour(k.Pool, product) }
 
 // rows are all rows since a moment. What is in memory is copied first: what is sealed and stored
 // meanwhile is then there twice, and the copy counts.

@@ -1,0 +1,172 @@
+package dispatch
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job"
+	"stoker.dev/stoker/scale/jobs"
+)
+
+// window is the stretch of an attempt over which its speed is being measured.
+type window struct {
+	generation uint64
+	from       time.Time // when step was first seen
+	step       int64
+	seen       int64 // the furthest since
+}
+
+// measure takes in how far the gang is. Speeds are told from the moments at which a further step was
+// heard of, by this clock: those of agents may disagree.
+func (e *entry) measure(step int64, now time.Time) {
+	g, w := e.Life.Gang, &e.window
+	switch {
+	case g == nil || !e.Life.Phase.Trains() || step == 0:
+		return
+	case w.generation != e.Life.Generation:
+		*w = window{generation: e.Life.Generation, from: now, step: step, seen: step}
+		return
+	case step <= w.seen:
+		return
+	}
+	w.seen = step
+	if took := now.Sub(w.from); took >= jobs.LeastMeasured {
+		e.Scaling.Learn(g.Nodes, float64(step-w.step), took)
+		w.from, w.step = now, step
+	}
+}
+
+// left is how many steps are still to be trained, by the share of them that is done or by what the program
+// expects; 0: not known.
+func (e *entry) left() float64 {
+	p, g := e.Progress, e.Life.Gang
+	if p.Percent <= 0 {
+		if g == nil || p.ETASec <= 0 {
+			return 0
+		}
+		rate, _ := e.Scaling.Rate(g.Nodes)
+		return p.ETASec * rate
+	}
+	at := p.Step
+	if g == nil { // it goes on from there
+		at = e.Life.Saved.Step
+	}
+	return max(0, float64(p.Step)*done/p.Percent-float64(at))
+}
+
+// restart is the time on its GPUs that a change of size costs the job beside the work that is not
+// committed: as its newest attempts took to start and to leave.
+func (e *entry) restart() time.Duration {
+	var start, leave time.Duration
+	for i := len(e.Attempts) - 1; i >= 0; i-- {
+		a := e.Attempts[i]
+		if a.Started.IsZero() {
+			continue
+		}
+		if start == 0 {
+			start = a.Started.Sub(a.Placed)
+		}
+		if leave == 0 && !a.Noticed.IsZero() && !a.Released.IsZero() {
+			leave = a.Released.Sub(a.Noticed)
+		}
+	}
+	if start <= 0 || leave <= 0 {
+		return restart
+	}
+	return start + leave
+}
+
+// sizes are the numbers of nodes that a job may have here: one with a goal alone, as many as there are.
+func (d *Dispatcher) sizes(spec functions.JobSpec) []int {
+	sizes := spec.Sizes()
+	if spec.Elastic != (functions.Elastic{}) || spec.Goal == (functions.Goal{}) {
+		return sizes
+	}
+	return sizes[:max(1, min(len(sizes), largest(d.Ledger.Newest(), spec)))]
+}
+
+// aim has a job sized by its goal, if it has one.
+func (d *Dispatcher) aim(e *entry, j *jobs.Job, now time.Time) {
+	spec := e.rec.Job.Spec
+	if spec.Goal == (functions.Goal{}) {
+		return
+	}
+	if sizes := d.sizes(spec); len(sizes) > 1 {
+		j.Sizes = sizes
+	}
+	left := e.left()
+	if !j.Leaving { // one that leaves was sized a moment ago
+		w := jobs.Wish{
+			Sizes: d.sizes(spec), Left: left, By: spec.Goal.By(e.Life.Submitted), Pace: spec.Goal.StepsPerSecond.Float(),
+			Restart: e.restart(), Afford: d.affords(e, now),
+		}
+		if j.Running() {
+			w.Now = j.Ranks
+		}
+		e.choice = e.Scaling.Choose(w, now)
+		d.announceChoice(e, now)
+	}
+	j.Wish = e.choice.Ranks
+	if rate, _ := e.Scaling.Rate(j.Ranks); rate > 0 && left > 0 {
+		j.Rest = time.Duration(min(left/rate, functions.MaxJobSpan.Seconds()) * float64(time.Second))
+	}
+}
+
+// goalEvent is the data of the lifecycle event "goal": another size was chosen, or whether the goal will be
+// reached has changed.
+type goalEvent struct {
+	UID string `json:"uid"`
+	api.Goal
+}
+
+// announceChoice tells of a choice that differs from the last one that was told of. Close to the edge what is
+// expected changes with every step, so it is told no more often than speeds are measured.
+func (d *Dispatcher) announceChoice(e *entry, now time.Time) {
+	told, c := e.toldChoice, e.choice
+	if c.Reason == jobs.ChoiceUnmeasured || told.Ranks == c.Ranks && told.Reason.Misses() == c.Reason.Misses() || now.Sub(e.toldAt) < jobs.LeastMeasured {
+		return
+	}
+	e.toldChoice, e.toldAt = c, now
+	data := goalEvent{e.UID, *d.goalView(e, now)}
+	d.Log.Info("sized by its goal", "job", e.key.String(), "nodes", c.Ranks, "reason", c.Reason, "basis", c.Basis, "done", c.Done)
+	d.box.Outside(func(ctx context.Context) {
+		if err := d.Bus.Emit(ctx, e.key, "job", "goal", data); err != nil && ctx.Err() == nil {
+			d.Log.Warn("the size chosen for a job not told", "job", e.key.String(), "error", err)
+		}
+	})
+}
+
+// goalView is what people see of a goal; nil for a job without one.
+func (d *Dispatcher) goalView(e *entry, now time.Time) *api.Goal {
+	spec := e.rec.Job.Spec
+	if spec.Goal == (functions.Goal{}) {
+		return nil
+	}
+	c := e.choice
+	return &api.Goal{
+		By: spec.Goal.By(e.Life.Submitted), StepsPerSecond: spec.Goal.StepsPerSecond.Float(), MaxUSD: spec.Goal.MaxCost.Float(),
+		USD: e.time(now).USD, Nodes: c.Ranks, Reason: c.Reason, Meaning: c.Reason.Meaning(), Basis: c.Basis, Done: c.Done,
+		Misses: c.Reason.Misses(), Speeds: slices.Clone(e.Scaling.Speeds),
+	}
+}
+
+// overspent has a job go that has used up what it may cost. Its grace costs as well, so it is told before.
+func (d *Dispatcher) overspent(e *entry, now time.Time) {
+	g := e.Life.Gang
+	if g == nil || g.Ask.Cause.Final() || e.broke == e.Life.Generation {
+		return
+	}
+	most, bounded := e.maxUSD()
+	if !bounded {
+		return
+	}
+	grace := float64(g.Nodes*e.perNode()) * e.rec.Job.Spec.Preemption.Grace.D().Hours() * e.attempt(e.Life.Generation).PerHour
+	if e.time(now).USD+grace < most {
+		return
+	}
+	e.broke = e.Life.Generation
+	e.tellLater(job.Event{Kind: job.BudgetOut})
+}

@@ -1,0 +1,83 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale"
+)
+
+// maxUSD is what the job may cost in all: the lower of its goal's bound and its budget's.
+func (e *entry) maxUSD() (most float64, bounded bool) {
+	spec := e.rec.Job.Spec
+	for _, bound := range []functions.Quantity{spec.Goal.MaxCost, spec.Budget.MaxCost} {
+		if bound != "" && (!bounded || bound.Float() < most) {
+			most, bounded = bound.Float(), true
+		}
+	}
+	return most, bounded
+}
+
+// affords is for how many rank-seconds the job may still be charged; negative: for any number.
+func (d *Dispatcher) affords(e *entry, now time.Time) float64 {
+	most, bounded := e.maxUSD()
+	if !bounded || e.perNode() == 0 {
+		return -1
+	}
+	perHour, err := d.dearest(e.rec.Job.Spec)
+	if g := e.Life.Gang; g != nil && !g.Placed.IsZero() {
+		if known := e.attempt(e.Life.Generation).PerHour; known > 0 {
+			perHour, err = known, nil
+		}
+	}
+	if err != nil { // it was known when the job was taken in; what cannot be told is not spent
+		return 0
+	}
+	return max(0, most-e.time(now).USD) / perHour * time.Hour.Seconds() / float64(e.perNode())
+}
+
+// dearest is the highest price of the GPUs that a job may get here, in USD per GPU-hour.
+func (d *Dispatcher) dearest(spec functions.JobSpec) (float64, error) {
+	ask := scale.Ask{GPUs: spec.Resources.GPUsPerNode, Products: spec.Resources.Products, Memory: spec.Resources.GPUMem.Bytes()}
+	most := 0.0
+	for _, dev := range d.Ledger.Newest().Devices {
+		if !ask.Accepts(dev) {
+			continue
+		}
+		usd, priced := d.Spending.PerHour(dev.Product)
+		if !priced {
+			return 0, fmt.Errorf("no price is known of %s; give one with stoker up --prices, or leave the bound out", dev.Product)
+		}
+		most = max(most, usd)
+	}
+	if most == 0 {
+		return 0, errors.New("no price is known of any GPU that it may get; give prices with stoker up --prices, or leave the bound out")
+	}
+	return most, nil
+}
+
+// charge notes on the receipt of a gang what its GPUs are and cost.
+func (d *Dispatcher) charge(e *entry) {
+	g := e.Life.Gang
+	if g == nil || g.Placed.IsZero() {
+		return
+	}
+	a := e.attempt(e.Life.Generation)
+	if a.Product != "" {
+		return
+	}
+	l, first := d.Ledger.Newest(), e.gang(e.Life.Generation, g.Nodes).RankID(0) // all are of one product
+	held := slices.IndexFunc(l.Leases, func(x scale.Lease) bool { return x.Holder == first && len(x.Devices) > 0 })
+	if held < 0 {
+		return
+	}
+	device := slices.IndexFunc(l.Devices, func(x scale.Device) bool { return x.ID == l.Leases[held].Devices[0] })
+	if device < 0 {
+		return
+	}
+	a.Product = l.Devices[device].Product
+	a.PerHour, _ = d.Spending.PerHour(a.Product)
+}
