@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
@@ -50,17 +52,15 @@ func (d *Dispatcher) Submit(ctx context.Context, js []functions.TrainingJob, fro
 	out := make([]api.Submitted, len(plans))
 	for i := range plans {
 		out[i] = plans[i].answer
-		if dryRun || plans[i].known {
-			continue
-		}
-		if err := d.store(ctx, &plans[i]); err != nil {
-			d.unstore(context.WithoutCancel(ctx), plans[:i])
-			return nil, err
-		}
-		out[i].UID = plans[i].rec.UID
 	}
 	if dryRun {
 		return out, nil
+	}
+	if err := d.storeAll(ctx, plans); err != nil {
+		return nil, err
+	}
+	for i := range plans {
+		out[i].UID = plans[i].rec.UID
 	}
 	return out, d.begin(context.WithoutCancel(ctx), plans, out)
 }
@@ -70,6 +70,7 @@ type submission struct {
 	rec     events.JobRecord
 	rev     uint64
 	known   bool // the same was submitted before
+	stored  bool // by this submission
 	refused []error
 	answer  api.Submitted
 }
@@ -139,6 +140,25 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	return out
 }
 
+// storesAtOnce is how many jobs of a submission are written at a time; they share the syncs of the disk.
+const storesAtOnce = 32
+
+// storeAll writes what is new of a submission down, or none of it.
+func (d *Dispatcher) storeAll(ctx context.Context, plans []submission) error {
+	var group errgroup.Group // one that fails ends no other: what became of that would be unknown
+	group.SetLimit(storesAtOnce)
+	for i := range plans {
+		if s := &plans[i]; !s.known {
+			group.Go(func() error { return d.store(ctx, s) })
+		}
+	}
+	err := group.Wait()
+	if err != nil {
+		d.unstore(context.WithoutCancel(ctx), plans)
+	}
+	return err
+}
+
 // store writes a submission down: from here on it is accepted.
 func (d *Dispatcher) store(ctx context.Context, s *submission) error {
 	key := events.StateKey(s.rec.Job.Key())
@@ -154,7 +174,7 @@ func (d *Dispatcher) store(ctx context.Context, s *submission) error {
 	if err != nil {
 		return fmt.Errorf("store job %s: %w", s.rec.Job.Key(), err)
 	}
-	s.rev = rev
+	s.rev, s.stored = rev, true
 	return nil
 }
 
@@ -169,7 +189,7 @@ func (s *submission) same(there events.JobRecord) bool {
 // unstore takes back what was stored of submissions that cannot be taken whole.
 func (d *Dispatcher) unstore(ctx context.Context, plans []submission) {
 	for i := range plans {
-		if s := &plans[i]; !s.known {
+		if s := &plans[i]; s.stored {
 			if err := d.Records.Delete(ctx, events.StateKey(s.rec.Job.Key()), s.rev); err != nil {
 				d.Log.Error("half of a submission is stored: the next start of the platform runs it", "job", s.rec.Job.Key().String(), "error", err)
 			}

@@ -31,8 +31,9 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 		return err
 	}
 	p.submissions = records
+	synced := &together{do: p.syncJobs}
 	p.dispatch = dispatch.New(dispatch.Options{
-		Records: durable[events.JobRecord]{records, p.syncJobs}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
+		Records: durable[events.JobRecord]{records, synced.call}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
 		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, Spending: p.spending, Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
 		Guaranteed: p.Config.Training, Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
