@@ -144,7 +144,7 @@ func TestAgentPermissionsSuffice(t *testing.T) {
 	if _, err := admin.OnHeartbeat(func(_ functions.Key, h Heartbeat) { beats <- h }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := agent.OnControl(tiny, "r-1", func(Control) error { return nil }); err != nil {
+	if _, err := agent.OnControl(tiny, "r-1", func(Control) (string, error) { return "", nil }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := agent.OnCancel(tiny, func(string) {}); err != nil {

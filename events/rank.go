@@ -1,6 +1,7 @@
 package events
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -34,6 +35,16 @@ type RankConfig struct {
 	SaveFile     string `json:"saveFile"`
 	ProgressFile string `json:"progressFile"`
 	ErrorFile    string `json:"errorFile"`
+	// Place, where it is set, is a contract.Place in JSON. The rank is then alone in a container of its
+	// own: it hears at the barrier what its environment is made of (see [Opening]), and its agent is
+	// the one that sees the checkpoints. Empty: Env has everything.
+	Place json.RawMessage `json:"place,omitempty"`
+}
+
+// Opening is what the ranks of a gang hear at the barrier that could not be known before.
+type Opening struct {
+	Addresses  []string `json:"addresses"`            // of every rank, as the others reach it
+	ResumeFrom string   `json:"resumeFrom,omitempty"` // what rank 0 answered to [OpFind]
 }
 
 // Orders to the agent of a rank. Each carries the generation of the gang, and is refused by an agent
@@ -45,6 +56,9 @@ const (
 	OpNotice = "notice"
 	// OpSave asks for a checkpoint now.
 	OpSave = "save"
+	// OpFind asks for the checkpoint that the gang is to begin with; the answer is its path, or empty. One
+	// rank is asked for all: a shared file system may show another a moment ago.
+	OpFind = "find"
 )
 
 // Rank is what an agent says of its rank, as part of its heartbeat.

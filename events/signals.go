@@ -40,45 +40,52 @@ func (b *Bus) OnHeartbeat(f func(functions.Key, Heartbeat)) (*Subscription, erro
 type controlAnswer struct {
 	OK    bool   `json:"ok"`
 	Error string `json:"error,omitempty"`
+	Said  string `json:"said,omitempty"` // what was asked for
 }
 
 // SendControl gives an order to the agent of a replica and waits for its answer. It returns
 // [ErrNotFound] where no agent listens.
 func (b *Bus) SendControl(ctx context.Context, k functions.Key, replica string, c Control) error {
+	_, err := b.Ask(ctx, k, replica, c)
+	return err
+}
+
+// Ask is [Bus.SendControl] for an order that is a question, and returns what the agent says.
+func (b *Bus) Ask(ctx context.Context, k functions.Key, replica string, c Control) (string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	what := fmt.Sprintf("%s replica %s of %s", c.Op, replica, k)
 	body, err := json.Marshal(c)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return "", fmt.Errorf("%s: %w", what, err)
 	}
 	m, err := b.nc.RequestWithContext(ctx, ControlSubject(k, replica), body)
 	if errors.Is(err, nats.ErrNoResponders) {
-		return fmt.Errorf("%w: %s: its agent does not listen", ErrNotFound, what)
+		return "", fmt.Errorf("%w: %s: its agent does not listen", ErrNotFound, what)
 	}
 	if err != nil {
-		return wrap(what, err)
+		return "", wrap(what, err)
 	}
 	var answer controlAnswer
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return fmt.Errorf("%s: answer: %w", what, err)
+		return "", fmt.Errorf("%s: answer: %w", what, err)
 	}
 	if !answer.OK {
-		return fmt.Errorf("%s: refused: %s", what, answer.Error)
+		return "", fmt.Errorf("%s: refused: %s", what, answer.Error)
 	}
-	return nil
+	return answer.Said, nil
 }
 
-// OnControl takes orders for a replica's agent. f's error is the answer; it must not block.
-func (b *Bus) OnControl(k functions.Key, replica string, f func(Control) error) (*Subscription, error) {
+// OnControl takes orders for a replica's agent. What f says, or its error, is the answer; it must not block.
+func (b *Bus) OnControl(k functions.Key, replica string, f func(Control) (string, error)) (*Subscription, error) {
 	return b.subscribe(ControlSubject(k, replica), func(m *nats.Msg) error {
-		answer := controlAnswer{OK: true}
+		var answer controlAnswer
 		var c Control
 		err := json.Unmarshal(m.Data, &c)
 		if err == nil {
-			err = f(c)
+			answer.Said, err = f(c)
 		}
-		if err != nil {
+		if answer.OK = err == nil; err != nil {
 			answer = controlAnswer{Error: err.Error()}
 		}
 		body, err := json.Marshal(answer)

@@ -55,17 +55,17 @@ func TestOrdersAreAnswered(t *testing.T) {
 		t.Errorf("no agent listens: %v", err)
 	}
 	got := make(chan Control, 10)
-	if _, err := b.OnControl(tiny, "r-1", func(c Control) error {
+	if _, err := b.OnControl(tiny, "r-1", func(c Control) (string, error) {
 		got <- c
 		if c.Op != OpDrain {
-			return fmt.Errorf("op %q, allowed: drain", c.Op)
+			return "", fmt.Errorf("op %q, allowed: drain", c.Op)
 		}
-		return nil
+		return "as you say", nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.SendControl(t.Context(), tiny, "r-1", drain); err != nil {
-		t.Fatal(err)
+	if said, err := b.Ask(t.Context(), tiny, "r-1", drain); err != nil || said != "as you say" {
+		t.Fatalf("%q, %v", said, err)
 	}
 	if c := next(t, got); c != drain {
 		t.Errorf("%+v", c)
@@ -73,9 +73,9 @@ func TestOrdersAreAnswered(t *testing.T) {
 	if err := b.SendControl(t.Context(), tiny, "r-1", Control{Op: "dance"}); err == nil || !strings.Contains(err.Error(), "allowed: drain") {
 		t.Errorf("got %v", err)
 	}
-	// Tools may send it by hand, and read {"ok":true}.
+	// Tools may send it by hand, and read {"ok":true,…}.
 	m, err := b.nc.Request("stoker.ctl.default.tinylm.r-1", []byte(`{"op":"drain"}`), patience)
-	if err != nil || string(m.Data) != `{"ok":true}` {
+	if err != nil || string(m.Data) != `{"ok":true,"said":"as you say"}` {
 		t.Errorf("%s, %v", m.Data, err)
 	}
 }

@@ -101,10 +101,12 @@ type GPUSample struct {
 
 // Control is an order to an agent.
 type Control struct {
-	Op           string  `json:"op"` // "drain"; to a rank also [OpOpen], [OpNotice], [OpSave]
+	Op           string  `json:"op"` // "drain"; to a rank also [OpOpen], [OpNotice], [OpSave], [OpFind]
 	GraceSeconds float64 `json:"graceSeconds,omitempty"`
 	Generation   uint64  `json:"generation,omitempty"` // of the gang it is meant for; orders to ranks only
 	Cause        string  `json:"cause,omitempty"`      // why a rank has to go
+	// Opening comes with [OpOpen] where the configuration of a rank leaves it open.
+	Opening *Opening `json:"opening,omitempty"`
 }
 
 // OpDrain asks an agent to take no more, finish and exit.
@@ -126,7 +128,7 @@ type AgentConfig struct {
 	Listen     string         `json:"listen,omitempty"`     // with Attach, the agent's own address; empty: [AgentPort]; see [AgentListenVar]
 	GPUs       []string       `json:"gpus,omitempty"`       // UUIDs or indexes for CUDA_VISIBLE_DEVICES
 	LogFile    string         `json:"logFile,omitempty"`    // the model server's output, rotated
-	StatusFile string         `json:"statusFile,omitempty"` // last Heartbeat, written on every phase change; with Attach in place, as a Pod's termination message is
+	StatusFile string         `json:"statusFile,omitempty"` // last Heartbeat, written on every phase change; in a Pod in place, and no longer than a termination message
 	Stream     string         `json:"stream"`               // the function's shard
 	Rank       *RankConfig    `json:"rank,omitempty"`       // the command is a rank's program; nil: it is a model server
 	NATS       NATSAccess     `json:"nats"`

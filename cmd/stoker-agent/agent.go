@@ -43,6 +43,7 @@ type agent struct {
 
 	rank    *rank.Progress // nil: a replica of a function
 	barrier barrier        // of a rank
+	pod     podRank        // of a rank in a container of its own
 
 	work     context.Context //nolint:containedctx // 2026-11-23: of the model server's work; its end cuts requests off
 	cutOff   context.CancelCauseFunc
@@ -98,7 +99,7 @@ func (a *agent) run(stop <-chan os.Signal) int {
 		return a.runAttached()
 	}
 	if a.rank != nil {
-		return a.exit(a.train())
+		return a.exit(a.podEnd(a.train()))
 	}
 	return a.exit(a.serve())
 }
@@ -120,12 +121,12 @@ func (a *agent) listen() error {
 	return err
 }
 
-func (a *agent) control(c events.Control) error {
+func (a *agent) control(c events.Control) (string, error) {
 	if c.Op != events.OpDrain {
-		return fmt.Errorf("op %q is unknown, allowed: %s", c.Op, events.OpDrain)
+		return "", fmt.Errorf("op %q is unknown, allowed: %s", c.Op, events.OpDrain)
 	}
 	a.drain(order{grace: time.Duration(c.GraceSeconds * float64(time.Second))})
-	return nil
+	return "", nil
 }
 
 // signals turns each signal into an order to drain.

@@ -73,8 +73,8 @@ func (b *beater) now() {
 	}
 	if hb.Phase != b.written && b.a.c.StatusFile != "" {
 		write := replaceJSON
-		if b.a.c.Attach {
-			write = overwriteJSON
+		if b.a.c.Attach || b.a.inPod() {
+			write = writeTermination
 		}
 		if err := write(b.a.c.StatusFile, hb); err != nil {
 			b.a.log.Error("status file not written", "err", err)
@@ -128,14 +128,4 @@ func replaceJSON(path string, v any) error {
 		return err
 	}
 	return os.Rename(temp.Name(), path)
-}
-
-// overwriteJSON writes into the file that is there, as a Pod's termination message wants it: it
-// is mounted, so no other can take its place, and read once we are gone.
-func overwriteJSON(path string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, data, 0o600)
 }

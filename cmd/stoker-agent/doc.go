@@ -42,6 +42,13 @@
 //
 // A broker that is away is nothing to the program: it trains on, and orders come when it is back.
 //
+// With "rank.place" it is alone with its program in a container, whose image may be any: `stoker-agent
+// -install PATH` in another container of the Pod puts the program on a volume of both. It then makes the
+// checkpoint directory and looks what is in there before it is in phase loading; hears with the order to
+// open where the other ranks are, and which checkpoint all begin with; gives the program the container's
+// own environment beside the contract's, and its command with $(NAME) replaced by a variable's value;
+// copies its output to its own; clears old checkpoints if it is rank 0; and exits with the program's code.
+//
 // # Ends
 //
 // The agent outlives the platform that started it: a broker that is away is waited for,

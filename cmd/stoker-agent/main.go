@@ -35,11 +35,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("stoker-agent", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	version := flags.Bool("version", false, "print the version and exit")
+	copyTo := flags.String("install", "", "copy this program to a path and exit")
 	if err := flags.Parse(args); err != nil {
 		return exitConfig
 	}
 	if *version {
 		fmt.Fprintln(stdout, "stoker-agent", buildVersion())
+		return exitOK
+	}
+	if *copyTo != "" {
+		if err := install(*copyTo); err != nil {
+			fmt.Fprintln(stderr, "stoker-agent:", err)
+			return exitFailed
+		}
 		return exitOK
 	}
 	c, err := takeConfig()

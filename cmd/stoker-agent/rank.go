@@ -21,40 +21,49 @@ const reportsEvery = 200 * time.Millisecond
 
 // barrier is where a rank waits until its whole gang is there.
 type barrier struct {
-	once   sync.Once
-	passed chan struct{} // closed when it is open
+	once    sync.Once
+	passed  chan struct{}   // closed when it is open
+	opening *events.Opening // what came with the order; set before passed is closed
 }
 
 func newBarrier() barrier { return barrier{passed: make(chan struct{})} }
 
-func (b *barrier) open() { b.once.Do(func() { close(b.passed) }) }
+func (b *barrier) open(o *events.Opening) { b.once.Do(func() { b.opening = o; close(b.passed) }) }
 
 // rankControl takes an order to the agent of a rank.
-func (a *agent) rankControl(c events.Control) error {
+func (a *agent) rankControl(c events.Control) (string, error) {
 	if c.Generation != a.c.Rank.Generation {
-		return fmt.Errorf("op %q is for generation %d of the gang, this rank is of generation %d", c.Op, c.Generation, a.c.Rank.Generation)
+		return "", fmt.Errorf("op %q is for generation %d of the gang, this rank is of generation %d", c.Op, c.Generation, a.c.Rank.Generation)
 	}
 	switch c.Op {
 	case events.OpOpen:
-		a.barrier.open()
-		return nil
+		if a.inPod() && c.Opening == nil {
+			return "", fmt.Errorf("op %q: its opening is missing, without which this rank does not know the others", c.Op)
+		}
+		a.barrier.open(c.Opening)
+		return "", nil
+	case events.OpFind:
+		return a.pod.answer()
 	case events.OpNotice:
 		seconds := min(c.GraceSeconds, functions.MaxJobGrace.Seconds())
 		a.drain(order{grace: time.Duration(seconds * float64(time.Second)), cause: job.Cause(c.Cause)})
-		return nil
+		return "", nil
 	case events.OpSave:
 		if said := a.rank.Said(); said.Started.IsZero() || said.End != nil {
-			return fmt.Errorf("op %q: the program of this rank does not run", c.Op)
+			return "", fmt.Errorf("op %q: the program of this rank does not run", c.Op)
 		}
-		return rank.AskToSave(a.c.Rank.SaveFile)
+		return "", rank.AskToSave(a.c.Rank.SaveFile)
 	default:
-		return fmt.Errorf("op %q is unknown, allowed to a rank: %s, %s, %s", c.Op, events.OpOpen, events.OpNotice, events.OpSave)
+		return "", fmt.Errorf("op %q is unknown, allowed to a rank: %s, %s, %s, %s", c.Op, events.OpOpen, events.OpNotice, events.OpSave, events.OpFind)
 	}
 }
 
 // train waits at the barrier, runs the program of a rank, and returns when that is gone with all it
 // started.
 func (a *agent) train() end {
+	if err := a.arrive(); err != nil {
+		return a.refuse(err)
+	}
 	a.phase(events.PhaseLoading)
 	select {
 	case <-a.barrier.passed:
@@ -64,13 +73,15 @@ func (a *agent) train() end {
 		a.rank.Ended(events.RankEnd{At: now, ByUs: true})
 		return end{cause: events.CauseDrained, message: "told to go before its gang began"}
 	}
+	if err := a.opened(); err != nil {
+		return a.refuse(err)
+	}
 	srv, err := server.Start(server.Options{
-		Command: a.c.Command, Dir: a.c.WorkingDir, LogFile: a.c.LogFile,
+		Command: a.c.Command, Dir: a.c.WorkingDir, LogFile: a.c.LogFile, Output: a.output(),
 		Env: server.Env(a.c, os.Environ(), 0), Secrets: server.Secrets(a.c),
 	})
 	if err != nil {
-		a.rank.Ended(events.RankEnd{At: time.Now(), Refused: err.Error()})
-		return end{code: exitSpawn, cause: events.CauseSpawnFailed, message: err.Error()}
+		return a.refuse(err)
 	}
 	a.rank.Started(time.Now())
 	a.beater.serverPID(srv.PID())
@@ -78,6 +89,12 @@ func (a *agent) train() end {
 	t := training{a: a, srv: srv, tail: rank.NewTail(a.c.Rank.ProgressFile)}
 	t.run()
 	return t.end()
+}
+
+// refuse ends a rank whose program cannot be started.
+func (a *agent) refuse(err error) end {
+	a.rank.Ended(events.RankEnd{At: time.Now(), Refused: err.Error()})
+	return end{code: exitSpawn, cause: events.CauseSpawnFailed, message: err.Error()}
 }
 
 // training is the program of a rank while it runs.
@@ -140,6 +157,7 @@ func (t *training) look() {
 	t.blind = err != nil
 	if urgent {
 		t.a.beater.now()
+		t.a.clearOld()
 	}
 }
 

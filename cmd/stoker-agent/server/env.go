@@ -35,6 +35,9 @@ func Env(c events.AgentConfig, parent []string, port int) []string {
 // hides them all, so that a function without a GPU cannot take one another replica holds. Who the
 // program of a rank is, is in c.Env already.
 func platformEnv(c events.AgentConfig, port int) []string {
+	if c.Rank != nil && len(c.Rank.Place) > 0 { // what its container sees is for the device plugin to say
+		return []string{"STOKER_REPLICA_ID=" + c.Replica}
+	}
 	env := []string{"STOKER_REPLICA_ID=" + c.Replica, "CUDA_VISIBLE_DEVICES=" + strings.Join(c.GPUs, ",")}
 	if c.Rank != nil {
 		return env

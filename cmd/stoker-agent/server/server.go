@@ -21,11 +21,12 @@ import (
 
 // Options say what to run. The command is not passed to a shell.
 type Options struct {
-	Command []string // program and arguments; a program without a slash is looked up on PATH
-	Dir     string   // working directory; empty: ours
-	Env     []string // the whole environment, see [Env]
-	LogFile string   // rotated; empty: only the last lines are kept
-	Secrets []string // values that are masked in the output, see [Secrets]
+	Command []string  // program and arguments; a program without a slash is looked up on PATH
+	Dir     string    // working directory; empty: ours
+	Env     []string  // the whole environment, see [Env]
+	LogFile string    // rotated; empty: only the last lines are kept
+	Output  io.Writer // gets the output, too; nil: nobody does
+	Secrets []string  // values that are masked in the output, see [Secrets]
 }
 
 // Exit is how a model server ended.
@@ -82,14 +83,14 @@ func Start(o Options) (*Server, error) {
 		_, err = os.Stat(o.Dir) // execve would blame the program
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w; check runtime.local in the manifest", ErrSpawn, err)
+		return nil, fmt.Errorf("%w: %w; check spec.runtime in the manifest", ErrSpawn, err)
 	}
 	s := &Server{last: &tail{}, copied: make(chan struct{}), done: make(chan struct{}),
 		signal: make(chan os.Signal, 1), quit: make(chan struct{}), oom: newOOMWatch(oomKills)}
 	signal.Notify(s.signal, syscall.SIGCHLD)
 	if err := s.spawn(path, o); err != nil {
 		signal.Stop(s.signal)
-		return nil, fmt.Errorf("%w: %s: %w; check runtime.local.command", ErrSpawn, strings.Join(o.Command, " "), err)
+		return nil, fmt.Errorf("%w: %s: %w; check the command in spec.runtime", ErrSpawn, strings.Join(o.Command, " "), err)
 	}
 	go s.oom.run(s.done)
 	go s.reap()
@@ -153,6 +154,9 @@ func (s *Server) copy(o Options) {
 		log := &lumberjack.Logger{Filename: o.LogFile, MaxSize: LogMegabytes, MaxBackups: LogBackups}
 		defer log.Close()
 		to = io.MultiWriter(s.last, ignoreErrors{log})
+	}
+	if o.Output != nil {
+		to = io.MultiWriter(to, ignoreErrors{o.Output})
 	}
 	masked := newMask(to, o.Secrets)
 	_, _ = io.Copy(masked, s.output)

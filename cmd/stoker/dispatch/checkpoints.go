@@ -2,15 +2,12 @@ package dispatch
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/activities/checkpoints"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/scale/job"
 	"stoker.dev/stoker/scale/job/contract"
@@ -18,14 +15,17 @@ import (
 
 var _ activities.Checkpoints = (*Checkpoints)(nil)
 
-// Modes of what is made here: checkpoints may be worth as much as the data they were made from.
-const dirMode = 0o700
-
 // Checkpoints keeps the checkpoint directories of jobs that name none of their own, and reads those
-// of all. They are on a file system that the platform sees as its jobs do.
+// of all. They are on a file system that the platform sees as its jobs do, or away.
 type Checkpoints struct {
-	Root string // of the directories the platform keeps, one for each job
+	Root string // of the directories the platform keeps, one for each job; as the ranks see it
+	// Remote: they are on a volume that only the ranks see. Their agents make, read and clear them, and
+	// what a removed job has left there stays.
+	Remote bool
 }
+
+// Away implements [activities.Checkpoints].
+func (c *Checkpoints) Away() bool { return c.Remote }
 
 // own is where the work of a job is kept that names no place.
 func (c *Checkpoints) own(rec events.JobRecord) string {
@@ -33,84 +33,42 @@ func (c *Checkpoints) own(rec events.JobRecord) string {
 	return filepath.Join(c.Root, k.Namespace, k.Name+"-"+rec.UID, "checkpoints")
 }
 
+// named is the directory that a manifest names by its URI.
+func named(uri string) string { return filepath.Clean(strings.TrimPrefix(uri, "file://")) }
+
 // Dir implements [activities.Checkpoints].
 func (c *Checkpoints) Dir(rec events.JobRecord) (string, error) {
 	dir := c.own(rec)
 	if uri := rec.Job.Spec.Checkpoint.URI; uri != "" {
-		dir = filepath.Clean(strings.TrimPrefix(uri, "file://"))
+		dir = named(uri)
 	}
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return "", err
+	if c.Remote {
+		return dir, nil
 	}
-	probe, err := os.CreateTemp(dir, ".stoker-*")
-	if err != nil {
-		return "", fmt.Errorf("cannot be written to: %w", err)
-	}
-	return dir, errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return dir, checkpoints.Prepare(dir)
 }
-
-// maxListed bounds the entries that are read of a checkpoint directory: a program that fills it with
-// files does not hold up its own start.
-const maxListed = 10_000
 
 // List implements [activities.Checkpoints].
 func (c *Checkpoints) List(dir string) ([]contract.Checkpoint, error) {
-	names, err := list(dir)
-	if err != nil {
-		return nil, err
+	if c.Remote {
+		return nil, nil
 	}
-	var out []contract.Checkpoint
-	for _, name := range names {
-		if _, is := contract.ReadCheckpoint(name, nil); !is {
-			continue
-		}
-		files, err := list(filepath.Join(dir, name))
-		if errors.Is(err, fs.ErrNotExist) || err != nil && isFile(filepath.Join(dir, name)) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if cp, is := contract.ReadCheckpoint(name, files); is {
-			out = append(out, cp)
-		}
-	}
-	return out, nil
-}
-
-func list(dir string) ([]string, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	entries, err := f.ReadDir(maxListed)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
-	}
-	return names, nil
-}
-
-func isFile(path string) bool {
-	info, err := os.Lstat(path)
-	return err == nil && !info.IsDir()
+	return checkpoints.List(dir)
 }
 
 // Clear implements [activities.Checkpoints].
 func (c *Checkpoints) Clear(dir string, names []string) error {
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
+	if c.Remote {
+		return nil
 	}
-	return errors.Join(errs...)
+	return checkpoints.Clear(dir, names)
 }
 
 // Erase removes what is kept of a job here. A directory that its manifest names is the user's, and stays.
 func (c *Checkpoints) Erase(rec events.JobRecord) error {
+	if c.Remote {
+		return nil
+	}
 	return os.RemoveAll(filepath.Dir(c.own(rec)))
 }
 
@@ -118,7 +76,7 @@ func (c *Checkpoints) Erase(rec events.JobRecord) error {
 // has gone, its workflow does it.
 func (d *Dispatcher) clear(e *entry, before job.State) {
 	now := d.Now()
-	if e.Life.Saved == before.Saved || now.Sub(e.cleared) < clearEvery {
+	if d.Checkpoints.Remote || e.Life.Saved == before.Saved || now.Sub(e.cleared) < clearEvery {
 		return
 	}
 	e.cleared = now
@@ -128,11 +86,7 @@ func (d *Dispatcher) clear(e *entry, before job.State) {
 		if err != nil {
 			return // a full or missing disk is the job's to tell of
 		}
-		list, err := d.Checkpoints.List(dir)
-		if err == nil {
-			err = d.Checkpoints.Clear(dir, contract.Surplus(list, rec.Job.Spec.Checkpoint.Keep))
-		}
-		if err != nil {
+		if err := checkpoints.ClearOld(dir, rec.Job.Spec.Checkpoint.Keep); err != nil {
 			d.Log.Warn("old checkpoints not cleared", "job", rec.Job.Key().String(), "error", err)
 		}
 	})
