@@ -32,6 +32,8 @@ type GangLedger interface {
 // Orders reach the agents of ranks. Error: [events.ErrNotFound] where none listens.
 type Orders interface {
 	SendControl(ctx context.Context, k functions.Key, replica string, c events.Control) error
+	// Ask gives an order that is a question, and returns the answer.
+	Ask(ctx context.Context, k functions.Key, replica string, c events.Control) (string, error)
 }
 
 // Submissions is where submitted jobs are kept, by [events.StateKey]. Errors: [events.ErrNotFound].
@@ -41,7 +43,9 @@ type Submissions interface {
 
 // Checkpoints are the directories that jobs keep their work in.
 type Checkpoints interface {
-	// Dir is the checkpoint directory of a job, made if it is not there.
+	// Away tells that only the ranks see the directories: their agents make, read and clear them.
+	Away() bool
+	// Dir is the checkpoint directory of a job as its ranks see it, made if it is not there.
 	Dir(rec events.JobRecord) (string, error)
 	// List are the checkpoints in a directory.
 	List(dir string) ([]contract.Checkpoint, error)
@@ -195,7 +199,7 @@ type Refusal struct {
 type GangStarted struct {
 	Refused []Refusal `json:"refused,omitempty"` // for good
 	Lost    bool      `json:"lost,omitempty"`    // the GPUs went to somebody else before anything was started
-	Resumed string    `json:"resumed,omitempty"` // the checkpoint that it begins with
+	Resumed string    `json:"resumed,omitempty"` // the checkpoint that it begins with, where the platform sees it
 }
 
 // StartGang starts the agents of all ranks. Each waits at the barrier.
@@ -295,9 +299,56 @@ func (a *Gangs) startRank(ctx context.Context, g GangRef, place contract.Place, 
 	return nil, nil
 }
 
+// GangOpened is what came of opening a barrier.
+type GangOpened struct {
+	Resumed string `json:"resumed,omitempty"` // the checkpoint that the gang begins with, where only its ranks could say
+}
+
 // OpenGang opens the barrier. A rank whose agent is gone is left out: its end is told by itself.
-func (a *Gangs) OpenGang(ctx context.Context, g GangRef) error {
-	return a.order(ctx, g, events.Control{Op: events.OpOpen})
+func (a *Gangs) OpenGang(ctx context.Context, g GangRef) (GangOpened, error) {
+	c := events.Control{Op: events.OpOpen}
+	if a.Checkpoints.Away() {
+		opening, err := a.opening(ctx, g)
+		if err != nil || opening == nil {
+			return GangOpened{}, err
+		}
+		c.Opening = opening
+	}
+	err := a.order(ctx, g, c)
+	if c.Opening == nil {
+		return GangOpened{}, err
+	}
+	return GangOpened{Resumed: c.Opening.ResumeFrom}, err
+}
+
+// opening is what ranks in containers of their own have to hear at the barrier; nil if one of them has
+// gone meanwhile, and its gang with it.
+func (a *Gangs) opening(ctx context.Context, g GangRef) (*events.Opening, error) {
+	all, err := a.Provider.List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look where the ranks of %s are: %w", g, err)
+	}
+	known := make(map[string]ReplicaStatus, len(all))
+	for _, s := range all {
+		known[s.ID] = s
+	}
+	out := &events.Opening{Addresses: make([]string, g.Nodes)}
+	for rank := range g.Nodes {
+		s, there := known[g.RankID(rank)]
+		switch {
+		case !there || s.State == RunGone || s.State == RunStopping:
+			return nil, nil
+		case s.Address == "":
+			return nil, fmt.Errorf("rank %s has no address yet", s.ID)
+		}
+		out.Addresses[rank] = s.Address
+	}
+	find := events.Control{Op: events.OpFind, Generation: g.Generation}
+	out.ResumeFrom, err = a.Orders.Ask(ctx, events.RankKey(g.Key), g.RankID(0), find)
+	if err != nil {
+		return nil, fmt.Errorf("ask rank %s which checkpoint there is: %w", g.RankID(0), err)
+	}
+	return out, nil
 }
 
 // SaveGang asks for a checkpoint. A rank that does not hear it, or has nothing to save, is no reason to

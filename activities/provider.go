@@ -102,7 +102,8 @@ type ReplicaStatus struct {
 	Epoch    uint64            `json:"epoch"` // the lease's
 	Node     string            `json:"node"`
 	State    RunState          `json:"state"`
-	PID      int               `json:"pid,omitempty"` // of the agent, where there is one
+	Address  string            `json:"address,omitempty"` // of its own, where it has one; else it is its node's
+	PID      int               `json:"pid,omitempty"`     // of the agent, where there is one
 	Started  time.Time         `json:"started,omitzero"`
 	Ended    time.Time         `json:"ended,omitzero"`
 	ExitCode int               `json:"exitCode,omitempty"`

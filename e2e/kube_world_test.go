@@ -42,8 +42,10 @@ const (
 	serverImage = "e2e.example/modelserver:1"
 	holderImage = "e2e.example/holder:1" // somebody else's, which holds GPUs
 	platformNS  = "stoker"
-	hostNode    = "host"
-	hostProduct = "NVIDIA-H200" // what the host node's GPUs are, unlike simulated ones
+
+	checkpointClaim = "checkpoints" // of training jobs
+	hostNode        = "host"
+	hostProduct     = "NVIDIA-H200" // what the host node's GPUs are, unlike simulated ones
 )
 
 // cluster is Kubernetes with one node that is this machine.
@@ -86,7 +88,8 @@ func (c *cluster) platformVia(t *testing.T, o harness.Options, server string) *h
 	readdress(t, kubeconfig, server)
 	o.Pods = &harness.Pods{
 		Image: serverImage, Files: filepath.Dir(c.node.Dir()),
-		Args: []string{"--provider", "kubernetes", "--kubeconfig", kubeconfig, "--kube-namespace", platformNS, "--agent-image", agentImage},
+		Args: []string{"--provider", "kubernetes", "--kubeconfig", kubeconfig, "--kube-namespace", platformNS, "--agent-image", agentImage,
+			"--kube-checkpoints", checkpointClaim},
 	}
 	p := harness.New(t, o)
 	t.Cleanup(func() { c.checkRaces(t) })

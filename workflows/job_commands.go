@@ -24,7 +24,7 @@ func (j *jobRun) carryOut(ctx workflow.Context, c job.Command) error {
 	case job.Start:
 		return j.start(ctx, c)
 	case job.Open:
-		return j.soon(ctx, "open the barrier", activityOpenGang, j.gangs.OpenGang, j.gang(c), nil)
+		return j.open(ctx, c)
 	case job.SaveNow:
 		return j.do(ctx, "ask for a checkpoint", j.gangs.SaveGang, j.gang(c), nil)
 	case job.Notify:
@@ -107,6 +107,16 @@ func (j *jobRun) start(ctx workflow.Context, c job.Command) error {
 		}})
 	}
 	return nil
+}
+
+// open opens the barrier. Ranks on volumes of their own are the first to know what they begin with.
+func (j *jobRun) open(ctx workflow.Context, c job.Command) error {
+	var out activities.GangOpened
+	err := j.soon(ctx, "open the barrier", activityOpenGang, j.gangs.OpenGang, j.gang(c), &out)
+	if out.Resumed != "" {
+		j.Resumed = out.Resumed
+	}
+	return err
 }
 
 // end is when the job is stopped in any case; the zero time if no limit says so.

@@ -28,8 +28,9 @@ type fleet struct {
 	did     []string
 	notice  time.Time
 	news    []job.Phase
-	deaf    int   // so many of the next news are not taken
-	unknown []int // ranks the provider knows nothing of
+	deaf    int    // so many of the next news are not taken
+	unknown []int  // ranks the provider knows nothing of
+	resumes string // what the ranks say that they begin with
 }
 
 func (f *fleet) note(what string) error {
@@ -70,7 +71,9 @@ func (f *fleet) start(context.Context, activities.GangStart) (activities.GangSta
 	return activities.GangStarted{}, f.note("start")
 }
 
-func (f *fleet) open(context.Context, activities.GangRef) error { return f.note("open") }
+func (f *fleet) open(context.Context, activities.GangRef) (activities.GangOpened, error) {
+	return activities.GangOpened{Resumed: f.resumes}, f.note("open")
+}
 
 func (f *fleet) tell(_ context.Context, n activities.Notice) error {
 	f.notice = n.KillAt
@@ -171,7 +174,7 @@ func (r *jobRun) begin(t *testing.T) {
 }
 
 func TestAJobsWorkflowCarriesItToItsEnd(t *testing.T) {
-	r := newJobRun(t, &fleet{nodes: 2})
+	r := newJobRun(t, &fleet{nodes: 2, resumes: "/ckpt/step-3"})
 	r.begin(t)
 	r.at(t, time.Hour, job.Event{Kind: job.Commit, Generation: 1, Step: 7, Path: "/ckpt/step-7"})
 	r.at(t, 2*time.Hour, gang(job.End, 1, 0), gang(job.End, 1, 1))
@@ -181,6 +184,9 @@ func TestAJobsWorkflowCarriesItToItsEnd(t *testing.T) {
 	}
 	if want := []string{"place", "start", "open", "release"}; !slices.Equal(r.fleet.did, want) {
 		t.Errorf("it did %v, want %v", r.fleet.did, want)
+	}
+	if r.last.Resumed != "/ckpt/step-3" {
+		t.Errorf("it began with %q, which its ranks alone could say", r.last.Resumed)
 	}
 	want := []job.Phase{job.Validated, job.Queued, job.Placed, job.Running, job.Succeeded}
 	for _, p := range want {

@@ -19,6 +19,29 @@
 // Which of them Pods of others hold is not to be known either, only how many: the last ones that
 // none of ours holds.
 //
+// # Ranks of training jobs
+//
+// A rank is a Pod like a replica's, named by its rank ID and placed, claimed, stopped and adopted in the same
+// way, with one difference: it has one container, of the job's image, and the agent is the first process
+// in it. An init container of the agent's image puts the agent's program onto a volume of the Pod. So the
+// agent starts the program once its gang is complete, and is the one whom the kubelet asks to go; it tells
+// the program, waits for the checkpoint, and exits with the program's code and its last word as the
+// container's termination message. The manifest must name the command, since the image's own is not known.
+//
+//	/stoker           the agent, and the files by which program and platform talk (a volume of the Pod)
+//	/etc/stoker       what the agent is told (the Secret; its token is for this rank's own subjects alone)
+//	/dev/shm          memory that processes share, bounded by spec.resources.memory alone
+//	[Volume.Path]     checkpoints: a PersistentVolumeClaim in the job's namespace, on all of its nodes
+//
+// Where the others are, ranks hear when the barrier opens: every Pod has its address by then, it is that
+// Pod's for life, and a Pod that ends takes its gang along. No Service and no DNS is between them.
+// The platform does not see the volume. Ranks make the checkpoint directory and look into it before they
+// arrive; rank 0 says which checkpoint all begin with, and clears old ones.
+//
+// How a rank ended is, in this order: the platform's own doing; what the API server and the kubelet say (evicted,
+// preempted, deleted by somebody, node lost, out of memory, could not be started); the agent's last word;
+// and a container that was killed before that could be said.
+//
 // # States
 //
 // What a Pod is in the API server's eyes, and what that is here:

@@ -44,10 +44,12 @@ type Options struct {
 	// Owner names this platform among those that may want the pool, the same after each restart; empty:
 	// nobody is kept from it.
 	Owner string
-	// AgentImage is what the sidecar runs; empty: [DefaultAgentImage].
+	// AgentImage is what the sidecar runs, and where ranks have their agent from; empty: [DefaultAgentImage].
 	AgentImage string
 	// AgentNATS, where it is set, is the broker's address as Pods reach it.
 	AgentNATS string
+	// Checkpoints is the volume of training jobs.
+	Checkpoints Volume
 	// PriorityClass of the Pods; empty: the cluster's default.
 	PriorityClass string
 	// Tolerations beside those every replica has, for nodes set apart by other taints.

@@ -29,14 +29,14 @@ const (
 )
 
 // checkSpec says what no retry would mend.
-func checkSpec(r activities.ReplicaSpec) error {
+func (o Options) checkSpec(r activities.ReplicaSpec) error {
 	switch {
 	case r.ID == "":
 		return fmt.Errorf("%w: the replica has no ID", activities.ErrBadSpec)
-	case r.Gang != nil:
-		return fmt.Errorf("%w: %s: gangs of training jobs do not run on Kubernetes yet; use local processes", activities.ErrBadSpec, r.Key)
 	case r.Spec.Runtime.Image == "":
 		return fmt.Errorf("%w: %s: spec.runtime.image is needed: on Kubernetes a replica runs an image", activities.ErrBadSpec, r.Key)
+	case r.Gang != nil:
+		return o.checkRank(r)
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func checkSpec(r activities.ReplicaSpec) error {
 // pod is the Pod of a replica.
 func (o Options) pod(r activities.ReplicaSpec, now time.Time) *corev1.Pod {
 	run := r.Spec.Runtime
-	return &corev1.Pod{
+	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: r.ID, Namespace: r.Key.Namespace, Labels: o.labels(r), Finalizers: []string{Finalizer},
 			Annotations: map[string]string{
@@ -67,6 +67,10 @@ func (o Options) pod(r activities.ReplicaSpec, now time.Time) *corev1.Pod {
 			}}},
 		},
 	}
+	if r.Gang != nil {
+		o.rankPod(p, r)
+	}
+	return p
 }
 
 func (o Options) labels(r activities.ReplicaSpec) map[string]string {

@@ -15,22 +15,27 @@ import (
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
-	"stoker.dev/stoker/scale/job/contract"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestPodOfAReplica shows what is created: testdata/pod.yaml is to be read by people.
 func TestPodOfAReplica(t *testing.T) {
-	o, err := Options{Client: unused{}, Namespace: "stoker", Pool: "default"}.complete()
+	checkGolden(t, "pod.yaml", replicaSpec())
+}
+
+// checkGolden compares a Pod with a file that shows it.
+func checkGolden(t *testing.T, name string, r activities.ReplicaSpec) {
+	t.Helper()
+	o, err := Options{Client: unused{}, Namespace: "stoker", Pool: "default", Checkpoints: Volume{"shared", "/mnt/shared"}}.complete()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := yaml.Marshal(o.pod(replicaSpec(), began))
+	got, err := yaml.Marshal(o.pod(r, began))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", "pod.yaml")
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(path, got, 0o600); err != nil {
 			t.Fatal(err)
@@ -105,17 +110,13 @@ func TestWhatAModelServerIsTold(t *testing.T) {
 func TestWhatCannotBecomeAPod(t *testing.T) {
 	r := replicaSpec()
 	r.Spec.Runtime.Image = ""
-	if err := checkSpec(r); !errors.Is(err, activities.ErrBadSpec) || !strings.Contains(err.Error(), "spec.runtime.image") {
+	var o Options
+	if err := o.checkSpec(r); !errors.Is(err, activities.ErrBadSpec) || !strings.Contains(err.Error(), "spec.runtime.image") {
 		t.Errorf("no image: %v", err)
 	}
 	r = replicaSpec()
 	r.ID = ""
-	if err := checkSpec(r); !errors.Is(err, activities.ErrBadSpec) {
+	if err := o.checkSpec(r); !errors.Is(err, activities.ErrBadSpec) {
 		t.Errorf("no ID: %v", err)
-	}
-	r = replicaSpec()
-	r.Gang = &contract.Place{}
-	if err := checkSpec(r); !errors.Is(err, activities.ErrBadSpec) || !strings.Contains(err.Error(), "do not run on Kubernetes yet") {
-		t.Errorf("a rank: %v", err)
 	}
 }

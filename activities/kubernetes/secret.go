@@ -39,7 +39,11 @@ func (o Options) agentFiles(r activities.ReplicaSpec) (map[string][]byte, error)
 	cfg := r.Agent
 	cfg.Key, cfg.Replica, cfg.Revision, cfg.Spec = r.Key, r.ID, r.Revision, r.Spec
 	cfg.Spec.Runtime.Env = nil // the model server's, which the agent has no use for
-	cfg.Attach, cfg.Port = true, port(r.Spec.Runtime)
+	if r.Gang == nil {
+		cfg.Attach, cfg.Port = true, port(r.Spec.Runtime)
+	} else if err := rankConfig(&cfg, r); err != nil {
+		return nil, fmt.Errorf("place of rank %s: %w", r.ID, err)
+	}
 	cfg.StatusFile = corev1.TerminationMessagePathDefault
 	if o.AgentNATS != "" {
 		cfg.NATS.URL = o.AgentNATS

@@ -18,7 +18,7 @@ import (
 
 // Start implements [activities.Provider]: the Pod, then the Secret its agent waits for.
 func (p *Provider) Start(ctx context.Context, spec activities.ReplicaSpec) error {
-	if err := checkSpec(spec); err != nil {
+	if err := p.o.checkSpec(spec); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

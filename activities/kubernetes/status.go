@@ -19,7 +19,7 @@ func statusOf(p *corev1.Pod, lost bool) activities.ReplicaStatus {
 	s := activities.ReplicaStatus{
 		ID: p.Name, Key: functions.Key{Namespace: p.Namespace, Name: p.Labels[LabelFunction]},
 		Revision: p.Labels[LabelRevision], Epoch: epochOf(p), Node: p.Spec.NodeName,
-		State: stateOf(p, lost), Started: startOf(p),
+		State: stateOf(p, lost), Started: startOf(p), Address: p.Status.PodIP,
 	}
 	switch s.State {
 	case activities.RunGone:
@@ -106,7 +106,11 @@ func timeoutOf(p *corev1.Pod) time.Duration {
 // lastWord is the status the agent left as its termination message, nil if it left none. A
 // message is cut at 4 kB, and then it says nothing.
 func lastWord(p *corev1.Pod) *events.Heartbeat {
-	c := container(p, AgentContainer)
+	name := AgentContainer
+	if isRank(p) { // there it is the container's first process
+		name = ModelContainer
+	}
+	c := container(p, name)
 	if c == nil {
 		return nil
 	}

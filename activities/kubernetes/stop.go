@@ -75,6 +75,9 @@ func (p *Provider) end(ctx context.Context, r *replica, pod *corev1.Pod, cause, 
 	if now := p.known(r); now != nil && ended(now) {
 		return nil
 	}
+	if isRank(pod) && grace > 0 {
+		grace += rankWord
+	}
 	// With several graces the API server lets the shortest one win.
 	err := p.o.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: new(seconds(grace)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID)),

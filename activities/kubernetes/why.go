@@ -43,7 +43,7 @@ func endOf(p *corev1.Pod) ending {
 		c := disrupted(p)
 		e.cause, e.message = disruptions[c.Reason], sentence(c.Reason, c.Message)
 	case model != nil && model.Reason == "OOMKilled":
-		e.cause, e.message = events.CauseOutOfMemory, outOfMemory(model)
+		e.cause, e.message = events.CauseOutOfMemory, outOfMemory(p, model)
 	case asked != "":
 		e.cause = stopCause(asked, model)
 	case p.DeletionTimestamp != nil:
@@ -114,6 +114,8 @@ func exitCause(p *corev1.Pod, model *corev1.ContainerStateTerminated) (cause, me
 		return events.CauseAgentLost, sentence(p.Status.Reason, p.Status.Message)
 	case model.Reason == "StartError", model.Reason == "ContainerCannotRun":
 		return events.CauseSpawnFailed, sentence(model.Reason, model.Message)
+	case isRank(p):
+		return rankEnd(p, model)
 	case last != nil && last.Cause == events.CauseNeverReady:
 		return last.Cause, last.Message
 	default:
@@ -121,8 +123,12 @@ func exitCause(p *corev1.Pod, model *corev1.ContainerStateTerminated) (cause, me
 	}
 }
 
-func outOfMemory(model *corev1.ContainerStateTerminated) string {
-	return strings.TrimLeft(lastLines(model.Message)+"\nout of memory: the kernel killed it at its limit, spec.resources.memory", "\n")
+func outOfMemory(p *corev1.Pod, model *corev1.ContainerStateTerminated) string {
+	output := lastLines(model.Message)
+	if isRank(p) {
+		output = "" // it is the agent's status
+	}
+	return strings.TrimLeft(output+"\nout of memory: the kernel killed it at its limit, spec.resources.memory", "\n")
 }
 
 // terminated is how a container ended, nil if it has not, or never ran.

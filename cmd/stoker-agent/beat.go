@@ -72,11 +72,7 @@ func (b *beater) now() {
 		hb.Totals.UsefulSec, hb.Totals.IdleSec = hb.Totals.IdleSec, 0 // a program that runs trains
 	}
 	if hb.Phase != b.written && b.a.c.StatusFile != "" {
-		write := replaceJSON
-		if b.a.c.Attach || b.a.inPod() {
-			write = writeTermination
-		}
-		if err := write(b.a.c.StatusFile, hb); err != nil {
+		if err := b.writeStatus(hb); err != nil {
 			b.a.log.Error("status file not written", "err", err)
 		} else {
 			b.written = hb.Phase
@@ -88,6 +84,13 @@ func (b *beater) now() {
 	if err := b.a.bus.Beat(b.a.c.Key, hb); err != nil {
 		b.a.log.Warn("heartbeat not sent", "err", err)
 	}
+}
+
+func (b *beater) writeStatus(hb events.Heartbeat) error {
+	if b.a.c.Attach || b.a.inPod() {
+		return writeTermination(b.a.c.StatusFile, hb)
+	}
+	return replaceJSON(b.a.c.StatusFile, hb)
 }
 
 func (b *beater) serverPID(pid int) {

@@ -3,7 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"slices"
+	"strings"
 
 	"stoker.dev/stoker/events"
 )
@@ -14,13 +14,12 @@ const maxTermination = 4096
 // keptWords is how much of a rank's last words is kept where not all has room, in bytes.
 const keptWords = 1024
 
-// writeTermination writes a status (an [events.Heartbeat]) into the file that is there, as a Pod's termination
-// message wants it: it is mounted, so no other can take its place, and read once we are gone.
-func writeTermination(path string, v any) error {
-	hb, isBeat := v.(events.Heartbeat)
-	data, err := json.Marshal(v)
+// writeTermination writes a status into the file that is there, as a Pod's termination message wants it: it is
+// mounted, so no other can take its place, and read once we are gone.
+func writeTermination(path string, hb events.Heartbeat) error {
+	data, err := json.Marshal(hb)
 	for _, shorten := range shorter {
-		if err != nil || !isBeat || len(data) <= maxTermination {
+		if err != nil || len(data) <= maxTermination {
 			break
 		}
 		shorten(&hb)
@@ -56,9 +55,12 @@ func changeEnd(hb *events.Heartbeat, change func(*events.RankEnd)) {
 
 // lastBytes is the end of a text, in whole lines where it has some.
 func lastBytes(s string, n int) string {
-	b := []byte(s[max(0, len(s)-n):])
-	if i := slices.Index(b, '\n'); len(b) < len(s) && i >= 0 {
-		b = b[i+1:]
+	if len(s) <= n {
+		return s
 	}
-	return string(b)
+	s = s[len(s)-n:]
+	if _, lines, cut := strings.Cut(s, "\n"); cut {
+		return lines
+	}
+	return s
 }

@@ -15,7 +15,11 @@ func (p *Platform) Job(name string, nodes int, args ...string) functions.Trainin
 	p.t.Helper()
 	j := functions.TrainingJob{APIVersion: functions.APIVersion, Kind: functions.KindTrainingJob}
 	j.Metadata = functions.Metadata{Name: name, Namespace: Namespace}
-	j.Spec.Runtime.Local = &functions.Local{Command: []string{Bin(p.t, Trainer)}, Args: args}
+	if p.o.Pods != nil { // the command is the image's business
+		j.Spec.Runtime.Image, j.Spec.Runtime.Command, j.Spec.Runtime.Args = p.o.Pods.Image, []string{Bin(p.t, Trainer)}, args
+	} else {
+		j.Spec.Runtime.Local = &functions.Local{Command: []string{Bin(p.t, Trainer)}, Args: args}
+	}
 	j.Spec.Runtime.Env = []functions.EnvVar{{Name: markVar, Value: p.Dir}}
 	j.Spec.Resources = functions.JobResources{Nodes: nodes, GPUsPerNode: 1}
 	j.Spec.Checkpoint.Interval = functions.Duration(time.Second)

@@ -33,7 +33,8 @@
 //     port=), into the addresses in files of Secrets and ConfigMaps, and into probes and hooks. A port that is not
 //     declared is not replaced.
 //   - Volumes lie somewhere else: where variables, arguments and those files name a mount's path, they name that place.
-//     emptyDir, hostPath, secret, configMap, downwardAPI and projected are there, and no other kinds. Files of the
+//     emptyDir, hostPath, persistentVolumeClaim (a directory for each claim, whatever volume it is bound to), secret,
+//     configMap, downwardAPI and projected are there, and no other kinds. Files of the
 //     downward API follow the Pod at once; Secrets, ConfigMaps and tokens are read once per start of a container.
 //   - A container that ends again and again is restarted after a second, not after 10 s to 5 min.
 //   - No events are written, and there is no exec, no postStart hook, no gRPC probe, and one log for all restarts.

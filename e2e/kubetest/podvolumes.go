@@ -31,6 +31,9 @@ func (v volumes) dirs() map[string]string {
 		switch {
 		case volume.HostPath != nil:
 			dirs[volume.Name] = volume.HostPath.Path
+		case volume.PersistentVolumeClaim != nil: // one directory for all nodes, beside theirs
+			cluster := filepath.Dir(filepath.Dir(filepath.Dir(v.podDir)))
+			dirs[volume.Name] = filepath.Join(cluster, "claims", v.pod.Namespace, volume.PersistentVolumeClaim.ClaimName)
 		case volume.EmptyDir != nil:
 			dirs[volume.Name] = filepath.Join(v.podDir, "volumes", volume.Name)
 		default:
@@ -77,7 +80,7 @@ func (v volumes) mounted() []corev1.Volume {
 // files are a volume's files by their path in it.
 func (v volumes) files(ctx context.Context, source corev1.VolumeSource) (map[string][]byte, error) {
 	switch {
-	case source.EmptyDir != nil:
+	case source.EmptyDir != nil, source.PersistentVolumeClaim != nil:
 		return nil, nil
 	case source.Secret != nil:
 		data, err := secretData(ctx, v.client, v.pod.Namespace, source.Secret.SecretName, source.Secret.Optional)
@@ -98,7 +101,7 @@ func (v volumes) files(ctx context.Context, source corev1.VolumeSource) (map[str
 		}
 		return all, nil
 	}
-	return nil, errors.New("a host node has emptyDir, hostPath, secret, configMap, downwardAPI and projected volumes, and no other kind")
+	return nil, errors.New("a host node has emptyDir, hostPath, persistentVolumeClaim, secret, configMap, downwardAPI and projected volumes, and no other kind")
 }
 
 func (v volumes) projected(ctx context.Context, part corev1.VolumeProjection) (map[string][]byte, error) {

@@ -6,11 +6,13 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/kelseyhightower/envconfig"
@@ -51,6 +53,7 @@ type Config struct {
 	Kubeconfig    string `envconfig:"STOKER_KUBECONFIG" flag:"kubeconfig" desc:"with --provider kubernetes, the file that says which cluster (default: $KUBECONFIG, ~/.kube/config, or the cluster stoker runs in)"`
 	KubeNamespace string `envconfig:"STOKER_KUBE_NAMESPACE" flag:"kube-namespace" desc:"with --provider kubernetes, the namespace for what is the platform's own (default: the kubeconfig's)"`
 	KubePriority  string `envconfig:"STOKER_KUBE_PRIORITY_CLASS" flag:"kube-priority-class" desc:"with --provider kubernetes, the priority class of the Pods (default: the cluster's)"`
+	KubeVolume    string `envconfig:"STOKER_KUBE_CHECKPOINTS" flag:"kube-checkpoints" desc:"with --provider kubernetes, the claim that training jobs keep their checkpoints on, as CLAIM or CLAIM:/PATH: a PersistentVolumeClaim of that name, which many nodes may write to, in the namespace of each job, mounted at /PATH (default: none, and no jobs; /mnt/checkpoints)"`
 	AgentImage    string `envconfig:"STOKER_AGENT_IMAGE" flag:"agent-image" desc:"with --provider kubernetes, the image with stoker-agent as its entrypoint (default: stoker.dev/stoker-agent)"`
 	AgentNATSURL  string `envconfig:"STOKER_AGENT_NATS_URL" flag:"agent-nats-url" hide:"user" desc:"with --provider kubernetes, the NATS server's address as Pods reach it (default: the platform's own)"`
 
@@ -96,6 +99,18 @@ func Load() (Config, error) {
 		c.DataDir = dir
 	}
 	return c, nil
+}
+
+// DefaultCheckpoints is where the claim of [Config.Checkpoints] is mounted if nobody says.
+const DefaultCheckpoints = "/mnt/checkpoints"
+
+// Checkpoints are the claim of training jobs on Kubernetes and where Pods have it; nothing if there is none.
+func (c Config) Checkpoints() (claim, at string) {
+	if c.KubeVolume == "" {
+		return "", ""
+	}
+	claim, at, _ = strings.Cut(c.KubeVolume, ":")
+	return claim, cmp.Or(at, DefaultCheckpoints)
 }
 
 // UsersFile is where the users are.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,18 +38,32 @@ func (c Config) Validate() error {
 // kubernetes refuses settings of a cluster that is not used.
 func (c Config) kubernetes() error {
 	if c.Provider == "kubernetes" {
-		return nil
+		return c.checkpoints()
 	}
 	var errs []error
 	for _, s := range []struct{ flag, value string }{
 		{"kubeconfig", c.Kubeconfig}, {"kube-namespace", c.KubeNamespace}, {"kube-priority-class", c.KubePriority},
-		{"agent-image", c.AgentImage}, {"agent-nats-url", c.AgentNATSURL},
+		{"kube-checkpoints", c.KubeVolume}, {"agent-image", c.AgentImage}, {"agent-nats-url", c.AgentNATSURL},
 	} {
 		if s.value != "" {
 			errs = append(errs, wrong(s.flag, s.value, "nothing with --provider "+c.Provider+"; it is for --provider kubernetes"))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkpoints are a claim's name and a directory of a Pod's own: over those of the image or of the agent
+// nothing is mounted.
+func (c Config) checkpoints() error {
+	claim, at := c.Checkpoints()
+	clean := path.IsAbs(at) && path.Clean(at) == at && !strings.ContainsAny(at, ":") && at != "/"
+	taken := slices.ContainsFunc([]string{"/stoker", "/etc", "/proc", "/sys", "/dev"}, func(own string) bool {
+		return at == own || strings.HasPrefix(at, own+"/")
+	})
+	if c.KubeVolume == "" || functions.ValidName(claim) && clean && !taken {
+		return nil
+	}
+	return wrong("kube-checkpoints", c.KubeVolume, "CLAIM or CLAIM:/PATH, such as shared:/mnt/shared: the name of a PersistentVolumeClaim, and an absolute path outside of /stoker, /etc, /proc, /sys and /dev")
 }
 
 // pprof may be off; it may not be where others reach it.

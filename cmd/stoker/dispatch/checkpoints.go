@@ -76,7 +76,7 @@ func (c *Checkpoints) Erase(rec events.JobRecord) error {
 // has gone, its workflow does it.
 func (d *Dispatcher) clear(e *entry, before job.State) {
 	now := d.Now()
-	if d.Checkpoints.Remote || e.Life.Saved == before.Saved || now.Sub(e.cleared) < clearEvery {
+	if e.Life.Saved == before.Saved || now.Sub(e.cleared) < clearEvery || d.Checkpoints.Remote {
 		return
 	}
 	e.cleared = now

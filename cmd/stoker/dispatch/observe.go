@@ -194,7 +194,7 @@ func (e *entry) evidence(n int, r *rank) *job.Evidence {
 	if !x.At.IsZero() {
 		ev.Ended = x.At
 	}
-	if x.ByUs {
+	if x.ByUs && !slices.Contains(othersDoing, s.Cause) {
 		ev.Sender, ev.Output = job.SenderPlatform, ""
 	}
 	ev.Output = ending(ev.Output, maxOutput)
@@ -206,6 +206,9 @@ func (e *entry) evidence(n int, r *rank) *job.Evidence {
 	}
 	return &ev
 }
+
+// othersDoing are the ends of a rank that its agent cannot tell from the platform's: it was asked to go.
+var othersDoing = []string{events.CauseEvicted, events.CausePodDeleted, events.CausePreempted, events.CauseNodeLost}
 
 // ending is the last n bytes of a text at most, in whole characters.
 func ending(s string, n int) string { return strings.ToValidUTF8(s[max(0, len(s)-n):], "") }

@@ -102,6 +102,23 @@ func (d *Dispatcher) admit(j functions.TrainingJob, from api.Origin) submission 
 	return s
 }
 
+// unfitForPods is why a job can have no Pods.
+func (d *Dispatcher) unfitForPods(spec functions.JobSpec, refuse func(path, format string, args ...any)) {
+	root, uri := d.Checkpoints.Root, spec.Checkpoint.URI
+	if spec.Runtime.Image == "" {
+		refuse("spec.runtime.image", "missing: this platform runs images on Kubernetes and no local processes; add image: NAME")
+	}
+	if len(spec.Runtime.Command) == 0 {
+		refuse("spec.runtime.command", "missing: the agent starts the program, and cannot read an image's entrypoint; add command: [...]")
+	}
+	switch {
+	case root == "":
+		refuse("spec.checkpoint", "this platform has no volume for checkpoints; start it with --kube-checkpoints CLAIM")
+	case uri != "" && !strings.HasPrefix(named(uri), root+"/"):
+		refuse("spec.checkpoint.uri", "%q is not below %s, where this platform mounts the volume for checkpoints; allowed: file://%s/..., or none, for a directory of the job's own", uri, root, root)
+	}
+}
+
 // inadmissible is why the platform will never run a job.
 func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	var out []error
@@ -114,7 +131,7 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	}
 	switch name := d.Provider.Name(); {
 	case name == "kubernetes":
-		refuse("spec", "this platform runs replicas on Kubernetes, which cannot run training jobs yet; submit it to a platform with --provider local")
+		d.unfitForPods(spec, refuse)
 	case name == "local" && spec.Runtime.Local == nil:
 		refuse("spec.runtime.local", "missing: this platform runs local processes and no images; add local: {command: [...]}")
 	}

@@ -35,7 +35,7 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 	p.dispatch = dispatch.New(dispatch.Options{
 		Records: durable[events.JobRecord]{records, synced.call}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
-		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, Spending: p.spending, Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
+		Checkpoints: p.checkpoints(), Spending: p.spending, Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
 		Guaranteed: p.Config.Training, Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
 	})
 	return nil
@@ -68,9 +68,30 @@ func (p *Platform) startDispatcher(ctx context.Context) error {
 func (p *Platform) gangs() *activities.Gangs {
 	return &activities.Gangs{
 		Provider: p.provider, Ledger: p.ledger, Orders: p.orders(), Access: minter{p.servers}, Jobs: p.submissions,
-		Checkpoints: &dispatch.Checkpoints{Root: p.dir.Jobs()}, News: p.dispatch, Freed: p.lookAgain, Claims: &p.claims,
-		Address: loopback, Port: datadir.FreePort, Now: p.steady.Now,
+		Checkpoints: p.checkpoints(), News: p.dispatch, Freed: p.lookAgain, Claims: &p.claims,
+		Address: loopback, Port: p.rendezvous, Now: p.steady.Now,
 	}
+}
+
+// checkpoints are on this machine where the ranks are, and on their volume where they are Pods.
+func (p *Platform) checkpoints() *dispatch.Checkpoints {
+	if p.Config.Provider == "kubernetes" {
+		_, at := p.Config.Checkpoints()
+		return &dispatch.Checkpoints{Root: at, Remote: true}
+	}
+	return &dispatch.Checkpoints{Root: p.dir.Jobs()}
+}
+
+// podPort is where the ranks of a gang find each other in Pods, which have every port to themselves: the one
+// that torchrun takes by itself.
+const podPort = 29500
+
+// rendezvous is a port that is free on the node of rank 0.
+func (p *Platform) rendezvous() (int, error) {
+	if p.Config.Provider == "kubernetes" {
+		return podPort, nil
+	}
+	return datadir.FreePort()
 }
 
 // lookAgain has functions decided again that wait for capacity. A worker may finish what a killed
@@ -101,5 +122,11 @@ func (o worldOrders) SendControl(_ context.Context, _ functions.Key, replica str
 	return err
 }
 
-// loopback is where every node is: the local provider has one, and it is this machine.
+// Ask implements [activities.Orders]. The checkpoints of simulated ranks are on this machine.
+func (o worldOrders) Ask(ctx context.Context, k functions.Key, replica string, c events.Control) (string, error) {
+	return "", o.SendControl(ctx, k, replica, c)
+}
+
+// loopback is where every node is: the local provider has one, and it is this machine. Ranks in Pods hear
+// at the barrier where the others are.
 func loopback(string) string { return "127.0.0.1" }

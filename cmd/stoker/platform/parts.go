@@ -79,6 +79,7 @@ func (p *Platform) startKubernetes(ctx context.Context) error {
 	o := p.Kubernetes
 	o.Client, o.Namespace, o.Pool, o.PriorityClass = client, cmp.Or(p.Config.KubeNamespace, namespace), p.Config.Pool, p.Config.KubePriority
 	o.Owner = host + ":" + p.dir.Path() + "#" + id // two machines may have one name, and one path
+	o.Checkpoints.Claim, o.Checkpoints.Path = p.Config.Checkpoints()
 	o.AgentImage, o.AgentNATS, o.Logger = p.Config.AgentImage, p.Config.AgentNATSURL, p.Log.With("part", "kubernetes")
 	k, err := kubernetes.New(ctx, o)
 	if err != nil {
