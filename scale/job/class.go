@@ -105,7 +105,7 @@ var classes = []class{
 		hint: "lower the batch size, or ask for GPUs with more memory with resources.gpuMemory",
 	}, {
 		class: ClassGPUFault, meaning: "its code did to a GPU what the driver stops; the GPU is healthy",
-		fits: shows(func(e Evidence) bool { return len(e.Xids) > 0 }), action: ActionFail, spends: SpendsUser,
+		fits: shows(Evidence.faults), action: ActionFail, spends: SpendsUser,
 		hint: "look for accesses outside of a tensor; CUDA_LAUNCH_BLOCKING=1 shows where",
 	}, {
 		class: ClassHang, meaning: "no progress for too long, and idle GPUs",

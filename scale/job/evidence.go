@@ -57,14 +57,22 @@ type Evidence struct {
 func (e Evidence) nodeLost() bool { return !e.LastHeard.IsZero() }
 
 // healthyXids are the events that are an application's fault and leave the GPU healthy, as
-// NVIDIA's device plugin for Kubernetes lists them. 45 only follows another event.
-var healthyXids = []int{13, 31, 43, 45, 68, 109}
+// NVIDIA's device plugin for Kubernetes lists them.
+var healthyXids = []int{13, 31, 43, consequence, 68, 109}
+
+// consequence is an event that only follows another one, or the end of a process by somebody else.
+const consequence = 45
+
+// faults are the events that are no mere consequence.
+func (e Evidence) faults() bool {
+	return slices.ContainsFunc(e.Xids, func(x Xid) bool { return x.Code != consequence })
+}
 
 // hardware tells whether a GPU is at fault: an event outside of those that leave it healthy, what
 // NVML wants done to it, or the same event in several jobs.
 func (e Evidence) hardware() bool {
 	return e.Recovery != 0 || slices.ContainsFunc(e.Xids, func(x Xid) bool {
-		return !slices.Contains(healthyXids, x.Code) || x.OtherJobs > 0
+		return !slices.Contains(healthyXids, x.Code) || x.OtherJobs > 0 && x.Code != consequence
 	})
 }
 
@@ -90,7 +98,7 @@ func (e Evidence) clean() bool {
 
 // echo tells whether the rank ended because the platform ended it, with nothing wrong of its own.
 func (e Evidence) echo() bool {
-	return e.Sender == SenderPlatform && !e.nodeLost() && e.OOMKills == 0 && len(e.Xids) == 0 && e.Recovery == 0 && e.Error == nil
+	return e.Sender == SenderPlatform && !e.nodeLost() && e.OOMKills == 0 && !e.faults() && e.Recovery == 0 && e.Error == nil
 }
 
 // errorClock is what the time in an error file may be short of: torch cuts it to whole seconds. Without it a
@@ -111,7 +119,9 @@ func (e Evidence) began() time.Time {
 		earlier(e.Error.At.Add(errorClock))
 	}
 	for _, x := range e.Xids {
-		earlier(x.At)
+		if x.Code != consequence {
+			earlier(x.At)
+		}
 	}
 	return at
 }
@@ -145,7 +155,11 @@ func (e Evidence) quote() []string {
 		say("the kernel killed %d of its processes for want of memory", e.OOMKills)
 	}
 	for _, x := range e.Xids {
-		say("Xid %d on GPU %s", x.Code, orUnknown(x.GPU))
+		text := ""
+		if x.OtherJobs > 0 {
+			text = fmt.Sprintf(", as in %d other jobs lately", x.OtherJobs)
+		}
+		say("Xid %d on GPU %s%s", x.Code, orUnknown(x.GPU), text)
 	}
 	if e.Recovery != 0 {
 		say("the driver wants recovery action %d", e.Recovery)

@@ -1,9 +1,22 @@
 package jobs
 
 import (
+	"cmp"
+	"maps"
 	"math/bits"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+)
+
+const (
+	// MaxClasses bounds how many classes of jobs are remembered, all users, sizes and names together; those that
+	// no job was of for the longest time are forgotten. Stored they are a megabyte at most, which is what
+	// brokers take as one message by default.
+	MaxClasses = 1500
+	// maxRecent bounds the jobs that wait to be among the classes.
+	maxRecent = 1000
 )
 
 // PriorWeight is how many jobs of the wider class each narrower one begins with: after as many
@@ -26,6 +39,7 @@ const refresh = 0.02
 type History struct {
 	Classes map[string]*Class `json:"classes,omitempty"`
 	Recent  []Lesson          `json:"recent,omitempty"` // not yet among the classes
+	Taken   uint64            `json:"taken,omitempty"`  // jobs that are
 	tables  map[kind]*table   // follow from the classes
 }
 
@@ -34,6 +48,7 @@ type Class struct {
 	Jobs    float64       `json:"jobs"`
 	Count   [bins]float64 `json:"count"`
 	Seconds [bins]float64 `json:"seconds"` // summed
+	Last    uint64        `json:"last"`    // Taken when a job of it was
 }
 
 // Lesson is one job that ended.
@@ -64,19 +79,36 @@ func (h *History) Learn(j Job, now time.Time) {
 	if all := h.Classes["all"]; all != nil {
 		known = all.Jobs
 	}
-	if float64(len(h.Recent)) <= known*refresh {
+	if float64(len(h.Recent)) <= min(known*refresh, maxRecent) {
 		return
 	}
 	for _, l := range h.Recent {
 		h.take(l)
 	}
 	h.Recent, h.tables = nil, nil
+	h.forget()
+}
+
+// forget drops the classes that are too many. The class of all jobs and those of sizes that are in use are
+// never among them, since each of their jobs was one of theirs; of one job's the narrowest go first.
+func (h *History) forget() {
+	over := len(h.Classes) - MaxClasses
+	if over <= 0 {
+		return
+	}
+	names := slices.SortedFunc(maps.Keys(h.Classes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(h.Classes[a].Last, h.Classes[b].Last), strings.Compare(b, a))
+	})
+	for _, name := range names[:over] {
+		delete(h.Classes, name)
+	}
 }
 
 func (h *History) take(l Lesson) {
 	if h.Classes == nil {
 		h.Classes = map[string]*Class{}
 	}
+	h.Taken++
 	bin := binOf(time.Duration(l.Seconds * float64(time.Second)))
 	for _, name := range (kind{l.User, l.Name, l.GPUs}).classes() {
 		c := h.Classes[name]
@@ -85,6 +117,7 @@ func (h *History) take(l Lesson) {
 			h.Classes[name] = c
 		}
 		c.Jobs++
+		c.Last = h.Taken
 		c.Count[bin]++
 		c.Seconds[bin] += l.Seconds
 	}

@@ -41,6 +41,7 @@ type Job struct {
 	Preemptions int           `json:"preemptions,omitempty"` // so far
 	Saved       time.Time     `json:"saved,omitzero"`        // its work until then is committed; zero: Loss is all that is known
 	On          []string      `json:"on,omitempty"`          // the node of each rank
+	Product     string        `json:"product,omitempty"`     // of the GPUs that it holds there; empty: of one that it asks for
 	Lent        int           `json:"lent,omitempty"`        // of its GPUs are on loan
 	LentUntil   time.Time     `json:"lentUntil,omitzero"`    // when they are to be back
 	Leaving     bool          `json:"leaving,omitempty"`     // it was told to go and still holds its GPUs

@@ -7,7 +7,7 @@ import (
 	"stoker.dev/stoker/scale"
 )
 
-// Node is GPUs of one product that lie together.
+// Node is GPUs of one product that lie together. A machine with several products is several of one name.
 type Node struct {
 	Name    string `json:"name"`
 	Product string `json:"product,omitempty"`
@@ -17,8 +17,20 @@ type Node struct {
 
 // takes tells whether a job could ever run there.
 func (n *Node) takes(j *Job) bool {
-	kind := scale.Ask{Products: j.Products, Memory: j.Memory}
-	return !slices.Contains(j.Avoid, n.Name) && kind.Accepts(scale.Device{Product: n.Product, Memory: n.Memory})
+	return !slices.Contains(j.Avoid, n.Name) && n.suits(j)
+}
+
+// holds tells whether the GPUs of a job that runs on a machine of that name may be these.
+func (n *Node) holds(j *Job) bool {
+	if j.Product != "" {
+		return n.Product == j.Product
+	}
+	return n.suits(j)
+}
+
+// suits tells whether its GPUs are what a job asks for.
+func (n *Node) suits(j *Job) bool {
+	return scale.Ask{Products: j.Products, Memory: j.Memory}.Accepts(scale.Device{Product: n.Product, Memory: n.Memory})
 }
 
 // preference is the place of its product among those of a job, which takes it.

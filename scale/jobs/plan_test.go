@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +198,58 @@ func TestHistoryIsPlainData(t *testing.T) {
 		if a, b := h.table(&j), back.table(&j); !reflect.DeepEqual(a, b) {
 			t.Fatalf("after %d jobs: %v, decoded %v", i+1, a, b)
 		}
+	}
+}
+
+// TestAMachineOfTwoProductsIsTwoNodes: what a job holds there is of its own product, whatever comes first.
+func TestAMachineOfTwoProductsIsTwoNodes(t *testing.T) {
+	nodes := []Node{{Name: "n", Product: "A", GPUs: 4}, {Name: "n", Product: "B", GPUs: 4}}
+	runs := Job{ID: "runs", GPUs: 4, Ranks: 1, Started: now.Add(-time.Hour), On: []string{"n"}}
+	for name, c := range map[string]struct {
+		change func(*Job)
+		want   string // the product that is free
+	}{
+		"it asks for one": {func(j *Job) { j.Products = []string{"B"} }, "A"},
+		"it has one":      {func(j *Job) { j.Product = "B" }, "A"},
+		"or the other":    {func(j *Job) { j.Product = "A" }, "B"},
+	} {
+		j := runs
+		c.change(&j)
+		for _, product := range []string{"A", "B"} {
+			waits := Job{ID: "waits", GPUs: 4, Ranks: 1, Submitted: now, Products: []string{product}}
+			p := Stoker(&History{}, Snapshot{Now: now, GPUs: 8, Nodes: nodes, Jobs: []Job{j, waits}})
+			admitted := slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Action == Admit && !s.Later })
+			if admitted != (product == c.want) {
+				t.Errorf("%s: a job that wants %s is let in: %v; free are those of %s", name, product, admitted, c.want)
+			}
+		}
+	}
+}
+
+// TestHistoryIsBounded: of more users and names than are remembered those of long ago are forgotten, and who comes
+// again and again is known.
+func TestHistoryIsBounded(t *testing.T) {
+	h := &History{}
+	steady := Job{User: "steady", Name: "nightly", GPUs: 8, Started: now.Add(-time.Hour)}
+	for i := range 3 * MaxClasses {
+		h.Learn(Job{User: fmt.Sprint("user", i), Name: strings.Repeat("n", 63), GPUs: 1 + i%4, Started: now.Add(-time.Duration(1+i%1000) * time.Minute)}, now)
+		if i%10 == 0 {
+			h.Learn(steady, now)
+		}
+		if len(h.Classes) > MaxClasses || len(h.Recent) > maxRecent+1 {
+			t.Fatalf("after %d jobs: %d classes and %d that wait", i, len(h.Classes), len(h.Recent))
+		}
+	}
+	if !h.knows(&steady) || h.Classes["all"] == nil || h.Classes["4"] == nil {
+		t.Error("what is in use is forgotten")
+	}
+	if h.knows(&Job{User: "user0", GPUs: 1}) || h.Classes[kind{"user0", "n", 1}.classes()[2]] != nil {
+		t.Error("who was there once, long ago, is remembered")
+	}
+	if text, err := json.Marshal(h); err != nil || len(text) > 1<<20 {
+		t.Errorf("stored it is %d bytes, %v", len(text), err)
+	} else {
+		t.Logf("%d classes are %d bytes", len(h.Classes), len(text))
 	}
 }
 

@@ -74,14 +74,14 @@ func (s *Snapshot) all() room {
 	return r
 }
 
-// nodesOf are the nodes a job's ranks are on.
+// nodesOf are the nodes a job's ranks are on. A machine with GPUs of several products is a node for each.
 func (s *Snapshot) nodesOf(j *Job) []int {
 	if len(s.Nodes) == 0 {
 		return nil
 	}
 	var out []int
 	for _, name := range j.On {
-		out = append(out, slices.IndexFunc(s.Nodes, func(n Node) bool { return n.Name == name }))
+		out = append(out, slices.IndexFunc(s.Nodes, func(n Node) bool { return n.Name == name && n.holds(j) }))
 	}
 	return out
 }
