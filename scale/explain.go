@@ -126,7 +126,11 @@ func (t *turn) explainSmaller(d Decision) Line {
 	case t.rolling():
 		return say(ReasonRollout, "one replica at a time gives way to the current revision")
 	case t.warm == t.n && t.n > t.spec.Min:
-		return say(ReasonPreWarm, "the next request is expected within %v, by the gaps before", span(t.outlook.to-t.idle))
+		by := "the gaps before"
+		if t.outlook.byDay {
+			by = "this time of the days before"
+		}
+		return say(ReasonPreWarm, "the next request is expected within %v, by %s", span(t.outlook.to-t.idle), by)
 	case t.idleOver() && t.n > t.spec.Min:
 		return say(ReasonSilent, "%d replicas are out of reach, and nobody knows what they do", d.Inputs.Silent)
 	case t.n == t.spec.Min:

@@ -35,7 +35,7 @@ func TestHoldFor(t *testing.T) {
 		{"own gaps count more than the pool's", spansOf(5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5), spansOf(5000), 200, 5, 7},
 		{"short and long ones", spansOf(5, 5, 5, 5, 5, 5, 5, 5, 5, 50_000), Spans{}, 100, 5, 7},
 	} {
-		if got := holdFor(&c.own, &c.pool, c.miss); got < c.from || got > c.to {
+		if got := holdFor(&c.own, &c.pool, c.miss, quiet{}); got < c.from || got > c.to {
 			t.Errorf("%s: held for %v s, want %v to %v", c.name, got, c.from, c.to)
 		}
 	}
@@ -48,8 +48,8 @@ func TestHoldForIsBest(t *testing.T) {
 		gaps := rapid.SliceOfN(rapid.Float64Range(0.1, 200_000), 0, 40).Draw(t, "gaps")
 		miss := rapid.Float64Range(1, 100_000).Draw(t, "miss")
 		own := spansOf(gaps...)
-		held := holdFor(&own, &Spans{}, miss)
-		if more := holdFor(&own, &Spans{}, 2*miss); more < held {
+		held := holdFor(&own, &Spans{}, miss, quiet{})
+		if more := holdFor(&own, &Spans{}, 2*miss, quiet{}); more < held {
 			t.Fatalf("held for %v s at a miss of %v, for %v s at twice that", held, miss, more)
 		}
 		best := math.Inf(1)

@@ -17,13 +17,19 @@ const (
 // replica is kept through the bin, which costs its length as far as the gap lasts, or let
 // go, after which the next need costs a miss. That is optimal stopping; from the last bin
 // to the first, whichever is cheaper from there on is what the bin before reckons with.
-func holdFor(own, pool *Spans, missSec float64) float64 {
+func holdFor(own, pool *Spans, missSec float64, q quiet) float64 {
 	share := pool.share(poolWeight)
 	longer := float64(own.over+neverWeight) + float64(pool.over*share)
+	var ends [spanBins]float64
+	for i := range spanBins {
+		n := float64(own.bins[i] + pool.bins[i]*share)
+		ends[i] = n * q.comes(edges[i])
+		longer += n - ends[i]
+	}
 	kept, gone := 0.0, 0.0 // what it costs from here on, seconds times probability
 	var keep [spanBins]bool
 	for i := spanBins - 1; i >= 0; i-- {
-		p := float64(own.bins[i] + pool.bins[i]*share)
+		p := ends[i]
 		stay := (longer+p/2)*(edges[i+1]-edges[i]) + kept
 		gone += p * missSec
 		kept, keep[i] = gone, stay < gone
@@ -38,4 +44,18 @@ func holdFor(own, pool *Spans, missSec float64) float64 {
 		}
 	}
 	return spanLimit
+}
+
+// quiet is a time from which on requests come less often than they otherwise do. The zero quiet is none.
+type quiet struct {
+	after float64 // seconds since the last need
+	less  float64 // share of gaps that would end then and do not
+}
+
+// comes is how many of the gaps that would end at a time do.
+func (q quiet) comes(sec float64) float64 {
+	if sec < q.after {
+		return 1
+	}
+	return 1 - q.less
 }

@@ -141,15 +141,16 @@ func (t *turn) holdTime(kind int) time.Duration {
 		return ScaleInWindow
 	}
 	if t.holds[kind] == 0 {
-		t.holds[kind] = t.autoHold(kind)
+		t.holds[kind] = t.autoHold(kind, quiet{})
 	}
 	return t.holds[kind]
 }
 
-func (t *turn) autoHold(kind int) time.Duration {
+// autoHold is the hold that the histograms make worth while.
+func (t *turn) autoHold(kind int, q quiet) time.Duration {
 	own, pool := &t.s.Habits.Gaps[kind], &t.pool().Gaps[kind]
 	miss := t.miss(kind)
-	sec := holdFor(own, pool, miss)
+	sec := holdFor(own, pool, miss, q)
 	if own.total+pool.total < thinGaps {
 		sec = max(sec, min(miss, MaxBlindHold.Seconds()))
 	}

@@ -41,7 +41,7 @@ var meanings = []struct {
 	{ReasonRace, "starts are often slower than the wait SLO allows: more are started than needed, the first to be ready stays"},
 	{ReasonSteady, "as many replicas as are needed"},
 	{ReasonKeepAlive, "no request for a while, the last replica is held warm"},
-	{ReasonPreWarm, "requests come by a rhythm: one replica is started and held for the next, which is expected soon"},
+	{ReasonPreWarm, "requests come by a rhythm, or at this time of the day: one replica is started and held for the next, which is expected soon"},
 	{ReasonIdle, "no request for the keep-alive: down to the minimum, or nothing to do at zero"},
 	{ReasonOversized, "more replicas than are needed or worth holding for the next need: the surplus goes"},
 	{ReasonMinReplicas, "the manifest's minimum holds the number up"},

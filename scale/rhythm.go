@@ -77,23 +77,10 @@ func (r Rhythm) settled() Rhythm {
 	return r
 }
 
-// outlook is what is expected of an idle function: when one replica is started ahead of the next request, and until when
-// it is held for it, both since the last need. The zero outlook expects nothing.
-type outlook struct {
-	start, from, to time.Duration
-	sure            float64
-}
-
-// shortest is for how long a level that is not needed is kept at least, seconds.
-func (t *turn) shortest() float64 { return max(MinAutoKeepAlive.Seconds(), t.cold) }
-
-// foresee compares holding the last replica, as the histograms say, with letting it go at once and starting one ahead of
+// byRhythm compares holding the last replica, as the histograms say, with letting it go at once and starting one ahead of
 // the request that is expected: the price of that is what the start and the waiting take where the expectation is right,
 // and all of it beside a miss where it is wrong.
-func (t *turn) foresee() {
-	if t.spec.KeepAlive >= 0 || !t.isIdle() || t.s.Failures.Count > 0 {
-		return
-	}
+func (t *turn) byRhythm() {
 	r := t.s.Rhythm
 	from, to, ok := r.expected()
 	start := from - seconds(t.lead())
@@ -116,35 +103,8 @@ func (t *turn) foresee() {
 	held /= float64(len(r.Gaps))
 	ahead = t.shortest() + sure*ahead/hits + (1-sure)*((to-start).Seconds()+miss)
 	if ahead < held {
-		t.outlook = outlook{start, from, to, sure}
+		t.outlook = outlook{start: start, from: from, to: to, sure: sure}
 		t.keepAlive = seconds(t.shortest())
 		t.holds[0] = t.keepAlive
 	}
-}
-
-// lead is how long before it is needed a replica is started, seconds: nine of ten starts are ready by then.
-func (t *turn) lead() float64 {
-	own, pool := &t.s.Habits.Starts, &t.pool().Starts
-	if own.Ready.total+pool.Ready.total == 0 {
-		return t.cold
-	}
-	for _, sec := range edges[1:] {
-		if own.slow(sec, pool) <= slowStart {
-			return sec
-		}
-	}
-	return t.cold
-}
-
-// warming is how many replicas there are to be for what is expected: one within its window, where a GPU is free for it.
-// Nobody else gives way to what may not come.
-func (t *turn) warming() int {
-	o := t.outlook
-	if o.to == 0 || !t.isIdle() || t.idle < o.start || t.idle >= o.to || count(t.fresh, Silent) > 0 {
-		return 0
-	}
-	if t.have() == 0 && t.room() == 0 {
-		return 0
-	}
-	return 1
 }

@@ -114,6 +114,7 @@ func (t *turn) measure() {
 	if !s.IdleSince.IsZero() {
 		t.idle = t.now.Sub(s.IdleSince)
 	}
+	t.learnSeason()
 	t.foresee()
 }
 

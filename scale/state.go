@@ -37,6 +37,7 @@ type State struct {
 	Rate       Rate      `json:"rate"`
 	Habits     Habits    `json:"habits"`
 	Rhythm     Rhythm    `json:"rhythm,omitzero"`
+	Season     Season    `json:"season,omitzero"`
 	Wake       Wake      `json:"wake,omitzero"`
 	Episode    Episode   `json:"episode"`
 	Lessons    []Lesson  `json:"lessons,omitempty"`
@@ -91,6 +92,7 @@ func (s *State) settle(now time.Time) {
 	s.Rate = s.Rate.settled(now)
 	s.Habits.settle(now)
 	s.Rhythm = s.Rhythm.settled()
+	s.Season = s.Season.settled(now)
 	s.Wake = s.Wake.settled(now)
 	s.Episode.From = clamp(s.Episode.From, 0, MaxReplicas)
 	s.Episode.To = clamp(s.Episode.To, 0, MaxReplicas)
