@@ -37,10 +37,13 @@ type family struct {
 var families = []family{
 	{"timer", "0 s to 14,400 s", names("timer-", "0s 5s 15s 30s 60s 120s 180s 300s 600s 900s 1200s 1800s 3600s 7200s 14400s")},
 	{"knative", "stable windows of 6 s to 3,600 s", names("knative-", "6s 15s 30s 60s 120s 300s 600s 1200s 3600s")},
-	{"keda", "cooldowns of 0 s to 14,400 s, polling every 5 s, 15 s and 30 s", append(append(
-		names("keda-", "0s-5s 30s-5s 120s-5s 300s-5s 900s-5s 3600s-5s 14400s-5s"),
-		names("keda-", "0s-15s 60s-15s 300s-15s 1200s-15s")...),
-		names("keda-", "0s-30s 60s-30s 300s-30s 1200s-30s 3600s-30s 14400s-30s")...)},
+	{"keda", "cooldowns of 0 s to 14,400 s, polling every 2 s, 4 s, 10 s and 30 s, targets of all of a replica's slots and of half of them, minima of 0 and 1", slices.Concat(
+		names("keda-", "0s-2s 30s-2s 120s-2s 300s-2s 900s-2s 3600s-2s 14400s-2s"),
+		names("keda-", "0s-4s 30s-4s 120s-4s 300s-4s 900s-4s 3600s-4s 14400s-4s"),
+		names("keda-", "0s-10s 60s-10s 300s-10s 1200s-10s 3600s-10s 14400s-10s"),
+		names("keda-", "0s-30s 60s-30s 1200s-30s 3600s-30s 14400s-30s"),
+		names("keda-", "0s-2s-half 60s-2s-half 300s-2s-half 1200s-2s-half 3600s-2s-half 14400s-2s-half 60s-10s-half 300s-10s-half"),
+		names("keda-", "0s-2s-min1 60s-2s-min1 300s-2s-min1 1200s-2s-min1 0s-2s-half-min1 60s-2s-half-min1 300s-2s-half-min1 1200s-2s-half-min1"))},
 	{"hybrid-histogram", "ranges of 10 min to 24 h", names("hybrid-histogram-", "10m 30m 1h 2h 4h 8h 24h")},
 }
 
@@ -92,8 +95,8 @@ func studyTrace(ctx context.Context, root, traces, name string) (study, error) {
 	}
 	s := study{name: name, settings: p.Settings(""), table: report.Results[:len(table)], swept: map[string][]policies.Result{}}
 	for _, f := range families {
-		for _, r := range report.Results {
-			if slices.Contains(f.policy, r.Policy) || r.Policy == f.name { // the default constants belong to the family too
+		for i, r := range report.Results { // in the order of all: a result's own name may be another spelling
+			if slices.Contains(f.policy, all[i]) || all[i] == f.name { // the default constants belong to the family too
 				s.swept[f.name] = append(s.swept[f.name], r)
 			}
 		}

@@ -12,11 +12,11 @@ import (
 var ErrPolicy = errors.New("no such policy")
 
 // swept are the families whose main constant a name may carry: "timer-45s", "keda-120s",
-// "knative-300s", "hybrid-histogram-60m". KEDA's may carry its polling interval after that.
+// "knative-300s", "hybrid-histogram-60m". KEDA's may carry more, see namedKEDA.
 var swept = []struct {
 	prefix string
 	make   func(time.Duration) Family
-}{{"timer-", Timer}, {"knative-", KnativeWindow}, {"keda-", KEDACooldown}, {nameHybrid + "-", HybridRange}}
+}{{"timer-", Timer}, {"knative-", KnativeWindow}, {nameKEDA + "-", KEDACooldown}, {nameHybrid + "-", HybridRange}}
 
 // maxConstant bounds that constant: a day.
 const maxConstant = 24 * time.Hour
@@ -31,12 +31,9 @@ func Named(name string) (Family, error) {
 			return f, nil
 		}
 	}
-	if constants, is := strings.CutPrefix(name, "keda-"); is {
-		cooldown, poll, two := strings.Cut(constants, "-")
-		c, okC := parseConstant(cooldown)
-		p, okP := parseConstant(poll)
-		if two && okC && okP {
-			return KEDAPoll(c, p), nil
+	if constants, is := strings.CutPrefix(name, nameKEDA+"-"); is {
+		if f, ok := namedKEDA(constants); ok {
+			return f, nil
 		}
 	}
 	for _, f := range swept {
@@ -62,7 +59,7 @@ func Names() []string {
 	for _, f := range Baselines() {
 		names = append(names, f.Name)
 	}
-	return slices.Concat(names, []string{"timer-DURATION", "knative-DURATION", "keda-COOLDOWN", "keda-COOLDOWN-POLL", "hybrid-histogram-DURATION (at most 24h)"})
+	return slices.Concat(names, []string{"timer-DURATION", "knative-DURATION", "keda-COOLDOWN", "keda-COOLDOWN-POLL[-half][-min1]", "hybrid-histogram-DURATION (at most 24h)"})
 }
 
 // The policies that know the whole trace.

@@ -129,12 +129,12 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestNamed(t *testing.T) {
-	for _, name := range []string{"stoker", "timer-0s", "timer-1200s", "knative", "keda", "hybrid-histogram", "timer-45s", "knative-2m", "keda-10m", "keda-5m-4s", "hybrid-histogram-1h"} {
+	for _, name := range []string{"stoker", "timer-0s", "timer-1200s", "knative", "keda", "hybrid-histogram", "timer-45s", "knative-2m", "keda-10m", "keda-5m-4s", "keda-5m-4s-half", "keda-5m-4s-min1", "keda-5m-30s-half-min1", "hybrid-histogram-1h"} {
 		if f, err := Named(name); err != nil || f.New == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, name := range []string{"", "oracle-3s", "timer", "timer-", "timer--5s", "timer-100000h", "knativ", "hybrid-histogram-x", "keda-5s-", "keda--4s"} {
+	for _, name := range []string{"", "oracle-3s", "timer", "timer-", "timer--5s", "timer-100000h", "knativ", "hybrid-histogram-x", "keda-5s-", "keda--4s", "keda-5m-half", "keda-5m-4s-min2"} {
 		if _, err := Named(name); !errors.Is(err, ErrPolicy) {
 			t.Errorf("%q: %v, want ErrPolicy", name, err)
 		}
