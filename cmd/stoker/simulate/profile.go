@@ -153,10 +153,29 @@ func ParseProfile(file string, data []byte) (Profile, error) {
 
 var inType = regexp.MustCompile(` (not found )?in type [\w.]+`)
 
+// ofType finds what a YAML error says of a value of another type; wanted is what to write in place of Go's types.
+var (
+	ofType = regexp.MustCompile(`cannot unmarshal !!\w+(.*) into (?:simulate\.)?(\w+)`)
+	wanted = map[string]string{
+		"coldStart":   "one of {constant: 20s}, {quantiles: {0.5: 20s, 0.99: 40s}} and {file: FILE, name: NAME}",
+		"waitSLO":     "one of {p50: 2s}, {p95: 5s} and {p99: 30s}",
+		"serviceTime": "some of {base: 200ms, perInputToken: 100us, perOutputToken: 20ms}",
+		"int":         "a whole number",
+		"float64":     "a number",
+	}
+)
+
 // plain takes Go's types out of a YAML error.
 func plain(err error) string {
 	s := strings.TrimPrefix(err.Error(), "yaml: ")
 	s = strings.ReplaceAll(s, "unmarshal errors:\n  ", "")
+	s = ofType.ReplaceAllStringFunc(s, func(text string) string {
+		m := ofType.FindStringSubmatch(text)
+		if want, ok := wanted[m[2]]; ok {
+			return strings.TrimSpace(m[1]+" cannot stand here") + "; want " + want
+		}
+		return text
+	})
 	return inType.ReplaceAllString(s, " is not known")
 }
 

@@ -47,6 +47,8 @@ coldStart: {quantiles: {"0.9": 40s, "0.1": 10s}}
 func TestBadProfiles(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown field": {"slots: 8\nslotz: 9\n", "p.yaml: line 2: field slotz is not known"},
+		"no mapping":    {"slots: 8\ncoldStart: 20s\n", "p.yaml: line 2: `20s` cannot stand here; want one of {constant: 20s}"},
+		"no number":     {"slots: many\n", "p.yaml: line 1: `many` cannot stand here; want a whole number"},
 		"twice":         {"slots: 8\nslots: 9\n", "p.yaml: line 2: mapping key \"slots\" already defined"},
 		"zero":          {"max: 4\nslots: 0\n", "p.yaml:2: slots: 0; want 1 to"},
 		"type":          {"slots: many\n", "p.yaml: line 1"},

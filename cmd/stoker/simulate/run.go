@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -22,7 +23,7 @@ type Options struct {
 	Timeline func(policy string) func(simulate.Row)
 	// Arrived is told every request that is handed to the policies, before them; nil: nobody.
 	Arrived func(simulate.Arrival)
-	// Progress is told which pass over the trace is at how many of its bytes; nil: nobody.
+	// Progress is told how far which pass over the trace is, in bytes of the file or in requests; nil: nobody.
 	Progress func(pass string, read, of int64)
 }
 
@@ -44,7 +45,11 @@ type Report struct {
 // clock between them costs nothing, short enough for the processor's cache.
 const batch = 4096
 
-// Run simulates. The trace is read at least three times: for what hindsight needs, for the
+// maxKept is how many requests are kept in memory between passes, some 80 MB: what is longer is read anew for
+// each, so that memory is bounded whatever the trace.
+const maxKept = 2_000_000
+
+// Run simulates. There are at least three passes over the trace: for what hindsight needs, for the
 // fewest replicas that meet the objective, and for all policies side by side. When ctx ends, the report
 // is what is done so far; other errors match ErrTrace or are about the file.
 func Run(ctx context.Context, o Options) (Report, error) {
@@ -68,7 +73,10 @@ type run struct {
 	survey *simulate.Survey
 	sizing *simulate.Sizing
 	worlds []*world
-	begun  bool // the simulation has
+	kept   []simulate.Arrival // requests of the first pass
+	whole  bool               // all of them are kept
+	long   bool               // they are too many for that
+	begun  bool               // the simulation has
 	report Report
 }
 
@@ -102,7 +110,28 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	r.collect((*simulate.World).Result)
+	r.advise()
 	return nil
+}
+
+// advise tells if stoker misses the objective, and by which function most, with a minimum that would meet it.
+func (r *run) advise() {
+	late, allowed, most := 0, 0.0, 0
+	var worst simulate.FunctionResult
+	for _, f := range r.report.Functions[simulate.Stoker().Name] {
+		n := f.Requests - f.InTime
+		late, allowed = late+n, allowed+(1-r.Settings(f.Function).WaitAt)*float64(f.Requests)
+		if n > most {
+			worst, most = f, n
+		}
+	}
+	if float64(late) <= math.Ceil(allowed) {
+		return
+	}
+	s := r.Settings(worst.Function)
+	r.report.Advice = append(r.report.Advice, fmt.Sprintf(
+		"stoker misses the objective: %d requests are late where %.0f may be, most of them of %s (%d), whose starts take %v on average and whose requests may wait %v: min %d meets it, always on; stoker plan looks for less",
+		late, allowed, worst.Function, most, s.ColdStart.Mean().Round(time.Millisecond), s.Wait, r.report.Fixed[worst.Function]))
 }
 
 // size finds the fewest replicas that meet the objective.
@@ -235,8 +264,11 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// pass reads the trace once, in batches.
+// pass goes through the trace once, in batches.
 func (r *run) pass(ctx context.Context, name string, take func([]simulate.Arrival) error) error {
+	if r.whole {
+		return r.again(ctx, name, take)
+	}
 	f, err := os.Open(r.Trace)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrTrace, err)
@@ -251,29 +283,64 @@ func (r *run) pass(ctx context.Context, name string, take func([]simulate.Arriva
 	if err != nil {
 		return err
 	}
-	model := r.Profile.Model()
 	buf := make([]simulate.Arrival, 0, batch)
 	for more := true; more; {
 		if ctx.Err() != nil {
 			return errCut
 		}
-		buf = buf[:0]
-		for len(buf) < batch && more {
-			req, err := t.Next()
-			switch {
-			case errors.Is(err, io.EOF):
-				more = false
-			case err != nil:
-				return err
-			default:
-				buf = append(buf, model.Arrival(req))
-			}
+		if buf, more, err = r.read(t, buf[:0]); err != nil {
+			return err
 		}
 		if err := take(buf); err != nil {
 			return err
 		}
+		r.keep(buf, more)
 		if r.Progress != nil {
 			r.Progress(name, in.n, size)
+		}
+	}
+	return nil
+}
+
+// read appends the next batch of requests, and tells if there may be more.
+func (r *run) read(t *Trace, buf []simulate.Arrival) ([]simulate.Arrival, bool, error) {
+	model := r.Profile.Model()
+	for len(buf) < batch {
+		req, err := t.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return buf, false, nil
+		case err != nil:
+			return buf, false, err
+		}
+		buf = append(buf, model.Arrival(req))
+	}
+	return buf, true, nil
+}
+
+// keep remembers the requests of the first pass, unless there are too many.
+func (r *run) keep(as []simulate.Arrival, more bool) {
+	if r.long = r.long || len(r.kept)+len(as) > maxKept; r.long {
+		r.kept = nil
+		return
+	}
+	r.kept = append(r.kept, as...)
+	r.whole = !more
+}
+
+// again goes through what was kept.
+func (r *run) again(ctx context.Context, name string, take func([]simulate.Arrival) error) error {
+	for done := 0; done < len(r.kept); {
+		if ctx.Err() != nil {
+			return errCut
+		}
+		next := min(done+batch, len(r.kept))
+		if err := take(r.kept[done:next]); err != nil {
+			return err
+		}
+		done = next
+		if r.Progress != nil {
+			r.Progress(name, int64(done), int64(len(r.kept)))
 		}
 	}
 	return nil

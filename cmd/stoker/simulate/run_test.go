@@ -125,6 +125,43 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// TestMissedObjective: who is late too often is told, with what meets the objective; who is in time is told nothing.
+func TestMissedObjective(t *testing.T) {
+	for text, want := range map[string]string{
+		"coldStart: {constant: 1h}\nwaitSLO: {p99: 1s}\n": "whose starts take 1h0m0s on average and whose requests may wait 1s: min ",
+		"coldStart: {constant: 1s}\nwaitSLO: {p99: 1h}\n": "",
+	} {
+		p, err := ParseProfile("p.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := Run(context.Background(), Options{Trace: write(t, "t.csv", rows(2000)), Profile: p, Policies: []string{"stoker"}})
+		if told := strings.Join(report.Advice, "\n"); err != nil || want == "" && told != "" || !strings.Contains(told, want) {
+			t.Errorf("%s: %q, %v", text, told, err)
+		}
+	}
+}
+
+// TestKeptOrReadAnew: a trace that is too long to keep comes to the same figures.
+func TestKeptOrReadAnew(t *testing.T) {
+	o := Options{Trace: write(t, "t.csv", rows(3*batch)), Profile: DefaultProfile(), Policies: []string{"stoker", "fixed", "oracle"}}
+	o.Profile, _ = ParseProfile("p", nil)
+	o.Settings = o.Profile.Settings
+	kept, anew := &run{Options: o}, &run{Options: o, long: true}
+	if err := errors.Join(kept.all(context.Background()), anew.all(context.Background())); err != nil {
+		t.Fatal(err)
+	}
+	if !kept.whole || anew.whole || len(kept.kept) != 3*batch || len(anew.kept) != 0 {
+		t.Errorf("kept %d and %d requests", len(kept.kept), len(anew.kept))
+	}
+	for i, r := range kept.report.Results {
+		other := anew.report.Results[i]
+		if r.PerSecond, other.PerSecond = 0, 0; r != other {
+			t.Errorf("%+v, read anew %+v", r, other)
+		}
+	}
+}
+
 func TestTimelineFiles(t *testing.T) {
 	dir := t.TempDir()
 	names := []string{"stoker", "oracle", "timer-5s"}
