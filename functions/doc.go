@@ -1,6 +1,7 @@
-// Package functions holds what users write: manifests of the kinds Function and TrainingJob,
+// Package functions holds what users write: manifests of the kinds Function, TrainingJob and JobQueue,
 // strictly parsed, completed with defaults and validated all at once. A Function is also named by
-// its content. Nothing runs a TrainingJob yet, so [Parse] refuses that kind and [ParseJobs] reads it.
+// its content. Each kind has a reader of its own, since each goes another way: [Parse], [ParseJobs]
+// and [ParseJobQueues].
 //
 // The package is pure. It reads bytes it is handed and returns values; it knows no
 // clock, no file, no network. The smallest useful manifest:
@@ -40,6 +41,13 @@
 //	    command: [torchrun, train.py]
 //	  resources: {nodes: 4, gpusPerNode: 8}
 //	  checkpoint: {uri: "file:///mnt/shared/llama-sft", interval: 10m}
+//
+// A queue is what the jobs of a namespace that wait in it may hold of the pool:
+//
+//	apiVersion: stoker.dev/v1
+//	kind: JobQueue
+//	metadata: {name: default, namespace: research}
+//	spec: {guaranteed: 8, max: 12, weight: 2}
 //
 // The way of a manifest: Parse (strict, file:line) → Default → Validate (every
 // violation at once) → Revision. Failure cases: a document that is not YAML or JSON,

@@ -29,7 +29,7 @@ type JobSpec struct {
 	Borrow       Borrow       `json:"borrow,omitzero"`
 	Spot         Use          `json:"spot,omitempty"`         // may it run on capacity that its owner takes back; default never
 	Priority     int          `json:"priority,omitempty"`     // within its queue, higher first, default 0
-	Queue        string       `json:"queue,omitempty"`        // of its namespace, default "default"
+	Queue        string       `json:"queue,omitempty"`        // of its namespace, default "default"; a namespace without queues shares one of that name with all others without
 	QueueTimeout Duration     `json:"queueTimeout,omitempty"` // from submission to the first admission; default none
 	MaxRuntime   Duration     `json:"maxRuntime,omitempty"`   // time its gangs may train, over all attempts: being preempted gives none back; default none
 	Deadline     Duration     `json:"deadline,omitempty"`     // from submission to the end, whatever happens; default none

@@ -22,7 +22,7 @@ func TestJobSchemaAcceptsValidJobs(t *testing.T) {
 }
 
 func TestJobSchemaHasEveryField(t *testing.T) {
-	everyField(t, reflect.TypeFor[functions.TrainingJob](), functions.JobSchema)
+	everyField(t, reflect.TypeFor[functions.TrainingJob](), functions.JobSchema, 50)
 }
 
 func TestJobSchemaAndParseRefuseTheSame(t *testing.T) {
@@ -54,8 +54,7 @@ func checkJob(t *testing.T, j functions.TrainingJob) {
 	complete(t, j, functions.DefaultJob, functions.ValidateJob, functions.ParseJobs)
 }
 
-// The two kinds do not read each other's manifests: nothing runs jobs yet, and a file of both is
-// refused where functions are deployed.
+// The kinds do not read each other's manifests: a file of several is refused, and each is told where it belongs.
 func TestKindsDoNotReadEachOther(t *testing.T) {
 	job := readFile(t, "testdata/job/valid/smallest.yaml")
 	_, err := functions.Parse("a.yaml", job)

@@ -31,7 +31,7 @@ const (
 func jobRules() []rule {
 	uses := []Use{UseNever, UseAllowed, UseOnly}
 	events := JobEvents()
-	return slices.Concat(identity(KindTrainingJob), []rule{
+	return slices.Concat(runs(KindTrainingJob), []rule{
 		oneOf("spec.framework", FrameworkTorch, FrameworkJAX, FrameworkMPI, FrameworkCustom),
 	}, program("torchrun, train.py", "torchrun, train.py"), []rule{
 		whole("spec.resources.nodes", 1, MaxNodes).mayLack(),

@@ -71,9 +71,15 @@ func identity(kind string) []rule {
 		entries("metadata.labels", maxLabels, "labels, a mapping of texts"),
 		entries("metadata.annotations", maxLabels, "annotations, a mapping of texts"),
 		freeText("metadata.annotations[]", maxAnnotationBytes),
+	}
+}
+
+// runs are the rules about what every kind has that runs a program.
+func runs(kind string) []rule {
+	return append(identity(kind),
 		shape("spec", "fields, of which runtime is required").need(),
 		shape("spec.runtime", "fields, of which image or local is required").need(),
-	}
+	)
 }
 
 // program are the rules about what is run: in an image, or as a local command. The examples are a

@@ -84,6 +84,7 @@ func silentFunction() Function {
 var takers = map[string]string{
 	KindFunction:    "deploy it with: stoker apply -f FILE",
 	KindTrainingJob: "submit it with: stoker job submit -f FILE",
+	KindJobQueue:    "give the platform the file of its queues with: stoker up --queues FILE",
 }
 
 // otherKind refuses a document of another kind than the one that is read; its fields would

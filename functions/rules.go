@@ -42,7 +42,7 @@ var functionKind = kind[Function]{
 
 // functionRules are all rules about single fields of a Function.
 func functionRules() []rule {
-	return slices.Concat(identity(KindFunction), program("vllm, serve", "tinylm, serve"), []rule{
+	return slices.Concat(runs(KindFunction), program("vllm, serve", "tinylm, serve"), []rule{
 		whole("spec.runtime.port", 0, 65535).orElse("leave it out, and the provider picks a free one and sets $PORT"),
 		oneOf("spec.runtime.protocol", ProtocolHTTP, ProtocolOpenAI, ProtocolCloudEvents),
 		text("spec.runtime.path", urlPathPattern, maxPathBytes, pathAllowed),

@@ -23,6 +23,9 @@ var functionSource []byte
 //go:embed job.go
 var jobSource []byte
 
+//go:embed jobqueue.go
+var jobQueueSource []byte
+
 // Schema is the JSON Schema (draft 2020-12) of a manifest, for editors and for what writes
 // manifests by program. It is made of the Go types, their comments, the rules that Validate
 // applies and the defaults that Default sets, so it cannot fall behind them.
@@ -36,6 +39,11 @@ func Schema() ([]byte, error) {
 // JobSchema is the JSON Schema of a training job's manifest, made and meant as [Schema].
 func JobSchema() ([]byte, error) {
 	return jobKind.schema("trainingjob.json", "A training job: what to run, on how many nodes with which GPUs, and how it gives way and goes on.", tieJob)
+}
+
+// JobQueueSchema is the JSON Schema of a queue's manifest, made and meant as [Schema].
+func JobQueueSchema() ([]byte, error) {
+	return jobQueueKind.schema("jobqueue.json", "A queue of training jobs: what those of a namespace may hold.", func(*jsonschema.Schema) {})
 }
 
 // schema is the JSON Schema of a kind, by its file's name and what the kind is. What ties fields
@@ -61,7 +69,6 @@ func (k *kind[M]) schema(file, about string, tie func(root *jsonschema.Schema)) 
 	}
 	k.addDefaults(root)
 	tieIdentity(root)
-	tieProgram(root)
 	tie(root)
 	return json.MarshalIndent(root, "", "  ")
 }
@@ -97,7 +104,7 @@ func describe(comments map[string]string, t reflect.Type, name string) string {
 // "Ready" → "Ready is the readiness probe…".
 func fieldComments() (map[string]string, error) {
 	comments := map[string]string{}
-	for _, source := range [][]byte{functionSource, jobSource} {
+	for _, source := range [][]byte{functionSource, jobSource, jobQueueSource} {
 		file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.ParseComments)
 		if err != nil {
 			return nil, fmt.Errorf("the embedded source of a kind of manifest: %w", err)
@@ -245,12 +252,14 @@ func tieProgram(root *jsonschema.Schema) {
 
 // tieFunction writes what JSON Schema can say of the rules in conflicts.go.
 func tieFunction(root *jsonschema.Schema) {
+	tieProgram(root)
 	setLimit(&schemaAt(root, "spec.scaling.waitSLO").MaxProperties, 1)
 	schemaAt(root, "spec.overload.shed").UniqueItems = true
 }
 
 // tieJob writes what JSON Schema can say of the rules in jobconflicts.go.
 func tieJob(root *jsonschema.Schema) {
+	tieProgram(root)
 	schemaAt(root, "spec.elastic").DependentRequired = map[string][]string{"min": {"max"}, "step": {"max"}}
 	schemaAt(root, "spec.goal").Not = &jsonschema.Schema{Required: []string{"finishBy", "within"}}
 	schemaAt(root, "spec.notify[].on").UniqueItems = true

@@ -263,12 +263,14 @@ func (a *app) keysOf(args, files []string) ([]functions.Key, error) {
 }
 
 func (a *app) schemaCommand() *cobra.Command {
-	schemas := map[string]func() ([]byte, error){functions.KindFunction: functions.Schema, functions.KindTrainingJob: functions.JobSchema}
-	kinds := []string{functions.KindFunction, functions.KindTrainingJob}
+	schemas := map[string]func() ([]byte, error){
+		functions.KindFunction: functions.Schema, functions.KindTrainingJob: functions.JobSchema, functions.KindJobQueue: functions.JobQueueSchema,
+	}
+	kinds := []string{functions.KindFunction, functions.KindTrainingJob, functions.KindJobQueue}
 	return &cobra.Command{
 		Use:       "schema [KIND]",
 		Short:     "Print the JSON Schema of manifests, for editors and CI",
-		Long:      "Print the JSON Schema of manifests of a kind: " + strings.Join(kinds, " (unless another is named) or ") + ".",
+		Long:      "Print the JSON Schema of manifests of a kind: " + strings.Join(kinds, ", ") + "; the first unless another is named.",
 		Example:   "  stoker schema > function.schema.json\n  stoker schema TrainingJob > job.schema.json",
 		Args:      between(0, 1, "a KIND, or none for "+functions.KindFunction),
 		ValidArgs: kinds,

@@ -28,7 +28,7 @@ in checkpoints, and goes on from the newest one after it had to make room or a m
 docs/training.md says what the program and the platform tell each other.`,
 		Example: "  stoker job submit -f train.yaml\n  stoker job wait llama\n  stoker job explain llama",
 	}
-	c.AddCommand(a.jobSubmitCommand(), a.jobListCommand(), a.jobDescribeCommand(), a.jobExplainCommand(), a.jobLogsCommand(), a.jobWaitCommand())
+	c.AddCommand(a.jobSubmitCommand(), a.jobListCommand(), a.jobDescribeCommand(), a.jobExplainCommand(), a.jobLogsCommand(), a.jobWaitCommand(), a.jobQueuesCommand())
 	for _, s := range steers {
 		c.AddCommand(a.jobSteerCommand(s))
 	}

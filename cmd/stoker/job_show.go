@@ -339,6 +339,7 @@ func explainWaiting(w io.Writer, x api.Waiting, now time.Time) error {
 	if len(x.Holders) > 0 {
 		fmt.Fprintf(tw, "Held by:\t%s\n", strings.Join(x.Holders, ", "))
 	}
+	fmt.Fprintf(tw, "Queue:\t%s\n", queueText(x.Queue))
 	fmt.Fprintf(tw, "When:\t%s\n", startText(x, now))
 	return tw.Flush()
 }

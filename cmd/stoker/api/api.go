@@ -21,6 +21,7 @@
 //	DELETE /api/v1/jobs/{ns}/{name}                  forgets a job that is at its end
 //	POST   /api/v1/jobs/{ns}/{name}/steer            SteerRequest
 //	GET    /api/v1/jobs/{ns}/{name}/logs             text; ?rank= &tail= &follow=1
+//	GET    /api/v1/jobqueues?namespace=N             []JobQueue
 //	GET    /api/v1/events?namespace= &function= &since= &follow=1   Event, one JSON object per line
 //	GET    /api/v1/status                            Platform
 //	GET    /api/v1/cost?by=function&since=24h        Cost; of functions and jobs that may not be looked at the sum

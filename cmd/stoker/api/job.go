@@ -26,6 +26,8 @@ type Jobs interface {
 	JobLogs(ctx context.Context, k functions.Key, rank int, o activities.LogOptions) (io.ReadCloser, error)
 	// Loans sums up what functions have lent to jobs since a moment.
 	Loans(ctx context.Context, since time.Time) (loan.Summary, error)
+	// JobQueues are those a namespace's jobs may wait in, or all with "".
+	JobQueues(ctx context.Context, namespace string) ([]JobQueue, error)
 }
 
 // Origin is who submits: the identity of an event, or a user.
@@ -177,4 +179,28 @@ type Waiting struct {
 	Lacks    int       `json:"lacks,omitempty"` // GPUs
 	Holders  []string  `json:"holders,omitempty"`
 	Start    time.Time `json:"start,omitzero"` // estimate; zero: nobody knows
+	Queue    JobQueue  `json:"queue"`
+}
+
+// JobQueue is a queue of training jobs and how it stands.
+type JobQueue struct {
+	Namespace  string  `json:"namespace,omitempty"` // whose jobs wait in it; empty: every namespace's without a queue of its own
+	Name       string  `json:"name"`
+	Guaranteed int     `json:"guaranteed"`
+	Max        int     `json:"max,omitempty"` // GPUs that it may hold; 0: no limit
+	Weight     int     `json:"weight"`
+	Held       int     `json:"held"`           // GPUs that are training's own
+	Lent       int     `json:"lent,omitempty"` // GPUs on loan from inference, which count for nothing but use
+	Running    int     `json:"running"`        // jobs that hold GPUs
+	Waiting    int     `json:"waiting"`        // jobs that wait for GPUs
+	GPUHours   float64 `json:"gpuHoursOfLate"` // that it has used; older ones count less, see HalfLife
+	HalfLife   string  `json:"halfLife"`       // after so long what was used counts half
+}
+
+// String is how people name the queue.
+func (q JobQueue) String() string {
+	if q.Namespace == "" {
+		return q.Name
+	}
+	return q.Namespace + "/" + q.Name
 }

@@ -36,6 +36,13 @@ func (c *Client) Jobs(ctx context.Context, namespace string) ([]Job, error) {
 	return out, err
 }
 
+// JobQueues returns the queues that jobs of a namespace may wait in, or all with "".
+func (c *Client) JobQueues(ctx context.Context, namespace string) ([]JobQueue, error) {
+	var out []JobQueue
+	err := c.call(ctx, http.MethodGet, "jobqueues", url.Values{"namespace": {namespace}}, nil, &out)
+	return out, err
+}
+
 // Job returns one job.
 func (c *Client) Job(ctx context.Context, k functions.Key) (Job, error) {
 	var out Job

@@ -47,6 +47,7 @@ type Config struct {
 	Provider string `envconfig:"STOKER_PROVIDER" flag:"provider" default:"local" desc:"where replicas run: local, kubernetes, or simulated (instant, serves nothing)"`
 	Pool     string `envconfig:"STOKER_POOL" flag:"pool" default:"default" desc:"name of this platform's GPU pool"`
 	Training int    `envconfig:"STOKER_TRAINING_GPUS" flag:"training-gpus" default:"-1" desc:"GPUs that training jobs may hold by right; what inference leaves idle beyond them is lent to jobs that borrow, and recalled (-1: by right they may hold whatever is free)"`
+	Queues   string `envconfig:"STOKER_QUEUES" flag:"queues" desc:"file of the queues in which training jobs of namespaces wait, manifests of kind JobQueue, see deploy/queues/teams.yaml (default: one that all share)"`
 	Prices   string `envconfig:"STOKER_PRICES" flag:"prices" desc:"file of GPU prices, which of them the pool is had by, and budgets of namespaces, see deploy/prices/list.yaml (default: nothing is priced)"`
 	Agent    string `envconfig:"STOKER_AGENT" flag:"agent" desc:"path of stoker-agent (default: beside the executable, on PATH, or built once)"`
 

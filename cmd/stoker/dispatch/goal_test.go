@@ -166,7 +166,7 @@ func TestAJobGetsTheNodesItsGoalNeeds(t *testing.T) {
 			if c.want == 0 && len(got) > 0 || c.want > 0 && (len(got) != 1 || got[0].Nodes != c.want || got[0].Cause != job.CauseResized) {
 				t.Fatalf("told to go: %+v; chosen %+v of %+v", got, h.e.choice, h.e.Scaling)
 			}
-			v := h.view(h.e).Goal
+			v := h.view(h.e, nil).Goal
 			if v == nil || v.Meaning == "" || len(v.Speeds) == 0 || v.Misses != v.Reason.Misses() {
 				t.Errorf("people see %+v", v)
 			}
@@ -186,7 +186,7 @@ func TestAGoalThatWillBeMissedIsTold(t *testing.T) {
 		t.Errorf("told again: %s", again)
 	default:
 	}
-	if v := h.view(h.e).Goal; !v.Misses || v.Reason != jobs.ChoiceLate || v.Done.Before(v.By) {
+	if v := h.view(h.e, nil).Goal; !v.Misses || v.Reason != jobs.ChoiceLate || v.Done.Before(v.By) {
 		t.Errorf("people see %+v", v)
 	}
 }
@@ -204,11 +204,11 @@ func TestTheCostIsABound(t *testing.T) {
 			const bound = 0.1 / 2 * 3600 // seconds on one GPU
 			h.hears((bound-30-2)*time.Second, 1)
 			if got := h.asked(t, job.BudgetOut); len(got) > 0 {
-				t.Fatalf("at %.3f USD it is told to go", h.view(h.e).Time.USD)
+				t.Fatalf("at %.3f USD it is told to go", h.view(h.e, nil).Time.USD)
 			}
 			h.hears(10*time.Second, 1)
 			if got := h.asked(t, job.BudgetOut); len(got) != 1 {
-				t.Errorf("at %.3f USD of 0.1 it is told %d times to go", h.view(h.e).Time.USD, len(got))
+				t.Errorf("at %.3f USD of 0.1 it is told %d times to go", h.view(h.e, nil).Time.USD, len(got))
 			}
 		})
 	}

@@ -59,6 +59,7 @@ type Options struct {
 	Claims *activities.Burst
 	// Guaranteed is how many GPUs training holds by right; below 0: whatever inference leaves.
 	Guaranteed int
+	Queues     Queues
 	Log        *slog.Logger
 	Now        func() time.Time // should not jump
 }

@@ -31,6 +31,8 @@ type learned struct {
 	History jobs.History `json:"history"`
 	Drains  jobs.Drains  `json:"drains"`
 	Demand  loan.Demand  `json:"demand"` // for GPUs, by inference
+	// Usage is what each queue has used, by its name.
+	Usage map[string]jobs.Usage `json:"usage,omitempty"`
 }
 
 // planner is what plans are made with.
@@ -49,6 +51,7 @@ func (d *Dispatcher) plan() {
 	}
 	d.see(now)
 	s, entries := d.snapshot(now)
+	d.count(&s)
 	if len(entries) == 0 {
 		return
 	}
@@ -137,10 +140,7 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 	s := jobs.Snapshot{Now: now}
 	own, lent := 0, 0
 	for _, e := range entries {
-		j := e.job(now)
-		if l, open := d.loans.Find(e.loan()); open && j.Running() {
-			j.Lent, j.LentUntil = min(l.GPUs, j.GPUs), l.Until
-		}
+		j := d.job(e, now)
 		d.aim(e, &j, now)
 		j.Drain = d.planner.Drains.Of(j.User, j.Name, e.rec.Job.Spec.Preemption.Grace.D())
 		if d.Guaranteed < 0 && j.Borrow == functions.UseAllowed { // nothing is training's alone, so all that it may borrow it does
@@ -245,7 +245,17 @@ func (d *Dispatcher) nodes(s *jobs.Snapshot) (free int) {
 	return free
 }
 
-// job is an entry as plans see it.
+// job is an entry as plans see it, with its queue and what it has on loan.
+func (d *Dispatcher) job(e *entry, now time.Time) jobs.Job {
+	j := e.job(now)
+	j.Queue = d.Queues.of(e.rec.Job)
+	if l, open := d.loans.Find(e.loan()); open && j.Running() {
+		j.Lent, j.LentUntil = min(l.GPUs, j.GPUs), l.Until
+	}
+	return j
+}
+
+// job is an entry as plans see it, by itself.
 func (e *entry) job(now time.Time) jobs.Job {
 	spec := e.rec.Job.Spec
 	sizes := spec.Sizes()

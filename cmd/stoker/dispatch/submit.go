@@ -126,9 +126,7 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 		out = append(out, fmt.Errorf("job %s: %s: %s", j.Key(), path, fmt.Sprintf(format, args...)))
 	}
 	spec := j.Spec
-	if spec.Queue != functions.DefaultQueue {
-		refuse("spec.queue", "there is no queue %q; allowed: %s", spec.Queue, functions.DefaultQueue)
-	}
+	out = append(out, d.Queues.refuse(j)...)
 	switch name := d.Provider.Name(); {
 	case name == "kubernetes":
 		d.unfitForPods(spec, refuse)

@@ -15,9 +15,10 @@ import (
 func (d *Dispatcher) Jobs(ctx context.Context, namespace string) ([]api.Job, error) {
 	var out []api.Job
 	err := d.box.Call(ctx, func() {
+		queues := d.queueViews(d.Now())
 		for k, e := range d.jobs {
 			if namespace == "" || k.Namespace == namespace {
-				out = append(out, d.view(e))
+				out = append(out, d.view(e, queues))
 			}
 		}
 	})
@@ -29,13 +30,13 @@ func (d *Dispatcher) Jobs(ctx context.Context, namespace string) ([]api.Job, err
 func (d *Dispatcher) Job(ctx context.Context, k functions.Key) (api.Job, error) {
 	var out api.Job
 	err := d.with(ctx, k, func(e *entry) error {
-		out = d.view(e)
+		out = d.view(e, d.queueViews(d.Now()))
 		return nil
 	})
 	return out, err
 }
 
-func (d *Dispatcher) view(e *entry) api.Job {
+func (d *Dispatcher) view(e *entry, queues map[string]api.JobQueue) api.Job {
 	now := d.Now()
 	s, spec := e.Life, e.rec.Job.Spec
 	v := api.Job{
@@ -58,7 +59,7 @@ func (d *Dispatcher) view(e *entry) api.Job {
 		v.Ranks = e.rankViews(*g)
 	}
 	if w := e.waiting; w != nil && s.Phase == job.Queued {
-		v.Waiting = &api.Waiting{Position: w.Position, Block: string(w.Block), Meaning: w.Block.Meaning(), Lacks: w.Lacks, Holders: w.Holders, Start: w.Start}
+		v.Waiting = &api.Waiting{Position: w.Position, Block: string(w.Block), Meaning: w.Block.Meaning(), Lacks: w.Lacks, Holders: w.Holders, Start: w.Start, Queue: queues[d.Queues.of(e.rec.Job)]}
 	}
 	return v
 }

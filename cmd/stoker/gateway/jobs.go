@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/cmd/stoker/access"
@@ -16,6 +17,7 @@ func (g *Gateway) jobRoutes(mux *http.ServeMux) {
 	const one = "/api/v1/jobs/{ns}/{fn}"
 	mux.HandleFunc("GET /api/v1/jobs", g.listJobs)
 	mux.HandleFunc("POST /api/v1/jobs", g.submitJobs)
+	mux.HandleFunc("GET /api/v1/jobqueues", g.listJobQueues)
 	mux.HandleFunc("GET "+one, may(access.Look, func(w http.ResponseWriter, r *http.Request) {
 		j, err := g.Jobs.Job(r.Context(), pathKey(r))
 		g.write(w, r, j, err)
@@ -31,6 +33,17 @@ func (g *Gateway) jobRoutes(mux *http.ServeMux) {
 
 func (g *Gateway) listJobs(w http.ResponseWriter, r *http.Request) {
 	list(g, w, r, g.Jobs.Jobs, func(j api.Job) functions.Key { return j.Key })
+}
+
+// listJobQueues shows the queue that namespaces share to everybody who may look at one of them.
+func (g *Gateway) listJobQueues(w http.ResponseWriter, r *http.Request) {
+	p, namespace := principal(r.Context()), r.URL.Query().Get("namespace")
+	if namespace != "" && deny(w, p.Check(access.Look, namespace)) || deny(w, somewhere(p, access.Look)) {
+		return
+	}
+	all, err := g.Jobs.JobQueues(r.Context(), namespace)
+	seen := slices.DeleteFunc(all, func(q api.JobQueue) bool { return q.Namespace != "" && !p.May(access.Look, q.Namespace) })
+	g.write(w, r, append([]api.JobQueue{}, seen...), err)
 }
 
 func (g *Gateway) submitJobs(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/activities/simulated"
@@ -30,15 +31,32 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	queues, err := p.queues()
+	if err != nil {
+		return err
+	}
 	p.submissions = records
 	synced := &together{do: p.syncJobs}
 	p.dispatch = dispatch.New(dispatch.Options{
 		Records: durable[events.JobRecord]{records, synced.call}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
 		Checkpoints: p.checkpoints(), Spending: p.spending, Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
-		Guaranteed: p.Config.Training, Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
+		Guaranteed: p.Config.Training, Queues: queues, Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
 	})
 	return nil
+}
+
+// queues reads the file that the operator gave.
+func (p *Platform) queues() (dispatch.Queues, error) {
+	file := p.Config.Queues
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the queues of --queues (STOKER_QUEUES): %w", err)
+	}
+	return dispatch.ParseQueues(file, data, p.Config.Training)
 }
 
 func (p *Platform) syncJobs() error { return p.servers.Sync(events.BucketJobs) }
