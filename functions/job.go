@@ -176,7 +176,8 @@ type JobBudget struct {
 	MaxCost     Quantity `json:"maxCost,omitempty"`     // US dollars at the prices the platform knows
 }
 
-// Notice is one address that is told of the job's life by an HTTP POST of the CloudEvent.
+// Notice is one address that is told of the job's life by an HTTP POST of a CloudEvent in binary mode. It
+// is tried again for ten minutes while it cannot be reached, and the job waits for none of it.
 type Notice struct {
 	Webhook string     `json:"webhook"`     // https; it may hold a token and is never shown
 	On      []JobEvent `json:"on,omitzero"` // default: the ends [succeeded, failed, timed-out, rejected]

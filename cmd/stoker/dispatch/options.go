@@ -60,6 +60,7 @@ type Options struct {
 	// Guaranteed is how many GPUs training holds by right; below 0: whatever inference leaves.
 	Guaranteed int
 	Queues     Queues
+	Webhooks   Webhooks
 	Log        *slog.Logger
 	Now        func() time.Time // should not jump
 }

@@ -136,9 +136,6 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	if spec.Placement.Pool != functions.DefaultPool {
 		refuse("spec.placement.pool", "there is no pool %q; allowed: %s", spec.Placement.Pool, functions.DefaultPool)
 	}
-	if len(spec.Notify) > 0 {
-		refuse("spec.notify", "not served yet; leave it out")
-	}
 	for path, bound := range map[string]functions.Quantity{"spec.goal.maxCost": spec.Goal.MaxCost, "spec.budget.maxCost": spec.Budget.MaxCost} {
 		if bound == "" || spec.Resources.GPUsPerNode == 0 {
 			continue

@@ -238,7 +238,11 @@ func (d *Dispatcher) announce(ctx context.Context, e *entry, before, after job.S
 	if after.Phase == before.Phase && after.Generation == before.Generation && after.Cause == before.Cause {
 		return nil
 	}
-	return d.Bus.Emit(ctx, e.key, "job", string(after.Phase), data)
+	if err := d.Bus.Emit(ctx, e.key, "job", string(after.Phase), data); err != nil {
+		return err
+	}
+	d.notify(e, happened(before, after), data)
+	return nil
 }
 
 // passed are the phases that a workflow does not tell of, since it is through them at once.

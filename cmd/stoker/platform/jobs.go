@@ -11,6 +11,7 @@ import (
 	"stoker.dev/stoker/activities/simulated"
 	"stoker.dev/stoker/cmd/stoker/datadir"
 	"stoker.dev/stoker/cmd/stoker/dispatch"
+	"stoker.dev/stoker/cmd/stoker/webhook"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/workflows"
@@ -41,7 +42,7 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 		Records: durable[events.JobRecord]{records, synced.call}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
 		Checkpoints: p.checkpoints(), Spending: p.spending, Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
-		Guaranteed: p.Config.Training, Queues: queues, Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
+		Guaranteed: p.Config.Training, Queues: queues, Webhooks: webhook.New(nil), Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
 	})
 	return nil
 }
