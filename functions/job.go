@@ -188,17 +188,18 @@ type JobEvent string
 
 // What people may want to be told of.
 const (
-	JobStarted   JobEvent = "started"
-	JobPreempted JobEvent = "preempted"
-	JobRetrying  JobEvent = "retrying"
-	JobSucceeded JobEvent = "succeeded"
-	JobFailed    JobEvent = "failed"
-	JobCancelled JobEvent = "cancelled"
-	JobTimedOut  JobEvent = "timed-out"
-	JobRejected  JobEvent = "rejected"
+	JobStarted    JobEvent = "started"
+	JobPreempted  JobEvent = "preempted"
+	JobRetrying   JobEvent = "retrying"
+	JobBudgetNear JobEvent = "budget-near" // four fifths of what it may cost are spent
+	JobSucceeded  JobEvent = "succeeded"
+	JobFailed     JobEvent = "failed"
+	JobCancelled  JobEvent = "cancelled"
+	JobTimedOut   JobEvent = "timed-out"
+	JobRejected   JobEvent = "rejected"
 )
 
 // JobEvents lists them in the order of a job's life. The caller owns the slice.
 func JobEvents() []JobEvent {
-	return []JobEvent{JobStarted, JobPreempted, JobRetrying, JobSucceeded, JobFailed, JobCancelled, JobTimedOut, JobRejected}
+	return []JobEvent{JobStarted, JobPreempted, JobRetrying, JobBudgetNear, JobSucceeded, JobFailed, JobCancelled, JobTimedOut, JobRejected}
 }

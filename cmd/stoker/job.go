@@ -114,6 +114,9 @@ func saySubmitted(w io.Writer, all []api.Submitted, dryRun bool) error {
 		default:
 			fmt.Fprintf(w, "job %s is %s already, ID %s; nothing changed\n", x.Key, x.Phase, x.UID)
 		}
+		if x.Warning != "" {
+			fmt.Fprintf(w, "  warning: %s\n", x.Warning)
+		}
 	}
 	return nil
 }

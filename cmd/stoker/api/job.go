@@ -44,6 +44,7 @@ type Submitted struct {
 	Action   string        `json:"action"`             // created, unchanged
 	Position int           `json:"position,omitempty"` // in its queue, from 1; 0: it has GPUs, or is at its end
 	Phase    job.Phase     `json:"phase,omitempty"`
+	Warning  string        `json:"warning,omitempty"` // what people should know although it is accepted
 }
 
 // JobOp is something that people do to a job.

@@ -22,6 +22,7 @@ type Stored struct {
 	Attempts []api.Attempt `json:"attempts,omitempty"` // the newest [maxAttempts]
 	Before   api.JobTime   `json:"before,omitzero"`    // of attempts that are no longer in Attempts
 	Progress api.Progress  `json:"progress,omitzero"`
+	Warned   bool          `json:"warned,omitempty"` // that its budget is nearly spent
 	Scaling  jobs.Scaling  `json:"scaling,omitzero"` // as it was measured
 }
 

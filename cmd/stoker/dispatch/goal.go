@@ -7,7 +7,6 @@ import (
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/functions"
-	"stoker.dev/stoker/scale/job"
 	"stoker.dev/stoker/scale/jobs"
 )
 
@@ -151,22 +150,4 @@ func (d *Dispatcher) goalView(e *entry, now time.Time) *api.Goal {
 		USD: e.time(now).USD, Nodes: c.Ranks, Reason: c.Reason, Meaning: c.Reason.Meaning(), Basis: c.Basis, Done: c.Done,
 		Misses: c.Reason.Misses(), Speeds: slices.Clone(e.Scaling.Speeds),
 	}
-}
-
-// overspent has a job go that has used up what it may cost. Its grace costs as well, so it is told before.
-func (d *Dispatcher) overspent(e *entry, now time.Time) {
-	g := e.Life.Gang
-	if g == nil || g.Ask.Cause.Final() || e.broke == e.Life.Generation {
-		return
-	}
-	most, bounded := e.maxUSD()
-	if !bounded {
-		return
-	}
-	grace := float64(g.Nodes*e.perNode()) * e.rec.Job.Spec.Preemption.Grace.D().Hours() * e.attempt(e.Life.Generation).PerHour
-	if e.time(now).USD+grace < most {
-		return
-	}
-	e.broke = e.Life.Generation
-	e.tellLater(job.Event{Kind: job.BudgetOut})
 }

@@ -210,6 +210,23 @@ func TestTheCostIsABound(t *testing.T) {
 			if got := h.asked(t, job.BudgetOut); len(got) != 1 {
 				t.Errorf("at %.3f USD of 0.1 it is told %d times to go", h.view(h.e, nil).Time.USD, len(got))
 			}
+			h.box.Wait()
+			warned := 0
+			for len(h.said) > 0 {
+				if <-h.said == "job/budget-near" {
+					warned++
+				}
+			}
+			if warned != 1 {
+				t.Errorf("people are warned %d times", warned)
+			}
+			if why := h.tooPoor(spec); why != "" {
+				t.Errorf("it pays for an attempt, and people are told %q", why)
+			}
+			spec.Checkpoint.Interval = functions.Duration(10 * time.Minute)
+			if why := h.tooPoor(spec); !strings.Contains(why, "0.10 USD end before anything is saved: the smallest gang costs 0.35 USD") {
+				t.Errorf("it does not, and people are told %q", why)
+			}
 		})
 	}
 }

@@ -10,9 +10,8 @@ import (
 	"stoker.dev/stoker/scale"
 )
 
-// maxUSD is what the job may cost in all: the lower of its goal's bound and its budget's.
-func (e *entry) maxUSD() (most float64, bounded bool) {
-	spec := e.rec.Job.Spec
+// maxUSD is what a job may cost in all: the lower of its goal's bound and its budget's.
+func maxUSD(spec functions.JobSpec) (most float64, bounded bool) {
 	for _, bound := range []functions.Quantity{spec.Goal.MaxCost, spec.Budget.MaxCost} {
 		if bound != "" && (!bounded || bound.Float() < most) {
 			most, bounded = bound.Float(), true
@@ -23,7 +22,7 @@ func (e *entry) maxUSD() (most float64, bounded bool) {
 
 // affords is for how many rank-seconds the job may still be charged; negative: for any number.
 func (d *Dispatcher) affords(e *entry, now time.Time) float64 {
-	most, bounded := e.maxUSD()
+	most, bounded := maxUSD(e.rec.Job.Spec)
 	if !bounded || e.perNode() == 0 {
 		return -1
 	}

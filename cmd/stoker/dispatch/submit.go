@@ -99,6 +99,7 @@ func (d *Dispatcher) admit(j functions.TrainingJob, from api.Origin) submission 
 		}
 	}
 	s.refused = append(s.refused, d.inadmissible(j)...)
+	s.answer.Warning = d.tooPoor(j.Spec)
 	return s
 }
 

@@ -207,6 +207,8 @@ type jobEvent struct {
 	Hint       string    `json:"hint,omitempty"`
 	Evidence   []string  `json:"evidence,omitempty"`
 	KillAt     time.Time `json:"killAt,omitzero"`
+	USD        float64   `json:"usd,omitempty"`    // budget-near: that it has cost
+	MaxUSD     float64   `json:"maxUSD,omitempty"` // budget-near: that it may cost
 }
 
 // announce publishes a step: its phase, and a checkpoint where that is what is new.
