@@ -107,9 +107,10 @@ type ReplicaStatus struct {
 	Started  time.Time         `json:"started,omitzero"`
 	Ended    time.Time         `json:"ended,omitzero"`
 	ExitCode int               `json:"exitCode,omitempty"`
-	Cause    string            `json:"cause,omitempty"`   // events.Cause…
-	Message  string            `json:"message,omitempty"` // the last lines of its output on a failure
-	Last     *events.Heartbeat `json:"last,omitempty"`    // the last status the agent left behind
+	Cause    string            `json:"cause,omitempty"`    // events.Cause…
+	Message  string            `json:"message,omitempty"`  // the last lines of its output on a failure
+	OOMKills int               `json:"oomKills,omitempty"` // of its processes the kernel killed so many for want of memory, as far as its cgroup counts
+	Last     *events.Heartbeat `json:"last,omitempty"`     // the last status the agent left behind
 }
 
 // LogOptions choose what of a replica's output is read.

@@ -94,9 +94,21 @@ type RankEnd struct {
 	ByUs     bool      `json:"byUs,omitempty"`     // the agent sent that signal, or had told it to go
 	Refused  string    `json:"refused,omitempty"`  // why the program could not be started
 	OOMKills int       `json:"oomKills,omitempty"` // processes the kernel killed for want of memory
+	Xids     []RankXid `json:"xids,omitempty"`     // what the driver reported of its GPUs, oldest first, the newest [MaxRankXids]
+	Recovery int       `json:"recovery,omitempty"` // the gravest action that the driver wants taken on one of them; 0: none
 	Error    []byte    `json:"error,omitempty"`    // the error file as it stands, cut at [MaxRankError]
 	Output   string    `json:"output,omitempty"`   // the last lines
 }
+
+// RankXid is an error that NVIDIA's driver reported of a GPU, by its number.
+type RankXid struct {
+	Code int       `json:"code"`
+	GPU  string    `json:"gpu"`
+	At   time.Time `json:"at"` // when it was read, a second late at most
+}
+
+// MaxRankXids bounds them: a broken GPU reports without end, and what follows the first tells little more.
+const MaxRankXids = 16
 
 // MaxRankError bounds the error file within a heartbeat, which has to fit into a message of the broker.
 const MaxRankError = 256 << 10

@@ -139,16 +139,18 @@ func (p processes) cgroupMembers(dir string) ([]member, error) {
 	return out, nil
 }
 
-// outOfMemory tells whether the kernel killed in a cgroup for its memory limit.
-func outOfMemory(dir string) bool {
+// oomKills is how many processes of a cgroup the kernel has killed for want of memory, whether at the cgroup's
+// limit or because the machine had none left. 0 also where nobody counts.
+func oomKills(dir string) int {
 	text, err := os.ReadFile(filepath.Join(dir, "memory.events"))
 	if dir == "" || err != nil {
-		return false
+		return 0
 	}
 	for line := range bytes.Lines(text) {
 		if f := bytes.Fields(line); len(f) == 2 && string(f[0]) == "oom_kill" {
-			return string(f[1]) != "0"
+			n, _ := strconv.Atoi(string(f[1]))
+			return n
 		}
 	}
-	return false
+	return 0
 }

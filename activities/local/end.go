@@ -116,7 +116,7 @@ func (l *Local) linger(r *replica, left []member) {
 func (l *Local) finish(r *replica, code int, known bool) {
 	rec := &r.rec
 	rec.Gone, rec.Ended, rec.Message = true, time.Now(), ""
-	rec.Last = r.lastWord()
+	rec.Last, rec.OOMKills = r.lastWord(), oomKills(rec.Cgroup)
 	switch hb := rec.Last; {
 	case hb != nil && hb.Phase == events.PhaseExited && (hb.Cause != "" || hb.Rank != nil): // a rank that ends well has no cause
 		rec.Cause, rec.ExitCode, rec.Message = hb.Cause, hb.ExitCode, hb.Message
@@ -164,7 +164,7 @@ func (r *replica) explainEnd() {
 	if rec.Cause == "" || rec.Cause == events.CauseDrained || rec.Cause == events.CauseKilled {
 		return
 	}
-	if outOfMemory(rec.Cgroup) {
+	if rec.OOMKills > 0 {
 		rec.Cause = events.CauseOutOfMemory
 		rec.Message = strings.TrimLeft(rec.Message+"\nout of memory: the kernel killed it at its limit, spec.resources.memory", "\n")
 	}

@@ -35,6 +35,7 @@ type record struct {
 	ExitCode  int               `json:"exitCode,omitempty"`
 	Cause     string            `json:"cause,omitempty"`
 	Message   string            `json:"message,omitempty"`
+	OOMKills  int               `json:"oomKills,omitempty"`
 	Last      *events.Heartbeat `json:"last,omitempty"`
 	Forgotten time.Time         `json:"forgotten,omitzero"`
 
@@ -63,7 +64,7 @@ func (r *record) status() activities.ReplicaStatus {
 	return activities.ReplicaStatus{
 		ID: r.ID, Key: r.Key, Revision: r.Revision, Epoch: r.Epoch, Node: r.Node, State: r.state(),
 		PID: r.PID, Started: r.Begun, Ended: r.Ended, ExitCode: r.ExitCode,
-		Cause: r.Cause, Message: r.Message, Last: r.Last,
+		Cause: r.Cause, Message: r.Message, OOMKills: r.OOMKills, Last: r.Last,
 	}
 }
 

@@ -2,6 +2,7 @@ package nvml
 
 import (
 	"context"
+	"time"
 
 	"stoker.dev/stoker/events"
 )
@@ -23,6 +24,19 @@ type Process struct {
 	Memory uint64 // bytes it holds; 0 when the driver does not say
 }
 
+// Xid is an error that the driver reported of a GPU, by NVIDIA's number for it.
+type Xid struct {
+	UUID string // of the GPU
+	Code int
+	Seen time.Time // when it was read: the driver does not say when it happened
+}
+
+// Faults are what the driver has against some GPUs.
+type Faults struct {
+	Xids     []Xid // since the library was opened, oldest first
+	Recovery int   // the gravest action it wants taken: 0 none, 1 reset, 2 reboot of the node, …
+}
+
 // Library is the driver's library, opened. Its methods are safe for concurrent use and return
 // with their context even when the driver hangs, as it does when a GPU falls off the bus.
 type Library interface {
@@ -30,6 +44,8 @@ type Library interface {
 	Devices(ctx context.Context) ([]Device, error)
 	// Sample measures the GPUs of the given UUIDs, in that order; none given means all.
 	Sample(ctx context.Context, uuids ...string) ([]events.GPUSample, error)
+	// Faults tells what is wrong, or was, with the GPUs of the given UUIDs.
+	Faults(ctx context.Context, uuids ...string) (Faults, error)
 	// Close lets the library go.
 	Close() error
 }

@@ -22,6 +22,7 @@ type driver struct {
 	lib  nvml.Interface
 	turn chan struct{} // a token: the driver is asked one thing at a time
 	xids nvml.EventSet // nil where the driver has no events
+	told []Xid         // what was read of xids, the newest maxXids
 	bad  map[string]string
 	seen map[int]Device // by index, for a GPU that no longer answers
 }
@@ -51,6 +52,11 @@ func (d *driver) Devices(ctx context.Context) ([]Device, error) {
 // Sample implements [Library].
 func (d *driver) Sample(ctx context.Context, uuids ...string) ([]events.GPUSample, error) {
 	return ask(ctx, d, func() ([]events.GPUSample, error) { return d.sample(uuids) })
+}
+
+// Faults implements [Library].
+func (d *driver) Faults(ctx context.Context, uuids ...string) (Faults, error) {
+	return ask(ctx, d, func() (Faults, error) { return d.faults(uuids) })
 }
 
 // Close implements [Library]. A driver that hangs is left alone: the process's end frees it.

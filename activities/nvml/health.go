@@ -3,7 +3,10 @@
 package nvml
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
@@ -13,7 +16,7 @@ import (
 // ignores the same ones. Source: https://docs.nvidia.com/deploy/xid-errors/
 var applicationXids = map[uint64]bool{13: true, 31: true, 43: true, 45: true, 68: true, 109: true}
 
-// maxXids bounds the events read at a time, should a broken GPU report without end.
+// maxXids bounds the events read at a time, and those that are remembered, should a broken GPU report without end.
 const maxXids = 256
 
 // subscribe asks for the driver's critical errors, as far as its products have them.
@@ -46,13 +49,40 @@ func (d *driver) collect() {
 		if ret != nvml.SUCCESS { // ERROR_TIMEOUT: none waits
 			return
 		}
-		if e.EventType != nvml.EventTypeXidCriticalError || applicationXids[e.EventData] {
+		uuid, ret := e.Device.GetUUID()
+		if e.EventType != nvml.EventTypeXidCriticalError || ret != nvml.SUCCESS {
 			continue
 		}
-		if uuid, ret := e.Device.GetUUID(); ret == nvml.SUCCESS {
+		d.told = append(d.told, Xid{UUID: uuid, Code: int(e.EventData), Seen: time.Now()})
+		d.told = d.told[max(0, len(d.told)-maxXids):]
+		if !applicationXids[e.EventData] {
 			d.bad[uuid] = fmt.Sprintf("Xid %d: see https://docs.nvidia.com/deploy/xid-errors/", e.EventData)
 		}
 	}
+}
+
+func (d *driver) faults(uuids []string) (Faults, error) {
+	d.collect()
+	var f Faults
+	for _, x := range d.told {
+		if slices.Contains(uuids, x.UUID) {
+			f.Xids = append(f.Xids, x)
+		}
+	}
+	handles, err := d.handles(uuids)
+	for _, h := range handles {
+		f.Recovery = max(f.Recovery, recovery(h))
+	}
+	return f, err
+}
+
+// recovery is what the driver wants done to a GPU; drivers before 560 do not say, which is taken for nothing.
+func recovery(h nvml.Device) int {
+	values := []nvml.FieldValue{{FieldId: nvml.FI_DEV_GET_GPU_RECOVERY_ACTION}}
+	if ret := h.GetFieldValues(values); ret != nvml.SUCCESS || nvml.Return(values[0].NvmlReturn) != nvml.SUCCESS {
+		return 0
+	}
+	return int(binary.NativeEndian.Uint32(values[0].Value[:]))
 }
 
 // unhealthy says why nothing may be placed on a GPU, or "".

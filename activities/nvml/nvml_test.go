@@ -41,6 +41,7 @@ func dgx(t *testing.T) (*server.Server, *[]nvml.EventData, Library) {
 		d.GetGraphicsRunningProcessesFunc = func() ([]nvml.ProcessInfo, nvml.Return) { return nil, nvml.ERROR_NOT_SUPPORTED }
 		d.GetRemappedRowsFunc = func() (int, int, bool, bool, nvml.Return) { return 0, 0, false, false, nvml.SUCCESS }
 		d.GetTotalEccErrorsFunc = func(nvml.MemoryErrorType, nvml.EccCounterType) (uint64, nvml.Return) { return 0, nvml.SUCCESS }
+		d.GetFieldValuesFunc = func([]nvml.FieldValue) nvml.Return { return nvml.ERROR_NOT_SUPPORTED }
 		d.GetUtilizationRatesFunc = func() (nvml.Utilization, nvml.Return) { return nvml.Utilization{Gpu: 25}, nvml.SUCCESS }
 	}
 	lib, err := open(s)
@@ -136,6 +137,52 @@ func TestHealth(t *testing.T) {
 
 func xid(s *server.Server, n uint64) nvml.EventData {
 	return nvml.EventData{Device: s.Devices[0], EventType: nvml.EventTypeXidCriticalError, EventData: n}
+}
+
+func TestFaultsAreOfTheGPUsAskedFor(t *testing.T) {
+	s, q, lib := dgx(t)
+	faults := func(gpus ...int) Faults {
+		t.Helper()
+		var uuids []string
+		for _, i := range gpus {
+			uuids = append(uuids, gpu(s, i).UUID)
+		}
+		f, err := lib.Faults(t.Context(), uuids...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if f := faults(0, 1); len(f.Xids) != 0 || f.Recovery != 0 {
+		t.Errorf("healthy GPUs: %+v", f)
+	}
+	before := time.Now()
+	*q = append(*q, xid(s, 31), xid(s, 79))
+	list(t, lib) // whoever reads an event first, it is not lost to others
+	for range 2 {
+		f := faults(0, 1)
+		if len(f.Xids) != 2 || f.Xids[0].Code != 31 || f.Xids[1].Code != 79 || f.Xids[0].UUID != gpu(s, 0).UUID || f.Xids[0].Seen.Before(before) {
+			t.Errorf("two errors of one GPU: %+v", f)
+		}
+	}
+	if f := faults(1, 2); len(f.Xids) != 0 {
+		t.Errorf("its neighbours: %+v", f)
+	}
+	gpu(s, 2).GetFieldValuesFunc = func(v []nvml.FieldValue) nvml.Return {
+		v[0].Value[0], v[0].ValueType = byte(nvml.GPU_RECOVERY_ACTION_NODE_REBOOT), uint32(nvml.VALUE_TYPE_UNSIGNED_INT)
+		return nvml.SUCCESS
+	}
+	if f := faults(1, 2); f.Recovery != int(nvml.GPU_RECOVERY_ACTION_NODE_REBOOT) {
+		t.Errorf("a GPU whose node is to be rebooted: %+v", f)
+	}
+	for range 3 * maxXids {
+		*q = append(*q, xid(s, 13))
+	}
+	for range 3 {
+		if f := faults(0); len(f.Xids) > maxXids {
+			t.Fatalf("%d errors are kept", len(f.Xids))
+		}
+	}
 }
 
 func TestALostGPUIsListedAsItWas(t *testing.T) {

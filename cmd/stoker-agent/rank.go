@@ -195,5 +195,6 @@ func (t *training) last(exit server.Exit, noticed bool) events.RankEnd {
 	if exit.OutOfMemory {
 		e.OOMKills = 1 // one at least, and nobody tells how many
 	}
+	t.a.gpus.blame(t.a.life, &e)
 	return e
 }

@@ -25,9 +25,10 @@ type Dispatcher struct {
 	jobs    map[functions.Key]*entry
 	planner planner
 	loans   loans
-	telling int  // Updates in flight
-	starts  int  // of workflows in flight
-	soon    bool // a plan is about to be made
+	faults  job.Faults // of GPUs; those before the platform's start are not known
+	telling int        // Updates in flight
+	starts  int        // of workflows in flight
+	soon    bool       // a plan is about to be made
 	// nextPlan is closed, and another one made, with every plan.
 	nextPlan chan struct{}
 	ready    chan struct{}

@@ -65,6 +65,7 @@ type rank struct {
 	beat   events.Heartbeat
 	heard  time.Time
 	status activities.ReplicaStatus
+	xids   []job.Xid // of its GPUs, with what they did to other jobs
 	told   toldOf
 }
 

@@ -21,6 +21,7 @@ func (d *Dispatcher) beat(k functions.Key, h events.Heartbeat) {
 	}
 	r := e.seen(n)
 	r.beat, r.heard = h, d.Now()
+	d.faulted(e, r)
 	e.reported(*h.Rank)
 	e.measure(h.Rank.Step, r.heard)
 	e.conclude(n, r)
@@ -64,6 +65,7 @@ func (d *Dispatcher) observe(s activities.ReplicaStatus) {
 	r.status = s
 	if s.Last != nil && s.Last.Rank != nil && s.Last.Rank.Generation == generation {
 		r.beat = *s.Last
+		d.faulted(e, r)
 		e.reported(*s.Last.Rank)
 	}
 	e.conclude(n, r)
@@ -164,13 +166,24 @@ func (e *entry) leaving(r *rank) bool {
 	return r.status.State == activities.RunGone || e.Life.Phase == job.Draining
 }
 
+// faulted takes what the driver has reported of a rank's GPUs. It is held against the GPU once other programs had it there.
+func (d *Dispatcher) faulted(e *entry, r *rank) {
+	if end := r.beat.Rank.End; end != nil && len(end.Xids) > 0 {
+		var xids []job.Xid
+		for _, x := range end.Xids {
+			xids = append(xids, job.Xid{Code: x.Code, GPU: x.GPU, At: x.At})
+		}
+		r.xids = d.faults.Take(e.user()+"/"+program(e.key.Name), xids)
+	}
+}
+
 // sigKILL is what a tree is ended with that did not go.
 const sigKILL = 9
 
 // evidence is what is known of the end of a rank.
 func (e *entry) evidence(n int, r *rank) *job.Evidence {
 	s := r.status
-	ev := job.Evidence{Rank: n, Node: s.Node, Ended: s.Ended, ExitCode: s.ExitCode, Output: s.Message}
+	ev := job.Evidence{Rank: n, Node: s.Node, Ended: s.Ended, ExitCode: s.ExitCode, Output: s.Message, OOMKills: s.OOMKills}
 	if s.Cause == events.CauseNodeLost {
 		ev.LastHeard = latest(r.heard, s.Started)
 	}
@@ -179,18 +192,22 @@ func (e *entry) evidence(n int, r *rank) *job.Evidence {
 		ev.ExitCode = 0
 		ev.Signal = sigKILL
 		if s.Cause == events.CauseKilled || s.Cause == events.CauseDrained {
-			ev.Sender = job.SenderPlatform
+			ev.Sender, ev.OOMKills = job.SenderPlatform, 0
 		}
 		if s.Cause == events.CauseSpawnFailed {
 			ev.Signal, ev.Refused = 0, s.Message
 		}
-		if s.Cause == events.CauseOutOfMemory {
-			ev.OOMKills = 1
+		if s.Cause == events.CauseOutOfMemory { // also where the provider does not count
+			ev.OOMKills = max(ev.OOMKills, 1)
 		}
 		return &ev
 	}
 	x := end.End
-	ev.ExitCode, ev.Signal, ev.Refused, ev.OOMKills, ev.Output = x.ExitCode, x.Signal, x.Refused, x.OOMKills, x.Output
+	ev.Xids, ev.Recovery = r.xids, x.Recovery
+	ev.ExitCode, ev.Signal, ev.Refused, ev.Output = x.ExitCode, x.Signal, x.Refused, x.Output
+	if ev.OOMKills = x.OOMKills; ev.OOMKills == 0 && !x.ByUs && x.ExitCode != 0 {
+		ev.OOMKills = s.OOMKills // of workers, which the agent does not see; who ends well has lived through that
+	}
 	if !x.At.IsZero() {
 		ev.Ended = x.At
 	}

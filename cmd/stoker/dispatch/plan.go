@@ -152,7 +152,7 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 			own += j.GPUs - j.Lent
 		}
 	}
-	free := d.nodes(&s)
+	free := d.nodes(&s, entries)
 	for i := range s.Jobs {
 		if j := &s.Jobs[i]; !slices.ContainsFunc(s.Nodes, func(n jobs.Node) bool { return !slices.Contains(j.Avoid, n.Name) }) {
 			j.Avoid = nil // there is nowhere else
@@ -205,7 +205,7 @@ func (d *Dispatcher) see(now time.Time) {
 }
 
 // nodes adds where GPUs lie that jobs hold or could, and returns how many are free.
-func (d *Dispatcher) nodes(s *jobs.Snapshot) (free int) {
+func (d *Dispatcher) nodes(s *jobs.Snapshot, entries []*entry) (free int) {
 	l := d.Ledger.Newest()
 	unknown := map[string]bool{} // what they hold is not to be planned with
 	for _, e := range d.jobs {
@@ -213,21 +213,25 @@ func (d *Dispatcher) nodes(s *jobs.Snapshot) (free int) {
 			unknown[activities.JobOwner(e.key)] = true
 		}
 	}
-	holder := map[string]bool{} // devices, and whether jobs hold them
+	holder := map[string]scale.Lease{} // of devices
 	for _, x := range l.Leases {
 		for _, id := range x.Devices {
-			holder[id] = activities.OwnedByJob(x) && !unknown[x.Owner]
+			holder[id] = x
 		}
 	}
+	product := map[string]string{} // of the GPUs of each owner
 	type shelf struct{ node, product string }
 	at := map[shelf]*jobs.Node{}
 	for _, dev := range l.Devices {
-		byJob, held := holder[dev.ID]
+		x, held := holder[dev.ID]
+		byJob := activities.OwnedByJob(x) && !unknown[x.Owner]
 		usable := dev.Healthy && !dev.Missing && dev.Foreign == "" && !slices.Contains(l.Lost, dev.Node)
 		if held && !byJob || !held && !usable {
 			continue
 		}
-		if !held {
+		if held {
+			product[x.Owner] = dev.Product
+		} else {
 			free++
 		}
 		k := shelf{dev.Node, dev.Product}
@@ -241,6 +245,9 @@ func (d *Dispatcher) nodes(s *jobs.Snapshot) (free int) {
 	})
 	for _, k := range keys {
 		s.Nodes = append(s.Nodes, *at[k])
+	}
+	for i := range s.Jobs {
+		s.Jobs[i].Product = product[activities.JobOwner(entries[i].key)]
 	}
 	return free
 }
