@@ -72,6 +72,18 @@ func TestJobsThatMisbehave(t *testing.T) {
 		steerJob(t, p, name, api.JobCancel)
 		p.AwaitPhase(name, job.Cancelled)
 	})
+	t.Run("it hangs", func(t *testing.T) {
+		name := run("hangs", func(s *functions.JobSpec) {
+			s.Stuck = functions.Stuck{After: functions.Duration(10e9), Action: functions.StuckRestart}
+		})
+		j := p.AwaitJob(name, "goes on in a second attempt", func(j api.Job) bool { return j.Attempt == 2 && harness.Trains(31)(j) })
+		if j.Last == nil || j.Last.Class != job.ClassHang || j.Last.Step != 30 || j.Used.Infra != 1 || j.Used.User != 0 || j.Resumed == "" {
+			t.Errorf("it hung as %+v, and cost %+v; resumed from %q", j.Last, j.Used, j.Resumed)
+		}
+		contains(t, "stoker job describe", stoker(t, p, "job", "describe", name), "no progress for too long")
+		steerJob(t, p, name, api.JobCancel)
+		p.AwaitPhase(name, job.Cancelled)
+	})
 	t.Run("it never commits", func(t *testing.T) {
 		name := run("uncommitted", nil)
 		p.AwaitJob(name, "trains", harness.Trains(60))

@@ -34,6 +34,7 @@ type JobSpec struct {
 	MaxRuntime   Duration     `json:"maxRuntime,omitempty"`   // time its gangs may train, over all attempts: being preempted gives none back; default none
 	Deadline     Duration     `json:"deadline,omitempty"`     // from submission to the end, whatever happens; default none
 	Retry        Retry        `json:"retry"`
+	Stuck        Stuck        `json:"stuck,omitzero"`
 	Budget       JobBudget    `json:"budget,omitzero"`
 	Notify       []Notice     `json:"notify,omitempty"` // who is told, beside the lifecycle events that everybody can subscribe to
 	Placement    Placement    `json:"placement,omitzero"`
@@ -159,6 +160,22 @@ type Retry struct {
 	ExitCodes   ExitCodes `json:"exitCodes,omitzero"`
 	Backoff     Backoff   `json:"backoff,omitzero"`
 }
+
+// Stuck is when a gang counts as hung that can be reached and reports nothing new, and what follows. A
+// program that never reports is not judged.
+type Stuck struct {
+	After  Duration    `json:"after,omitempty"`  // without a further step or checkpoint; longer where its steps are; default 30m
+	Action StuckAction `json:"action,omitempty"` // default report
+}
+
+// StuckAction is what follows when a gang counts as hung.
+type StuckAction string
+
+// What may follow.
+const (
+	StuckReport  StuckAction = "report"  // people are told
+	StuckRestart StuckAction = "restart" // and the gang is killed and started again, as after a failure of a machine; not twice at the same step
+)
 
 // ExitCodes are what the exit codes of the program mean beside 0, which is done. A program ended
 // by a signal is judged by who sent it.

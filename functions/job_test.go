@@ -37,7 +37,7 @@ func TestJobSchemaAndParseRefuseTheSame(t *testing.T) {
 		"spec.checkpoint.uri": "s3://a", "spec.checkpoint.keep": 0, "spec.checkpoint.resume": "latest", "spec.preemption.preemptible": "yes",
 		"spec.preemption.grace": 30, "spec.borrow.idleInference": "always", "spec.borrow.maxGiveBackSeconds": "30s", "spec.spot": true,
 		"spec.priority": 1001, "spec.queue": "My Queue", "spec.maxRuntime": "2d", "spec.retry.userErrors": -1, "spec.retry.exitCodes.saved": []any{0},
-		"spec.retry.exitCodes.infra": 74, "spec.budget.maxGPUHours": "10h", "spec.notify": []any{map[string]any{"on": []string{"failed"}}},
+		"spec.retry.exitCodes.infra": 74, "spec.stuck.action": "kill", "spec.stuck.after": "soon", "spec.budget.maxGPUHours": "10h", "spec.notify": []any{map[string]any{"on": []string{"failed"}}},
 	})
 }
 

@@ -19,6 +19,9 @@ const (
 	DefaultReleaseMargin = 5 * time.Second
 	// DefaultInfraErrors is for a job of a week on a fleet that loses a node of it every day.
 	DefaultInfraErrors = 10
+	// DefaultStuckAfter is what NCCL's watchdog and gloo leave a collective operation by default: up to then
+	// the program ends by itself and says more than anybody else can.
+	DefaultStuckAfter = 30 * time.Minute
 )
 
 // The exit codes whose meaning a manifest need not say: 75 and 78 are those of sysexits.h.
@@ -60,6 +63,8 @@ func DefaultJob(j TrainingJob) TrainingJob {
 	setDefault(&s.Spot, UseNever)
 	setDefault(&s.Queue, DefaultQueue)
 	s.Retry = defaultRetry(s.Retry)
+	setDefault(&s.Stuck.After, Duration(DefaultStuckAfter))
+	setDefault(&s.Stuck.Action, StuckReport) // a long evaluation looks the same
 	s.Notify = defaultNotices(s.Notify)
 	setDefault(&s.Placement.Pool, DefaultPool)
 	return j

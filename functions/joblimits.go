@@ -19,9 +19,10 @@ const (
 	// MaxCheckpoints bounds what listing and clearing a checkpoint directory takes.
 	MaxCheckpoints = 1000
 
-	minJobSpan            = time.Second // a queue answers within one
-	minJobGrace           = time.Second // agents count the grace in seconds
-	minCheckpointInterval = time.Second // below it a job does little else
+	minJobSpan            = time.Second      // a queue answers within one
+	minStuckAfter         = 10 * time.Second // agents say each second how a rank is, and some of that may be late
+	minJobGrace           = time.Second      // agents count the grace in seconds
+	minCheckpointInterval = time.Second      // below it a job does little else
 	maxGiveBackSeconds    = 2 * int(MaxJobGrace/time.Second)
 	maxURIBytes           = 2048 // what browsers and object stores take
 	maxExitCodes          = 16   // of one meaning

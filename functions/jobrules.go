@@ -85,6 +85,10 @@ func jobRules() []rule {
 		span("spec.retry.backoff.initial", minBackoff, MaxBackoff),
 		span("spec.retry.backoff.max", minBackoff, MaxBackoff),
 
+		shape("spec.stuck", "after and action").orElse("write stuck: {after: 30m, action: restart}"),
+		span("spec.stuck.after", minStuckAfter, MaxJobSpan),
+		oneOf("spec.stuck.action", StuckReport, StuckRestart),
+
 		shape("spec.budget", "maxGPUHours and maxCost").orElse("write budget: {maxGPUHours: 100}"),
 		amount("spec.budget.maxGPUHours", minGPUHours, maxGPUHours, "100 or 0.5").orElse("GPUs × hours, a number without a unit of time"),
 		dollars("spec.budget.maxCost"),

@@ -14,6 +14,7 @@ import (
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/cmd/stoker/terminal"
+	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
 )
 
@@ -55,6 +56,12 @@ func describeJob(w io.Writer, j api.Job, now time.Time) error {
 	if len(j.Progress.Losses) > 1 {
 		line("Loss", "%s", spark(j.Progress.Losses))
 	}
+	if j.Stuck != nil {
+		line("Stuck", "for %s%s", age(j.Stuck.Since, now), stuckNext(*j.Stuck))
+		for _, e := range j.Stuck.Evidence {
+			fmt.Fprintf(tw, "\t  %s\n", clip(e, screenText-2))
+		}
+	}
 	if j.Goal != nil {
 		line("Goal", "%s", goalText(*j.Goal, now))
 		line("Sized", "%s: %s", count(j.Goal.Nodes, "node"), j.Goal.Meaning)
@@ -92,6 +99,14 @@ func describeJob(w io.Writer, j api.Job, now time.Time) error {
 		return err
 	}
 	return describeAttempts(w, j, now)
+}
+
+// stuckNext is what follows from a gang's being stuck.
+func stuckNext(s api.Stuck) string {
+	if s.Action == functions.StuckRestart {
+		return "; it is started again"
+	}
+	return "; stuck.action of its manifest is report, so nothing follows: look at its logs, or cancel or pause it"
 }
 
 // goalText is what a job is sized for.
@@ -298,6 +313,9 @@ func (a *app) jobExplainCommand() *cobra.Command {
 			}
 			return out.print(a.out, j.Waiting, func(w io.Writer) error {
 				fmt.Fprintf(w, "%s is %s: %s\n", j.Key, j.Phase, terminal.Line(ending(j)))
+				if s := j.Stuck; s != nil {
+					fmt.Fprintf(w, "It is stuck%s.\n  %s\n", stuckNext(*s), strings.Join(s.Evidence, "\n  "))
+				}
 				if j.Goal != nil && !j.Phase.Terminal() {
 					g := *j.Goal
 					fmt.Fprintf(w, "Its goal: %s.\nIt is to have %s: %s.\nExpected: %s.\n", goalText(g, a.now()), count(g.Nodes, "node"), g.Meaning, doneText(g, a.now()))

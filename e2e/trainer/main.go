@@ -41,7 +41,7 @@ func main() {
 	flag.IntVar(&o.save, "save", 25, "steps between two checkpoints; 0: it saves only when asked to go")
 	flag.DurationVar(&o.saving, "saving", 0, "how long writing one takes")
 	flag.IntVar(&o.fail, "fail", 0, "exit with an error at this step of the first attempt; 0: never")
-	flag.StringVar(&o.mode, "mode", "", "deaf (hears no SIGTERM), early (exits with 0 at step 50, unfinished), forks (leaves children behind), floods (writes without end), careless (saves nothing when asked to go), uncommitted (never marks what it saves)")
+	flag.StringVar(&o.mode, "mode", "", "deaf (hears no SIGTERM), early (exits with 0 at step 50, unfinished), forks (leaves children behind), floods (writes without end), careless (saves nothing when asked to go), uncommitted (never marks what it saves), hangs (at step 30 of the first attempt, whatever it is told)")
 	flag.Parse()
 	if err := train(o); err != nil {
 		fmt.Fprintln(os.Stderr, "trainer:", err)
@@ -115,6 +115,8 @@ func (t *trainer) run(told <-chan os.Signal) error {
 			return errors.New("ValueError: a bad batch (not really)")
 		case t.mode == "early" && t.step == 50:
 			return nil
+		case t.mode == "hangs" && t.step == 30 && os.Getenv("ATTEMPT") == "1":
+			select {}
 		case t.mode == "floods":
 			fmt.Println(strings.Repeat("loss is falling ", 4096))
 		}

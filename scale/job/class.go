@@ -108,9 +108,9 @@ var classes = []class{
 		fits: shows(Evidence.faults), action: ActionFail, spends: SpendsUser,
 		hint: "look for accesses outside of a tensor; CUDA_LAUNCH_BLOCKING=1 shows where",
 	}, {
-		class: ClassHang, meaning: "no progress for too long, and idle GPUs",
-		fits: askedFor(CauseHung), action: ActionRetry, spends: SpendsUser, adjust: onceAt(ClassHang),
-		hint: "it hung twice: the stacks that were written before it was ended show where",
+		class: ClassHang, meaning: "no progress for too long, though its nodes could be reached",
+		fits: askedFor(CauseHung), action: ActionRetry, spends: SpendsInfra, adjust: onceAt(ClassHang),
+		hint: "it hung twice at the same step: ranks that wait for each other, or for data that never comes, look like this",
 	}, {
 		class: ClassConfig, meaning: "it could not begin: an image, a program, a module or a setting is wrong",
 		fits: neverBegan, action: ActionFail, spends: SpendsUser,

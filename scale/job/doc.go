@@ -42,8 +42,9 @@
 // Failure cases. A rank fails: the first trouble in time on any rank decides, told by when a GPU, a node
 // or the program itself reported it rather than by when the process ended. Not every rank arrives within
 // [BarrierTimeout]: the gang is killed and tried elsewhere. Nothing moves: somebody who watches reports
-// [Stuck]. A kill is not obeyed: the job stays draining and its GPUs are not released. A budget is
-// used up: the job fails with the class of the last failure. The clock jumps back: no time span is negative.
+// [Stuck] ([StuckAt] says when), and the gang is killed and started again, not twice at the same step. A
+// kill is not obeyed: the job stays draining and its GPUs are not released. A budget is used up: the job
+// fails with the class of the last failure. The clock jumps back: no time span is negative.
 //
 // Timers are moments, told by [Next]: queueTimeout until the first admission, maxRuntime over all gangs,
 // deadline from submission, budget.maxGPUHours, the barrier, the grace, and the pause after a failure.

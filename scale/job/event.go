@@ -26,7 +26,7 @@ const (
 	End       Kind = "end"        // the process tree of a rank is gone, or its node is: Evidence
 	Silence   Kind = "silence"    // Rank is out of reach
 	Heard     Kind = "heard"      // Rank is heard again
-	Stuck     Kind = "stuck"      // no progress for too long, GPUs idle
+	Stuck     Kind = "stuck"      // no progress for too long: Evidence, if there is any
 	Leave     Kind = "leave"      // the gang shall go; Cause says why, KillBy when at the latest
 	BudgetOut Kind = "budget-out" // its cost has reached budget.maxCost
 

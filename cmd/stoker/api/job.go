@@ -97,6 +97,7 @@ type Job struct {
 	Ranks    []Rank       `json:"ranks,omitempty"`
 	Waiting  *Waiting     `json:"waiting,omitempty"`
 	Goal     *Goal        `json:"goal,omitempty"`
+	Stuck    *Stuck       `json:"stuck,omitempty"`
 	Trouble  string       `json:"trouble,omitempty"`
 
 	Manifest functions.TrainingJob `json:"manifest"`
@@ -147,6 +148,14 @@ type Goal struct {
 	Done           time.Time         `json:"done,omitzero"`    // when it is expected to be done; zero: nobody knows
 	Misses         bool              `json:"misses"`           // the goal is expected to be missed
 	Speeds         []jobs.Speed      `json:"speeds,omitempty"` // by nodes, as measured
+}
+
+// Stuck is a gang that counts as hung: all of it can be reached, and it reports nothing new.
+type Stuck struct {
+	Since    time.Time             `json:"since"` // it last moved then
+	Step     int64                 `json:"step"`
+	Action   functions.StuckAction `json:"action"`
+	Evidence []string              `json:"evidence"`
 }
 
 // JobTime says what the GPU-seconds of a job went into; the parts add up to Held.

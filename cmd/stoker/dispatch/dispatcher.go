@@ -109,6 +109,7 @@ func (d *Dispatcher) tick() {
 			e.conclude(n, r)
 		}
 		d.overspent(e, now)
+		d.judge(e, now)
 	}
 	d.settle()
 	d.plan()

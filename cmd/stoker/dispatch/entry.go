@@ -54,6 +54,7 @@ type entry struct {
 	cleared   time.Time // when its checkpoints were last cleared
 
 	window     window      // in which its speed is measured
+	pulse      pulse       // whether it moves
 	choice     jobs.Choice // by its goal
 	toldChoice jobs.Choice // that was last announced
 	toldAt     time.Time
@@ -67,6 +68,7 @@ type rank struct {
 	status activities.ReplicaStatus
 	xids   []job.Xid // of its GPUs, with what they did to other jobs
 	told   toldOf
+	mark   mark // how far it last was
 }
 
 // toldOf is what the workflow was told of a rank.

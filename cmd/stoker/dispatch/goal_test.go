@@ -101,13 +101,19 @@ func (h *hall) hears(d time.Duration, rate float64) {
 	from, step := h.now, float64(h.e.Progress.Step)
 	for h.now.Sub(from) < d {
 		h.now = h.now.Add(time.Second)
-		at := step + math.Floor(rate*h.now.Sub(from).Seconds())
-		for n := range h.e.Life.Gang.Ranks {
-			h.beat(events.RankKey(h.e.key), events.Heartbeat{Replica: h.e.gang(h.e.Life.Generation, 0).RankID(n), Rank: &events.Rank{
-				Generation: h.e.Life.Generation, Rank: n, Step: int64(at) - int64(n), Percent: at / 10, ReportedAt: h.now,
-			}})
-		}
+		h.beats(int64(step + math.Floor(rate*h.now.Sub(from).Seconds())))
 		h.tick()
+	}
+}
+
+// beats has each rank say how far it is; 0: it has reported nothing. All but the first are a step behind.
+func (h *hall) beats(step int64) {
+	for n := range h.e.Life.Gang.Ranks {
+		said := events.Rank{Generation: h.e.Life.Generation, Rank: n}
+		if step > 0 {
+			said.Step, said.Percent, said.ReportedAt = step-int64(min(n, 1)), float64(step)/10, h.now
+		}
+		h.beat(events.RankKey(h.e.key), events.Heartbeat{Replica: h.e.gang(h.e.Life.Generation, 0).RankID(n), Rank: &said})
 	}
 }
 
@@ -136,6 +142,7 @@ func elastic(goal functions.Goal) functions.JobSpec {
 		Resources: functions.JobResources{GPUsPerNode: 1}, Elastic: functions.Elastic{Min: 1, Max: 6, Step: 1}, Goal: goal,
 		Preemption: functions.Preemption{Preemptible: true, Grace: functions.Duration(30 * time.Second)},
 		Checkpoint: functions.Checkpoint{Interval: functions.Duration(10 * time.Second)},
+		Stuck:      functions.Stuck{After: functions.Duration(functions.DefaultStuckAfter), Action: functions.StuckReport},
 	}
 }
 

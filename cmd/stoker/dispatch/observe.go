@@ -24,6 +24,7 @@ func (d *Dispatcher) beat(k functions.Key, h events.Heartbeat) {
 	d.faulted(e, r)
 	e.reported(*h.Rank)
 	e.measure(h.Rank.Step, r.heard)
+	e.moves(r, r.heard)
 	e.conclude(n, r)
 	d.tell(e)
 }

@@ -44,7 +44,7 @@ func (d *Dispatcher) view(e *entry, queues map[string]api.JobQueue) api.Job {
 		Submitted: s.Submitted, Admitted: s.Admitted, User: e.rec.User, Queue: spec.Queue, Priority: spec.Priority,
 		Generation: s.Generation, Attempt: s.Attempts, Sizes: d.sizes(spec), PerNode: e.perNode(),
 		Progress: e.Progress, Saved: s.Saved, Resumed: e.resumed, Used: s.Used, Time: e.time(now), Attempts: slices.Clone(e.Attempts),
-		Goal: d.goalView(e, now), Trouble: e.trouble, Workflow: workflows.JobWorkflowID(e.key, e.rec.UID), Manifest: e.rec.Job,
+		Goal: d.goalView(e, now), Stuck: e.stuckView(), Trouble: e.trouble, Workflow: workflows.JobWorkflowID(e.key, e.rec.UID), Manifest: e.rec.Job,
 	}
 	v.Progress.Losses = slices.Clone(e.Progress.Losses)
 	v.Manifest.Spec = functions.RedactJob(spec)
