@@ -27,7 +27,7 @@ type JobSpec struct {
 	Checkpoint   Checkpoint   `json:"checkpoint,omitzero"`
 	Preemption   Preemption   `json:"preemption"`
 	Borrow       Borrow       `json:"borrow,omitzero"`
-	Spot         Use          `json:"spot,omitempty"`         // may it run on capacity that its owner takes back; default never
+	Spot         Use          `json:"spot,omitempty"`         // may it run on machines that their owner takes back at any moment; default never
 	Priority     int          `json:"priority,omitempty"`     // within its queue, higher first, default 0
 	Queue        string       `json:"queue,omitempty"`        // of its namespace, default "default"; a namespace without queues shares one of that name with all others without
 	QueueTimeout Duration     `json:"queueTimeout,omitempty"` // from submission to the first admission; default none

@@ -251,6 +251,30 @@ func TestABoundInMoneyNeedsPrices(t *testing.T) {
 	}
 }
 
+// Whoever may not lose its machines does not get spot ones, and who wants only those is not left waiting for them.
+func TestSpotIsForThoseThatMayLoseTheirMachines(t *testing.T) {
+	h := newHall(t, elastic(functions.Goal{}), 1)
+	for _, c := range []struct {
+		spot  bool
+		use   functions.Use
+		taken bool
+	}{
+		{false, functions.UseNever, true},
+		{false, functions.UseAllowed, true},
+		{false, functions.UseOnly, false},
+		{true, functions.UseNever, false},
+		{true, functions.UseAllowed, true},
+		{true, functions.UseOnly, true},
+	} {
+		j := functions.TrainingJob{Spec: elastic(functions.Goal{})}
+		j.Spec.Queue, j.Spec.Placement.Pool, j.Spec.Runtime.Local, j.Spec.Spot = functions.DefaultQueue, functions.DefaultPool, &functions.Local{}, c.use
+		h.Spot = c.spot
+		if errs := h.inadmissible(j); (len(errs) == 0) != c.taken {
+			t.Errorf("spot %s where machines are spot is %t: %v", c.use, c.spot, errs)
+		}
+	}
+}
+
 // What a restart costs is told from the receipts, as soon as they show one.
 func TestARestartCostsWhatTheLastOnesDid(t *testing.T) {
 	at := func(s int) time.Time { return origin.Add(time.Duration(s) * time.Second) }

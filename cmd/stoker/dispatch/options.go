@@ -53,6 +53,8 @@ type Options struct {
 	Provider    activities.Provider
 	Checkpoints *Checkpoints
 	Spending    Spending
+	// Spot: the pool's machines are spot, and their owner may take them back at any moment.
+	Spot bool
 	// Shortage is how many GPUs functions go short of.
 	Shortage func() int
 	// Claims is told which jobs are about to claim GPUs; may be nil.

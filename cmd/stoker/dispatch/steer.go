@@ -38,11 +38,16 @@ func (d *Dispatcher) Steer(ctx context.Context, k functions.Key, op api.JobOp) e
 	}
 	var phase job.Phase
 	var uid string
+	var taken bool
 	err := d.with(ctx, k, func(e *entry) error {
 		phase, uid = e.Life.Phase, e.rec.UID
+		if taken = e.unstarted && o.ok(phase); taken { // its workflow begins with that
+			e.tellLater(job.Event{Kind: o.kind})
+			d.tell(e)
+		}
 		return nil
 	})
-	if err != nil {
+	if err != nil || taken {
 		return err
 	}
 	if !o.ok(phase) {

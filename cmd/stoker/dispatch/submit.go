@@ -137,6 +137,12 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	if spec.Placement.Pool != functions.DefaultPool {
 		refuse("spec.placement.pool", "there is no pool %q; allowed: %s", spec.Placement.Pool, functions.DefaultPool)
 	}
+	switch {
+	case spec.Spot == functions.UseOnly && !d.Spot:
+		refuse("spec.spot", "only, and no machine here is spot; write allowed, or submit it to a platform whose pool has plan: spot in the file of --prices")
+	case spec.Spot == functions.UseNever && d.Spot:
+		refuse("spec.spot", "never, and the machines here are spot (the plan of the pool in the file of --prices); write allowed, which means that it may lose its nodes at any moment and goes on from its last checkpoint")
+	}
 	for path, bound := range map[string]functions.Quantity{"spec.goal.maxCost": spec.Goal.MaxCost, "spec.budget.maxCost": spec.Budget.MaxCost} {
 		if bound == "" || spec.Resources.GPUsPerNode == 0 {
 			continue

@@ -41,7 +41,7 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 	p.dispatch = dispatch.New(dispatch.Options{
 		Records: durable[events.JobRecord]{records, synced.call}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
-		Checkpoints: p.checkpoints(), Spending: p.spending, Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
+		Checkpoints: p.checkpoints(), Spending: p.spending, Spot: p.spending.Spot(), Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
 		Guaranteed: p.Config.Training, Queues: queues, Webhooks: webhook.New(nil), Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
 	})
 	return nil

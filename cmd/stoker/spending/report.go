@@ -9,6 +9,7 @@ import (
 
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/scale/cost"
+	"stoker.dev/stoker/scale/price"
 )
 
 // Report says where the GPU time since a moment went; see chooses the namespaces whose functions
@@ -45,6 +46,9 @@ func (k *Keeper) began() time.Time {
 
 // PerHour is what a GPU of a product costs in this pool, in USD per hour; false if that is not known.
 func (k *Keeper) PerHour(product string) (float64, bool) { return k.Prices.PerHour(k.Pool, product) }
+
+// Spot tells whether the pool's machines are spot: their owner may take them back.
+func (k *Keeper) Spot() bool { return k.Prices.Pools[k.Pool].Plan == price.Spot }
 
 // rows are all rows since a moment. What is in memory is copied first: what is sealed and stored
 // meanwhile is then there twice, and the copy counts.
