@@ -61,8 +61,8 @@ func suite(t *testing.T, o Options, broker events.NATSAccess) {
 		l := open(t, o)
 		return &providertest.Harness{
 			Provider: l,
-			Runtime:  behave,
-			Agent:    events.AgentConfig{Stream: events.ShardStream(0), NATS: broker},
+			Runtime:  behave, Checkpoints: t.TempDir(),
+			Agent: events.AgentConfig{Stream: events.ShardStream(0), NATS: broker},
 			Restart: func(t *testing.T) activities.Provider {
 				if err := l.Close(); err != nil {
 					t.Fatal(err)

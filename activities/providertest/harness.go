@@ -49,6 +49,10 @@ type Harness struct {
 	Provider activities.Provider
 	// Runtime makes a replica behave.
 	Runtime func(Behaviour) functions.Runtime
+	// Rank makes the program of a rank behave; nil: what Runtime makes does that, too.
+	Rank func(Behaviour) functions.JobRuntime
+	// Checkpoints is the checkpoint directory of ranks; nothing of them is written there.
+	Checkpoints string
 	// Agent is what every agent is told of the broker.
 	Agent events.AgentConfig
 	// Restart puts a new provider in the place of one whose process was killed, over the same world.

@@ -37,6 +37,8 @@ func Run(t *testing.T, harness func(t *testing.T) *Harness) {
 		{"LogsFollowToTheEnd", logsFollow},
 		{"ForgetDropsOnlyWhatIsGone", forget},
 		{"FiftyStartAtOnce", fifty},
+		{"ARankIsAReplica", ranksLive},
+		{"ARankAtTheBarrierGoesWhenAsked", ranksGoWhenAsked},
 		{"NothingLeaks", leaks},
 	}
 	for _, p := range parts {

@@ -19,9 +19,10 @@ func TestConformance(t *testing.T) {
 			Runtime: func(b providertest.Behaviour) functions.Runtime {
 				return functions.Runtime{Local: &functions.Local{Command: []string{string(b)}}}
 			},
-			Restart: func(*testing.T) activities.Provider { return New(w) },
-			SetLost: func(lost bool) { w.setLost("node-0", lost) },
-			Hold:    w.Hold,
+			Checkpoints: "/checkpoints",
+			Restart:     func(*testing.T) activities.Provider { return New(w) },
+			SetLost:     func(lost bool) { w.setLost("node-0", lost) },
+			Hold:        w.Hold,
 		}
 	})
 }

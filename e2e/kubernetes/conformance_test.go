@@ -21,18 +21,24 @@ import (
 func TestConformance(t *testing.T) {
 	c := kubetest.Start(t, kubetest.Options{})
 	_, _, url := eventstest.Start(t)
+	c.AddClaim(t, "default", "shared")
 	node := c.AddHostNode(t, kubetest.NodeSpec{Name: "host", GPUs: 64}, images(t))
 	providertest.Run(t, func(t *testing.T) *providertest.Harness {
-		p := open(t, c, provider.Options{})
+		o := provider.Options{Checkpoints: provider.Volume{Claim: "shared", Path: "/mnt/shared"}}
+		p := open(t, c, o)
 		return &providertest.Harness{
 			Provider: p,
 			Runtime:  behave,
-			Agent:    events.AgentConfig{Stream: events.ShardStream(0), NATS: events.NATSAccess{URL: url}},
+			Rank: func(b providertest.Behaviour) functions.JobRuntime {
+				return functions.JobRuntime{Image: shellImage, Command: []string{"/bin/sh", "-c"}, Args: []string{providertest.Script(b)}}
+			},
+			Checkpoints: "/mnt/shared/conformance",
+			Agent:       events.AgentConfig{Stream: events.ShardStream(0), NATS: events.NATSAccess{URL: url}},
 			Restart: func(t *testing.T) activities.Provider {
 				if err := p.Close(); err != nil {
 					t.Fatal(err)
 				}
-				p = open(t, c, provider.Options{})
+				p = open(t, c, o)
 				return p
 			},
 			Processes: living,
