@@ -23,11 +23,11 @@ func TestAGangThatReportsNothingNewIsStuck(t *testing.T) {
 		h := newHall(t, hung(action), 2)
 		h.hears(30*time.Second, 1)
 		h.hears(59*time.Second, 0)
-		if v := h.view(h.e); v.Stuck != nil {
+		if v := h.view(h.e, nil); v.Stuck != nil {
 			t.Fatalf("%s: stuck before its time: %+v", action, v.Stuck)
 		}
 		h.hears(30*time.Second, 0)
-		v := h.view(h.e).Stuck
+		v := h.view(h.e, nil).Stuck
 		if v == nil || v.Step != 30 || !v.Since.Equal(origin.Add(30*time.Second)) || !strings.Contains(strings.Join(v.Evidence, "; "), "rank 1 is furthest behind, at step 29") {
 			t.Fatalf("%s: people see %+v", action, v)
 		}
@@ -38,7 +38,7 @@ func TestAGangThatReportsNothingNewIsStuck(t *testing.T) {
 			t.Errorf("%s: its workflow was told %+v", action, got)
 		}
 		h.hears(time.Second, 1)
-		if v := h.view(h.e); v.Stuck != nil {
+		if v := h.view(h.e, nil); v.Stuck != nil {
 			t.Errorf("%s: it goes on, and is stuck: %+v", action, v.Stuck)
 		}
 	}
@@ -54,7 +54,7 @@ func TestUnreachableIsNotStuck(t *testing.T) {
 		h.tick()
 	}
 	h.hears(55*time.Second, 0)
-	if v := h.view(h.e); v.Stuck != nil || len(h.asked(t, job.Stuck)) > 0 {
+	if v := h.view(h.e, nil); v.Stuck != nil || len(h.asked(t, job.Stuck)) > 0 {
 		t.Errorf("stuck after %s out of reach: %+v", time.Hour, v.Stuck)
 	}
 }
@@ -67,11 +67,11 @@ func TestAWaitAtTheBarrierIsNoHang(t *testing.T) {
 	h.hears(10*time.Minute, 0)
 	h.e.Life.Phase = job.Running
 	h.hears(55*time.Second, 0)
-	if v := h.view(h.e); v.Stuck != nil {
+	if v := h.view(h.e, nil); v.Stuck != nil {
 		t.Errorf("it trains for 55 s, and is stuck: %+v", v.Stuck)
 	}
 	h.hears(10*time.Second, 0)
-	if v := h.view(h.e); v.Stuck == nil {
+	if v := h.view(h.e, nil); v.Stuck == nil {
 		t.Error("it trains for 65 s without a step, and is not stuck")
 	}
 }
@@ -81,11 +81,11 @@ func TestSlowStepsAreNoHang(t *testing.T) {
 	h := newHall(t, hung(functions.StuckRestart), 1)
 	h.hears(10*time.Minute, 0.05) // every 20 seconds
 	h.hears(5*time.Minute, 0)
-	if v := h.view(h.e); v.Stuck != nil {
+	if v := h.view(h.e, nil); v.Stuck != nil {
 		t.Errorf("a step takes 20 s, and after five minutes it is stuck: %+v", v.Stuck)
 	}
 	h.hears(10*time.Minute, 0)
-	if v := h.view(h.e); v.Stuck == nil {
+	if v := h.view(h.e, nil); v.Stuck == nil {
 		t.Error("a step takes 20 s, and after a quarter of an hour it is not stuck")
 	}
 	mute := newHall(t, hung(functions.StuckRestart), 1)
@@ -94,7 +94,7 @@ func TestSlowStepsAreNoHang(t *testing.T) {
 		mute.beats(0)
 		mute.tick()
 	}
-	if v := mute.view(mute.e); v.Stuck != nil {
+	if v := mute.view(mute.e, nil); v.Stuck != nil {
 		t.Errorf("it never reports: %+v", v.Stuck)
 	}
 }
