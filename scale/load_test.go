@@ -2,6 +2,7 @@ package scale
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -124,7 +125,10 @@ func (l *load) turns() int {
 func (l *load) serving() int { return serving(l.replicas) }
 
 // A constant load makes the target rise, overshoot at most once while nothing is known and
-// the backlog of the cold start is worked off, and then stand still.
+// the backlog of the cold start is worked off, and then stand still. The exception is a load that is
+// just above what some replicas can do: their queue takes many requests to grow, one more replica empties
+// it and is not needed for a long time then. It is let go and started again, as anything that is needed
+// that rarely, and never sooner than after [MinAutoKeepAlive].
 func TestConstantLoadNeverFlaps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLoad(Spec{
@@ -138,8 +142,13 @@ func TestConstantLoadNeverFlaps(t *testing.T) {
 		l.every = time.Duration(rapid.IntRange(20, 5000).Draw(t, "everyMs")) * time.Millisecond
 		l.service = time.Duration(rapid.IntRange(1, 40).Draw(t, "serviceTicks")) * tick
 		l.cold = time.Duration(rapid.IntRange(1, 300).Draw(t, "coldTicks")) * tick
-		l.run(5*time.Minute, func(Decision) {})
-		if turns := l.turns(); turns > 2 {
+		const run = 5 * time.Minute
+		l.run(run, func(Decision) {})
+		most := 2
+		if over := l.service.Seconds() / (l.every.Seconds() * float64(l.spec.Slots)); over > 1 && over-math.Floor(over) < 0.01 {
+			most += 2 * int(run/MinAutoKeepAlive)
+		}
+		if turns := l.turns(); turns > most {
 			t.Fatalf("the target turned %d times under a constant load: %v", turns, l.targets)
 		}
 	})
