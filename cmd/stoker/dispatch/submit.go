@@ -60,7 +60,9 @@ func (d *Dispatcher) Submit(ctx context.Context, js []functions.TrainingJob, fro
 		return nil, err
 	}
 	for i := range plans {
-		out[i].UID = plans[i].rec.UID
+		if !plans[i].known {
+			out[i].UID = plans[i].rec.UID // or that of an earlier try, which got through
+		}
 	}
 	return out, d.begin(context.WithoutCancel(ctx), plans, out)
 }
