@@ -55,6 +55,7 @@ func (j *jobRun) setup(ctx workflow.Context) error {
 	}
 	if j.Life.Phase == "" {
 		j.Life, j.Todo = job.New(workflow.Now(ctx))
+		j.Life.Used.Anew = j.Code >= pauseAnew
 		j.news = true
 		if j.Code >= claimAtOnce {
 			j.shown.phase = string(job.Queued) // as it was started with

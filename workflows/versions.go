@@ -10,7 +10,9 @@ const (
 	// a claim and not that it is about to claim, and writes its search attributes when it is about to wait. It is carried in the job's state: a version that Temporal records costs
 	// two events and a search attribute for every job.
 	claimAtOnce = 1
+	// pauseAnew: the pause after a failure begins anew once a gang has committed a checkpoint.
+	pauseAnew = 2
 )
 
 // JobCode is the newest behaviour of a job's workflow, which new ones begin with.
-const JobCode = claimAtOnce
+const JobCode = pauseAnew

@@ -237,8 +237,11 @@ func (m *machine) avoid(node string) {
 // pause is the wait before an attempt after failures: initial, doubled with each in a row, never above max.
 func (m *machine) pause() time.Duration {
 	b := m.spec.Retry.Backoff
-	pause := b.Initial.D()
-	for range min(m.Used.InARow-1, maxDoubling) {
+	pause, failures := b.Initial.D(), m.Used.InARow
+	if !m.Used.Anew {
+		failures = m.Used.User + m.Used.Infra
+	}
+	for range min(failures-1, maxDoubling) {
 		if pause >= b.Max.D() {
 			break
 		}

@@ -68,6 +68,7 @@ type Used struct {
 	User       int           `json:"user,omitempty"`       // retries after failures of the program
 	Infra      int           `json:"infra,omitempty"`      // retries after failures of machines
 	InARow     int           `json:"inARow,omitempty"`     // retries since a gang has committed a checkpoint
+	Anew       bool          `json:"anew,omitempty"`       // pauses count those in a row; without it, as jobs began earlier, all retries
 	Ran        time.Duration `json:"ran,omitempty"`        // gangs that ended trained for so long
 	GPUSeconds int64         `json:"gpuSeconds,omitempty"` // GPUs × seconds that gangs that ended held them
 }
@@ -82,7 +83,7 @@ type Saved struct {
 
 // New is a job whose manifest is valid, and what to do first.
 func New(now time.Time) (State, []Command) {
-	s := State{Phase: Validated, Cause: CauseSubmitted, Since: now, Submitted: now, Generation: 1}
+	s := State{Phase: Validated, Cause: CauseSubmitted, Since: now, Submitted: now, Generation: 1, Used: Used{Anew: true}}
 	return s, []Command{{Do: Enqueue, Generation: s.Generation}}
 }
 

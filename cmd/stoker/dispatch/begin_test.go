@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
@@ -140,5 +141,28 @@ func TestPhasesThatWerePassedAreTold(t *testing.T) {
 		if got := passed(c.before, c.after); !slices.Equal(got, c.want) {
 			t.Errorf("from %q to %s: %v, want %v", c.before, c.after, got, c.want)
 		}
+	}
+}
+
+// What is asked of a job before its workflow runs is what that begins with.
+func TestAJobIsCancelledBeforeItsWorkflowRuns(t *testing.T) {
+	c := &clerk{fresh: true}
+	d, e := desk(t, c)
+	done := make(chan error, 1)
+	go func() { done <- d.Steer(t.Context(), e.key, api.JobCancel) }()
+	for len(done) == 0 {
+		select {
+		case f := <-d.box.In():
+			f()
+		case err := <-done:
+			done <- err
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	settle(t, d, e)
+	if len(c.starts) != 1 || len(c.starts[0].First) != 1 || c.starts[0].First[0].Kind != job.Cancel || len(c.told) != 0 {
+		t.Errorf("started with %+v, told %+v", c.starts, c.told)
 	}
 }

@@ -17,7 +17,7 @@ const nearBudget = 0.8
 // so it is told before.
 func (d *Dispatcher) overspent(e *entry, now time.Time) {
 	g := e.Life.Gang
-	if g == nil || g.Ask.Cause.Final() || e.broke == e.Life.Generation {
+	if g == nil || g.Placed.IsZero() || g.Ask.Cause.Final() || e.broke == e.Life.Generation {
 		return
 	}
 	most, bounded := maxUSD(e.rec.Job.Spec)

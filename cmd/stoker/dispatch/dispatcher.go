@@ -112,6 +112,8 @@ func (d *Dispatcher) tick() {
 		d.judge(e, now)
 	}
 	d.settle()
+	d.saveAgain(&d.loans.kept, &d.loans.Book)
+	d.saveAgain(&d.planner.kept, &d.planner.learned)
 	d.plan()
 }
 

@@ -91,7 +91,7 @@ func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
 	if e.Told && seq < e.seq {
 		return
 	}
-	if life.Phase != job.Queued && life.Phase != job.Validated {
+	if life.Generation != e.Life.Generation || life.Phase != job.Queued && life.Phase != job.Validated {
 		d.Claims.Begun(e.key) // or it has ended before
 	}
 	if !e.Told && life.Phase == job.Queued { // what a plan had for it was not taken
@@ -111,7 +111,7 @@ func (d *Dispatcher) update(e *entry, life job.State, seq uint64) {
 	} else if e.placedAt.IsZero() && !life.Gang.Placed.IsZero() {
 		e.placedAt = d.Now()
 	}
-	e.Life, e.seq, e.Told = life, seq, true
+	e.Life, e.seq, e.Told, e.unstarted = life, seq, true, false
 	if l, open := d.loans.Find(e.loan()); open && life.Gang != nil && !life.Gang.Placed.IsZero() {
 		e.attempt(life.Generation).Lent = l.GPUs
 	}

@@ -51,7 +51,8 @@ func (d *Dispatcher) save(k *kept, v any) {
 		d.box.Post(func() {
 			k.saving = false
 			if err != nil {
-				d.Log.Warn("what is known of jobs is not stored", "key", k.key, "error", err)
+				k.unsaved = true // the next tick tries again
+				d.Log.Warn("what is known of jobs is not stored, trying again", "key", k.key, "error", err)
 				return
 			}
 			k.rev = now
@@ -60,4 +61,11 @@ func (d *Dispatcher) save(k *kept, v any) {
 			}
 		})
 	})
+}
+
+// saveAgain stores what could not be stored.
+func (d *Dispatcher) saveAgain(k *kept, v any) {
+	if k.unsaved {
+		d.save(k, v)
+	}
 }

@@ -130,7 +130,8 @@ func (e *entry) under() (planned, bool) {
 func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 	var entries []*entry
 	for _, e := range d.jobs {
-		if !e.unknown && (e.Life.Phase == job.Queued || e.Life.Phase.Holds()) {
+		waits := e.Life.Phase == job.Queued || e.Life.Phase == job.Validated // which it is for a moment
+		if !e.unknown && (waits || e.Life.Phase.Holds()) {
 			entries = append(entries, e)
 		}
 	}

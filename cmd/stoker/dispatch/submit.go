@@ -184,6 +184,9 @@ func (d *Dispatcher) storeAll(ctx context.Context, plans []submission) error {
 func (d *Dispatcher) store(ctx context.Context, s *submission) error {
 	key := events.StateKey(s.rec.Job.Key())
 	rev, err := d.Records.Put(ctx, key, s.rec, 0)
+	if rev > 0 { // written, though perhaps not to the disk
+		s.rev, s.stored = rev, true
+	}
 	if errors.Is(err, events.ErrConflict) {
 		there, now, getErr := d.Records.Get(ctx, key)
 		if getErr == nil && s.same(there) { // an earlier try of this has got through
@@ -195,7 +198,6 @@ func (d *Dispatcher) store(ctx context.Context, s *submission) error {
 	if err != nil {
 		return fmt.Errorf("store job %s: %w", s.rec.Job.Key(), err)
 	}
-	s.rev, s.stored = rev, true
 	return nil
 }
 

@@ -46,7 +46,7 @@ func (e *entry) next() []job.Event {
 
 // start starts the workflow of a job that was accepted, with what was decided about it since.
 func (d *Dispatcher) start(e *entry) {
-	if e.telling || d.starts >= maxStarting || d.Now().Before(e.retryAt) {
+	if !e.live() || e.telling || d.starts >= maxStarting || d.Now().Before(e.retryAt) {
 		return
 	}
 	first := e.next()
@@ -66,7 +66,7 @@ func (d *Dispatcher) begun(e *entry, first []job.Event, fresh bool, err error) {
 	full := d.starts >= maxStarting
 	e.telling = false
 	d.starts--
-	e.unstarted = err != nil
+	e.unstarted = err != nil && !e.Told
 	if !fresh { // or it runs since an earlier try, and has taken in what that brought
 		e.pending = append(first, e.pending...)
 	}
@@ -167,6 +167,8 @@ func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error
 		e.placed.On, e.resumed = n.On, n.Resumed
 		d.update(e, n.State, n.Seq)
 		stored, rev = e.Stored, e.rev
+		// The loop goes on with its own while these are written.
+		stored.Attempts, stored.Progress.Losses = slices.Clone(e.Attempts), slices.Clone(e.Progress.Losses)
 		d.look(e)
 	})
 	if err != nil || e == nil {
