@@ -23,6 +23,7 @@
 // down: nothing follows from any of them; the gang trains on, and is found again under the same
 // process IDs. A rank is at its end only when its provider says that its whole tree is gone. A plan
 // that lost a race for GPUs against inference: the gang is not placed, and waits at the head of its
-// queue. A submission that was stored and whose workflow was not started: the restart starts it. Two
+// queue. A submission that was stored and whose workflow was not started: the restart starts it. One of
+// several jobs that was cut off in the middle: nothing of it is taken (batch.go). Two
 // submissions of one name: the second is refused, unless it is the same event or the same manifest.
 package dispatch

@@ -14,6 +14,9 @@ import (
 // restore reads what was submitted, and how far it was when that was last told. What the workflows
 // have done since is asked once the loop runs, which they tell their news to.
 func (d *Dispatcher) restore(ctx context.Context) error {
+	if err := d.takeBack(ctx); err != nil {
+		return err
+	}
 	submitted, err := d.Records.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list the submitted jobs: %w", err)

@@ -164,8 +164,12 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 // storesAtOnce is how many jobs of a submission are written at a time; they share the syncs of the disk.
 const storesAtOnce = 32
 
-// storeAll writes what is new of a submission down, or none of it.
+// storeAll writes what is new of a submission down, or none of it: from here on it is accepted.
 func (d *Dispatcher) storeAll(ctx context.Context, plans []submission) error {
+	batch, err := d.openBatch(ctx, plans)
+	if err != nil {
+		return err
+	}
 	var group errgroup.Group // one that fails ends no other: what became of that would be unknown
 	group.SetLimit(storesAtOnce)
 	for i := range plans {
@@ -173,14 +177,20 @@ func (d *Dispatcher) storeAll(ctx context.Context, plans []submission) error {
 			group.Go(func() error { return d.store(ctx, s) })
 		}
 	}
-	err := group.Wait()
-	if err != nil {
-		d.unstore(context.WithoutCancel(ctx), plans)
+	if err = group.Wait(); err == nil {
+		err = d.closeBatch(ctx, batch)
+	}
+	if err == nil {
+		return nil
+	}
+	undoing := context.WithoutCancel(ctx)
+	if d.unstore(undoing, plans) {
+		err = errors.Join(err, d.closeBatch(undoing, batch))
 	}
 	return err
 }
 
-// store writes a submission down: from here on it is accepted.
+// store writes the record of one job.
 func (d *Dispatcher) store(ctx context.Context, s *submission) error {
 	key := events.StateKey(s.rec.Job.Key())
 	rev, err := d.Records.Put(ctx, key, s.rec, 0)
@@ -209,15 +219,19 @@ func (s *submission) same(there events.JobRecord) bool {
 	return there.User == s.rec.User && !there.Deleting && reflect.DeepEqual(there.Job, s.rec.Job)
 }
 
-// unstore takes back what was stored of submissions that cannot be taken whole.
-func (d *Dispatcher) unstore(ctx context.Context, plans []submission) {
+// unstore takes back what was stored of a submission that cannot be taken whole, and tells whether that is done. What
+// is not, the next start takes back.
+func (d *Dispatcher) unstore(ctx context.Context, plans []submission) bool {
+	done := true
 	for i := range plans {
 		if s := &plans[i]; s.stored {
 			if err := d.Records.Delete(ctx, events.StateKey(s.rec.Job.Key()), s.rev); err != nil {
-				d.Log.Error("half of a submission is stored: the next start of the platform runs it", "job", s.rec.Job.Key().String(), "error", err)
+				d.Log.Error("half of a submission is stored", "job", s.rec.Job.Key().String(), "error", err)
+				done = false
 			}
 		}
 	}
+	return done
 }
 
 // begin puts what was stored into the queue, and says where each is once a plan has looked at all of them together.

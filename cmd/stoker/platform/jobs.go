@@ -39,7 +39,7 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 	p.submissions = records
 	synced := &together{do: p.syncJobs}
 	p.dispatch = dispatch.New(dispatch.Options{
-		Records: durable[events.JobRecord]{records, synced.call}, State: state, Learned: learned, Bus: p.bus, Ledger: p.ledger,
+		Records: durable[events.JobRecord]{records, synced.call}, State: state, Learned: durable[json.RawMessage]{learned, p.syncLearned}, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
 		Checkpoints: p.checkpoints(), Spending: p.spending, Spot: p.spending.Spot(), Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
 		Guaranteed: p.Config.Training, Queues: queues, Webhooks: webhook.New(nil), Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
@@ -61,6 +61,8 @@ func (p *Platform) queues() (dispatch.Queues, error) {
 }
 
 func (p *Platform) syncJobs() error { return p.servers.Sync(events.BucketJobs) }
+
+func (p *Platform) syncLearned() error { return p.servers.Sync(events.BucketLearned) }
 
 func (p *Platform) startDispatcher(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
