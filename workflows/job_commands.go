@@ -114,7 +114,7 @@ func (j *jobRun) open(ctx workflow.Context, c job.Command) error {
 	var out activities.GangOpened
 	err := j.soon(ctx, "open the barrier", activityOpenGang, j.gangs.OpenGang, j.gang(c), &out)
 	if out.Resumed != "" {
-		j.Resumed = out.Resumed
+		j.Resumed, j.news = out.Resumed, true
 	}
 	return err
 }
