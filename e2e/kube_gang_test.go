@@ -53,7 +53,9 @@ func TestKubernetesGang(t *testing.T) {
 	if err := c.Client().CoreV1().Pods(harness.Namespace).Delete(t.Context(), j.Ranks[1].ID, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	again := p.AwaitJob("train", "trains again", func(now api.Job) bool { return now.Attempt == 2 && now.Resumed != "" && harness.Trains(now.Saved.Step)(now) })
+	again := p.AwaitJob("train", "trains again", func(now api.Job) bool {
+		return now.Attempt == 2 && now.Resumed != "" && harness.Trains(now.Saved.Step)(now)
+	})
 	if again.Generation != 2 || !strings.Contains(again.Resumed, "/step-") || again.Used.User != 0 {
 		t.Errorf("a Pod was deleted, and it trains as generation %d from %q, retries %+v, last %+v", again.Generation, again.Resumed, again.Used, again.Last)
 	}
