@@ -13,7 +13,7 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	var out format
-	var all bool
+	var all scope
 	c := &cobra.Command{
 		Use:     "get [NAME]",
 		Short:   "List functions, or show one with its manifest (-o yaml)",
@@ -31,11 +31,7 @@ func (a *app) getCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ns := a.namespace
-			if all {
-				ns = ""
-			}
-			fns, err := cl.List(c.Context(), ns)
+			fns, err := cl.List(c.Context(), all.namespace(a))
 			if err != nil {
 				return err
 			}
@@ -43,7 +39,7 @@ func (a *app) getCommand() *cobra.Command {
 		},
 		ValidArgsFunction: a.completeFunctions,
 	}
-	c.Flags().BoolVarP(&all, "all-namespaces", "A", false, "functions of every namespace")
+	all.bind(c, "functions of every namespace")
 	out.bind(c)
 	return c
 }

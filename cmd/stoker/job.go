@@ -155,7 +155,7 @@ const oneJob = "the NAME of one job"
 
 func (a *app) jobListCommand() *cobra.Command {
 	var out format
-	var all bool
+	var all scope
 	c := &cobra.Command{
 		Use:     "list",
 		Short:   "List training jobs, the newest first",
@@ -166,18 +166,14 @@ func (a *app) jobListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			namespace := a.namespace
-			if all {
-				namespace = ""
-			}
-			jobs, err := cl.Jobs(c.Context(), namespace)
+			jobs, err := cl.Jobs(c.Context(), all.namespace(a))
 			if err != nil {
 				return err
 			}
 			return out.print(a.out, jobs, func(w io.Writer) error { return a.listJobs(w, jobs) })
 		},
 	}
-	c.Flags().BoolVarP(&all, "all-namespaces", "A", false, "of every namespace")
+	all.bind(c, "of every namespace")
 	out.bind(c)
 	return c
 }

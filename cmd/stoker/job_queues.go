@@ -11,7 +11,7 @@ import (
 
 func (a *app) jobQueuesCommand() *cobra.Command {
 	var out format
-	var all bool
+	var all scope
 	c := &cobra.Command{
 		Use:   "queues",
 		Short: "List the queues that training jobs wait in: what they are guaranteed, hold and have used",
@@ -26,18 +26,14 @@ in other queues, those of stoker queue.`,
 			if err != nil {
 				return err
 			}
-			namespace := a.namespace
-			if all {
-				namespace = ""
-			}
-			queues, err := cl.JobQueues(c.Context(), namespace)
+			queues, err := cl.JobQueues(c.Context(), all.namespace(a))
 			if err != nil {
 				return err
 			}
 			return out.print(a.out, queues, func(w io.Writer) error { return listJobQueues(w, queues) })
 		},
 	}
-	c.Flags().BoolVarP(&all, "all-namespaces", "A", false, "of every namespace")
+	all.bind(c, "of every namespace")
 	out.bind(c)
 	return c
 }

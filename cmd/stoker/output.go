@@ -27,6 +27,21 @@ func (f *format) bind(c *cobra.Command) {
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// scope is whether a list is of one namespace or of all.
+type scope bool
+
+func (s *scope) bind(c *cobra.Command, what string) {
+	c.Flags().BoolVarP((*bool)(s), "all-namespaces", "A", false, what)
+}
+
+// namespace is the one that is asked for; "" asks for all.
+func (s scope) namespace(a *app) string {
+	if s {
+		return ""
+	}
+	return a.namespace
+}
+
 // String, Set and Type make format a flag's value.
 func (f *format) String() string { return string(*f) }
 

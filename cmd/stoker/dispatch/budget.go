@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -41,11 +40,7 @@ func (d *Dispatcher) overspent(e *entry, now time.Time) {
 func (d *Dispatcher) warn(e *entry, spent, most float64) {
 	data := jobEvent{UID: e.rec.UID, Phase: e.Life.Phase, Cause: e.Life.Cause, Generation: e.Life.Generation, Attempt: e.Life.Attempts, USD: spent, MaxUSD: most}
 	d.notify(e, functions.JobBudgetNear, data)
-	d.box.Outside(func(ctx context.Context) {
-		if err := d.Bus.Emit(ctx, e.key, "job", string(functions.JobBudgetNear), data); err != nil && ctx.Err() == nil {
-			d.Log.Warn("nobody is told that a job's budget is nearly spent", "job", e.key.String(), "error", err)
-		}
-	})
+	d.emit(e, string(functions.JobBudgetNear), data)
 }
 
 // tooPoor warns of a bound that does not pay for one attempt that saves something: the smallest gang until

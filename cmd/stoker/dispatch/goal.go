@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -131,11 +130,7 @@ func (d *Dispatcher) announceChoice(e *entry, now time.Time) {
 	e.toldChoice, e.toldAt = c, now
 	data := goalEvent{e.UID, *d.goalView(e, now)}
 	d.Log.Info("sized by its goal", "job", e.key.String(), "nodes", c.Ranks, "reason", c.Reason, "basis", c.Basis, "done", c.Done)
-	d.box.Outside(func(ctx context.Context) {
-		if err := d.Bus.Emit(ctx, e.key, "job", "goal", data); err != nil && ctx.Err() == nil {
-			d.Log.Warn("the size chosen for a job not told", "job", e.key.String(), "error", err)
-		}
-	})
+	d.emit(e, "goal", data)
 }
 
 // goalView is what people see of a goal; nil for a job without one.

@@ -22,26 +22,22 @@ type Webhooks interface {
 // another size is still theirs.
 var gaveWay = []job.Cause{job.CausePreempted, job.CauseRecalled, job.CauseSpot, job.CauseNodeDrain}
 
-// ends are what people want to be told of the end of a job.
-var ends = map[job.Phase]functions.JobEvent{
-	job.Succeeded: functions.JobSucceeded, job.Failed: functions.JobFailed, job.Cancelled: functions.JobCancelled,
-	job.TimedOut: functions.JobTimedOut, job.Rejected: functions.JobRejected,
-}
-
-// happened is what of a step people may want to be told of; empty: nothing.
+// happened is what of a step people may want to be told of; empty: nothing. It is [job.Announce] for steps of which
+// some in between were not told of.
 func happened(before, after job.State) functions.JobEvent {
-	same := before.Generation == after.Generation
-	switch {
-	case same && after.Phase == before.Phase:
-		return ""
-	case after.Phase == job.Running && !(same && before.Phase.Trains()): // or it has written a checkpoint
-		return functions.JobStarted
-	case after.Phase == job.Queued && slices.Contains(gaveWay, after.Cause):
-		return functions.JobPreempted
-	case after.Phase == job.Recovering:
-		return functions.JobRetrying
+	if before.Generation != after.Generation {
+		before.Phase = "" // of another gang
 	}
-	return ends[after.Phase]
+	if after.Phase == job.Queued {
+		if before.Phase != job.Queued && slices.Contains(gaveWay, after.Cause) {
+			return functions.JobPreempted
+		}
+		return ""
+	}
+	if what, is := job.Announce(before, after); is {
+		return what
+	}
+	return ""
 }
 
 // notify tells the addresses of a job that want to hear of it, beside everything else: the job waits for

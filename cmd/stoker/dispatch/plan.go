@@ -257,7 +257,10 @@ func (d *Dispatcher) nodes(s *jobs.Snapshot, entries []*entry) (free int) {
 func (d *Dispatcher) job(e *entry, now time.Time) jobs.Job {
 	j := e.job(now)
 	j.Queue = d.Queues.of(e.rec.Job)
-	if l, open := d.loans.Find(e.loan()); open && j.Running() {
+	if !j.Running() {
+		return j
+	}
+	if l, open := d.loans.Find(e.loan()); open {
 		j.Lent, j.LentUntil = min(l.GPUs, j.GPUs), l.Until
 	}
 	return j

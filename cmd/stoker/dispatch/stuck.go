@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -69,12 +68,7 @@ func (d *Dispatcher) judge(e *entry, now time.Time) {
 	}
 	p.stuck = now
 	d.Log.Warn("a gang is stuck", "job", e.key.String(), "generation", e.Life.Generation, "step", p.step, "silent", now.Sub(p.at), "action", spec.Action)
-	data := stuckEvent{UID: e.UID, Generation: e.Life.Generation, Stuck: *e.stuckView()}
-	d.box.Outside(func(ctx context.Context) {
-		if err := d.Bus.Emit(ctx, e.key, "job", "stuck", data); err != nil && ctx.Err() == nil {
-			d.Log.Warn("that a job is stuck is not told", "job", e.key.String(), "error", err)
-		}
-	})
+	d.emit(e, "stuck", stuckEvent{UID: e.UID, Generation: e.Life.Generation, Stuck: *e.stuckView()})
 	if spec.Action == functions.StuckRestart {
 		e.tellLater(job.Event{Kind: job.Progress, Generation: e.Life.Generation, Step: p.step}) // whether it hangs there twice counts
 		e.tellLater(job.Event{Kind: job.Stuck, Generation: e.Life.Generation})

@@ -145,12 +145,15 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	case spec.Spot == functions.UseNever && d.Spot:
 		refuse("spec.spot", "never, and the machines here are spot (the plan of the pool in the file of --prices); write allowed, which means that it may lose its nodes at any moment and goes on from its last checkpoint")
 	}
-	for path, bound := range map[string]functions.Quantity{"spec.goal.maxCost": spec.Goal.MaxCost, "spec.budget.maxCost": spec.Budget.MaxCost} {
-		if bound == "" || spec.Resources.GPUsPerNode == 0 {
+	for _, bound := range []struct {
+		path string
+		most functions.Quantity
+	}{{"spec.goal.maxCost", spec.Goal.MaxCost}, {"spec.budget.maxCost", spec.Budget.MaxCost}} {
+		if bound.most == "" || spec.Resources.GPUsPerNode == 0 {
 			continue
 		}
 		if _, err := d.dearest(spec); err != nil {
-			refuse(path, "%v", err)
+			refuse(bound.path, "%v", err)
 		}
 	}
 	least := spec.Sizes()[0]

@@ -249,6 +249,15 @@ func (d *Dispatcher) announce(ctx context.Context, e *entry, before, after job.S
 	return nil
 }
 
+// emit tells of a job beside the loop, which waits for nobody. What cannot be told is seen in the job itself.
+func (d *Dispatcher) emit(e *entry, what string, data any) {
+	d.box.Outside(func(ctx context.Context) {
+		if err := d.Bus.Emit(ctx, e.key, "job", what, data); err != nil && ctx.Err() == nil {
+			d.Log.Warn("an event of a job is not told", "job", e.key.String(), "event", what, "error", err)
+		}
+	})
+}
+
 // passed are the phases that a workflow does not tell of, since it is through them at once.
 func passed(before, after job.Phase) (through []job.Phase) {
 	if before == "" && after != job.Validated {

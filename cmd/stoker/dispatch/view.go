@@ -30,7 +30,11 @@ func (d *Dispatcher) Jobs(ctx context.Context, namespace string) ([]api.Job, err
 func (d *Dispatcher) Job(ctx context.Context, k functions.Key) (api.Job, error) {
 	var out api.Job
 	err := d.with(ctx, k, func(e *entry) error {
-		out = d.view(e, d.queueViews(d.Now()))
+		var queues map[string]api.JobQueue
+		if e.waiting != nil { // which alone shows its queue
+			queues = d.queueViews(d.Now())
+		}
+		out = d.view(e, queues)
 		return nil
 	})
 	return out, err
