@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/e2e/harness"
+	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale"
 	"stoker.dev/stoker/workflows"
 )
@@ -38,7 +40,11 @@ func TestLogbookInABrowser(t *testing.T) {
 	defer shot(t, b, "details")
 	b.Read(page+"/user-metadata", "function default/shown", got.Replicas[0].ID, "Idle", string(got.Last.Reason))
 
-	p.Submit(p.Job("train", 1, "-steps", "1000000"))
+	train := p.Job("train", 1, "-steps", "1000000")
+	train.Spec.Checkpoint.Interval = functions.Duration(time.Hour) // the page shows the newest hundred events
+	p.Submit(train)
+	p.AwaitJob("train", "trains", harness.Trains(1))
+	steerJob(t, p, "train", api.JobCheckpoint)
 	j := p.AwaitJob("train", "has a checkpoint", func(j api.Job) bool { return j.Saved.Step > 0 })
 	id = workflows.JobWorkflowID(harness.Key("train"), j.UID)
 	run = newest(t, p, id)

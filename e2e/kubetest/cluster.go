@@ -162,9 +162,14 @@ func (c *Cluster) Kill(t testing.TB, role Role) {
 // StartRole starts a program that was killed, on its port and data, and returns once it is ready.
 func (c *Cluster) StartRole(t testing.TB, role Role) {
 	t.Helper()
+	var nodes []string
+	if role == KWOK {
+		nodes = c.disown(t)
+	}
 	if err := c.run(t.Context(), role); err != nil {
 		t.Fatal(err)
 	}
+	c.waitOwned(t, nodes)
 }
 
 // Suspend stops a program with SIGSTOP: its connections stay open and nobody answers. [Cluster.Resume] ends that.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -219,5 +220,35 @@ func (c *Cluster) setSimulated(t testing.TB, name string, value any) {
 	}
 	if _, err := c.client.CoreV1().Nodes().Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		t.Fatalf("change node %s: %v", name, err)
+	}
+}
+
+// disown takes the leases of simulated nodes from a kwok that is dead, and returns the nodes' names. Its successor,
+// which has a name of its own, would wait for them to run out and could overlook Pods that come in that moment.
+func (c *Cluster) disown(t testing.TB) []string {
+	t.Helper()
+	nodes, err := c.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{LabelSelector: simulatedLabel + "=true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, node := range nodes.Items {
+		err := c.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Delete(t.Context(), node.Name, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.Fatal(err)
+		}
+		names = append(names, node.Name)
+	}
+	return names
+}
+
+// waitOwned waits until kwok holds these nodes' leases.
+func (c *Cluster) waitOwned(t testing.TB, nodes []string) {
+	t.Helper()
+	for _, name := range nodes {
+		Eventually(t, "kwok looks after node "+name, func(ctx context.Context) (bool, any) {
+			_, err := c.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, name, metav1.GetOptions{})
+			return err == nil, err
+		})
 	}
 }
