@@ -13,9 +13,10 @@ import (
 // and no model is loaded sooner.
 const YieldMax = 500 * time.Millisecond
 
-// ClaimYieldMax is the longest that the start of a gang waits for the claims of jobs that were let in with it. A
-// start takes seconds by itself, and until a job has its claim others may be let in on the same GPUs.
-const ClaimYieldMax = 2 * time.Second
+// ClaimYieldMax is the longest that word of a claim and the start of a gang wait for the claims of jobs that were let in
+// with it. A start takes seconds by itself, and until a job has its claim others may be let in on the same GPUs. It is
+// less than the workflow waits for word to be told.
+const ClaimYieldMax = 3 * time.Second
 
 // Burst lets starts go first. What follows a start (its queue's consumers, the next workflow
 // task, the logbook) costs more than the start itself; when many functions wake in one moment,

@@ -496,5 +496,11 @@ func (a *Gangs) ClearCheckpoints(ctx context.Context, k Keep) error {
 	return a.Checkpoints.Clear(dir, contract.Surplus(there, rec.Job.Spec.Checkpoint.Keep))
 }
 
-// JobChanged tells of a step in the life of a job.
-func (a *Gangs) JobChanged(ctx context.Context, n JobNews) error { return a.News.JobChanged(ctx, n) }
+// JobChanged tells of a step in the life of a job. That it has its GPUs is told once those have theirs that were let in
+// with it.
+func (a *Gangs) JobChanged(ctx context.Context, n JobNews) error {
+	if n.State.Phase == job.Placed {
+		a.Claims.Yield(ctx, ClaimYieldMax)
+	}
+	return a.News.JobChanged(ctx, n)
+}

@@ -101,12 +101,12 @@ func (c Client) Status(ctx context.Context, k functions.Key) (Status, error) {
 // StartJob starts the workflow of a job, and tells whether it did: one that runs is left alone, and has not taken in
 // what comes first in s. A worker of this process gets its first task with the answer.
 func (c Client) StartJob(ctx context.Context, s JobState) (bool, error) {
-	s.Code = JobCode
+	s.Code, s.Listed = JobCode, listedFirst(s)
 	_, err := c.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                    JobWorkflowID(s.Key, s.UID),
 		TaskQueue:             TaskQueue,
 		EnableEagerStart:      true,
-		TypedSearchAttributes: JobSearchAttributes(s.Key),
+		TypedSearchAttributes: s.attributes(),
 
 		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,

@@ -37,7 +37,6 @@ type jobRun struct {
 	killed  time.Time // when the gang was last killed
 	news    bool      // the state has changed since it was told
 	newsAt  time.Time // when that is told, after it failed
-	shown   shown
 }
 
 func (j *jobRun) setup(ctx workflow.Context) error {
@@ -57,8 +56,8 @@ func (j *jobRun) setup(ctx workflow.Context) error {
 		j.Life, j.Todo = job.New(workflow.Now(ctx))
 		j.Life.Used.Anew = j.Code >= pauseAnew
 		j.news = true
-		if j.Code >= claimAtOnce {
-			j.shown.phase = string(job.Queued) // as it was started with
+		if j.Code >= claimAtOnce && j.Listed == (Listed{}) {
+			j.Listed.Phase = job.Queued // as those were started that do not carry it
 		}
 	}
 	for _, e := range j.First {

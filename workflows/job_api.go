@@ -32,6 +32,14 @@ type JobState struct {
 	Runs    int               `json:"runs,omitempty"`    // how often it continued as new
 	First   []job.Event       `json:"first,omitempty"`   // what was decided about it before its workflow began
 	Code    int               `json:"code,omitempty"`    // the behaviour it began with, see [JobCode]
+	Listed  Listed            `json:"listed,omitzero"`   // as the server's lists have it
+}
+
+// Listed is what the search attributes of a job say of it. Each change is an event in the history and a write to the
+// server's lists.
+type Listed struct {
+	Phase job.Phase `json:"phase"`
+	GPUs  int       `json:"gpus,omitempty"`
 }
 
 // Placed is where the gang of a generation is.

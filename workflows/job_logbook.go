@@ -7,15 +7,26 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
 )
 
 var attrJob = temporal.NewSearchAttributeKeyKeyword(AttrJob)
 
-// JobSearchAttributes are those a job's workflow is started with.
-func JobSearchAttributes(k functions.Key) temporal.SearchAttributes {
-	return temporal.NewSearchAttributes(attrNamespace.ValueSet(k.Namespace), attrJob.ValueSet(k.Name), attrPhase.ValueSet(string(job.Queued)), attrGPUs.ValueSet(0))
+// listedFirst is what the lists say of a job from its start: what it is after its first task, in which one that was let
+// in claims its GPUs. Only where that does not come true is there a change to write.
+func listedFirst(s JobState) Listed {
+	for _, e := range s.First {
+		if e.Kind == job.Admit {
+			return Listed{Phase: job.Placed, GPUs: e.Nodes * s.Spec.Resources.GPUsPerNode}
+		}
+	}
+	return Listed{Phase: job.Queued}
+}
+
+// attributes are the search attributes that a job's workflow is started with.
+func (s JobState) attributes() temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(attrNamespace.ValueSet(s.Key.Namespace), attrJob.ValueSet(s.Key.Name),
+		attrPhase.ValueSet(string(s.Listed.Phase)), attrGPUs.ValueSet(int64(s.Listed.GPUs)))
 }
 
 // show writes the logbook page.
@@ -36,15 +47,15 @@ func (j *jobRun) mark(ctx workflow.Context) {
 
 // list writes the search attributes where they changed.
 func (j *jobRun) list(ctx workflow.Context) {
-	now := shown{phase: string(j.Life.Phase)}
+	now := Listed{Phase: j.Life.Phase}
 	if j.Life.Gang != nil {
-		now.gpus = j.Life.Gang.Nodes * j.Spec.Resources.GPUsPerNode
+		now.GPUs = j.Life.Gang.Nodes * j.Spec.Resources.GPUsPerNode
 	}
-	if now == j.shown {
+	if now == j.Listed {
 		return
 	}
-	j.shown = now
-	if err := workflow.UpsertTypedSearchAttributes(ctx, attrPhase.ValueSet(now.phase), attrGPUs.ValueSet(int64(now.gpus))); err != nil {
+	j.Listed = now
+	if err := workflow.UpsertTypedSearchAttributes(ctx, attrPhase.ValueSet(string(now.Phase)), attrGPUs.ValueSet(int64(now.GPUs))); err != nil {
 		workflow.GetLogger(ctx).Warn("search attributes not written", "error", err)
 	}
 }

@@ -19,6 +19,9 @@ import (
 // jobTimeout is how long a job may take for one step of its life.
 const jobTimeout = 2 * time.Minute
 
+// claimsEvery is how often the ledger is looked at for claims.
+const claimsEvery = 5 * time.Millisecond
+
 // simulatedJob is a job of some ranks with a GPU each, which train until they are stopped.
 const simulatedJob = `{"apiVersion":"stoker.dev/v1","kind":"TrainingJob","metadata":{"name":%q},"spec":{
 "runtime":{"image":"` + noImage + `"},"resources":{"nodes":%d,"gpusPerNode":1}}}
@@ -72,6 +75,18 @@ func (w *jobsWorld) await(ctx context.Context, name, what string, ok func(api.Jo
 			return j, fmt.Errorf("job %s is %s (%s %s) and not %s within %v: %w", name, j.Phase, j.Cause, j.Trouble, what, jobTimeout, err)
 		}
 	}
+}
+
+// claimed waits until so many leases are committed. A job's workflow claims them, so it is started by then.
+func (w *jobsWorld) claimed(ctx context.Context, n int) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
+	defer cancel()
+	for len(w.plat.Capacity().Leases) < n {
+		if err := pause(ctx, claimsEvery); err != nil {
+			return time.Time{}, fmt.Errorf("%d of %d jobs have GPUs after %v: %w", len(w.plat.Capacity().Leases), n, jobTimeout, err)
+		}
+	}
+	return time.Now(), nil
 }
 
 // placed waits until so many jobs have told that their leases are committed, and says when the last one did.

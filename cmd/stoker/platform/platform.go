@@ -149,6 +149,9 @@ func (p *Platform) Bus() *events.Bus { return p.bus }
 // Temporal is the platform's client.
 func (p *Platform) Temporal() client.Client { return p.servers.TemporalClient() }
 
+// Capacity is the ledger of the pool as it was last written; it is not to be changed.
+func (p *Platform) Capacity() *scale.Ledger { return p.ledger.Newest() }
+
 func (p *Platform) openDir(context.Context) error {
 	if err := p.Config.Validate(); err != nil {
 		return err
