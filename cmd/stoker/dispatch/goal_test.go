@@ -89,7 +89,7 @@ func (h *hall) trains(nodes int, generation uint64, l *scale.Ledger) {
 	e.placed = workflows.Placed{Generation: generation, Nodes: nodes}
 	for i := range nodes {
 		id := e.gang(generation, nodes).RankID(i)
-		l.Leases = append(l.Leases, scale.Lease{Holder: id, Owner: activities.JobOwner(e.key), State: scale.Bound, Devices: []string{fmt.Sprint("g", i)}, Since: h.now})
+		l.Leases = append(l.Leases, scale.Lease{Holder: id, Owner: activities.JobOwner(e.key), Node: fmt.Sprint("n", i), State: scale.Bound, Devices: []string{fmt.Sprint("g", i)}, Since: h.now})
 		e.placed.On = append(e.placed.On, fmt.Sprint("n", i))
 	}
 	h.Ledger = still{l: *l}

@@ -104,7 +104,7 @@ func (d *Dispatcher) carryOut(e *entry, s jobs.Step) {
 		d.recall(e, s)
 	}
 	d.Log.Info("plan", "job", e.key.String(), "action", s.Action, "reason", s.Reason, "ranks", s.Ranks, "lent", s.Lent, "for", s.For)
-	e.planned = planned{generation: e.Life.Generation, action: s.Action, ranks: s.Ranks}
+	e.planned = planned{generation: e.Life.Generation, action: s.Action, ranks: s.Ranks, on: s.Nodes}
 	e.tellLater(gang)
 	d.tell(e)
 }
@@ -114,6 +114,7 @@ type planned struct {
 	generation uint64
 	action     jobs.Action
 	ranks      int
+	on         []string // the node of each rank of a gang that is let in
 }
 
 // under tells whether a job is in the hands of a plan that was just made.
@@ -214,33 +215,26 @@ func (d *Dispatcher) nodes(s *jobs.Snapshot, entries []*entry) (free int) {
 			unknown[activities.JobOwner(e.key)] = true
 		}
 	}
-	holder := map[string]scale.Lease{} // of devices
-	for _, x := range l.Leases {
-		for _, id := range x.Devices {
-			holder[id] = x
-		}
-	}
 	product := map[string]string{} // of the GPUs of each owner
+	held := map[string]int{}       // by each owner
 	type shelf struct{ node, product string }
 	at := map[shelf]*jobs.Node{}
-	for _, dev := range l.Devices {
-		x, held := holder[dev.ID]
-		byJob := activities.OwnedByJob(x) && !unknown[x.Owner]
-		usable := dev.Healthy && !dev.Missing && dev.Foreign == "" && !slices.Contains(l.Lost, dev.Node)
-		if held && !byJob || !held && !usable {
-			continue
-		}
-		if held {
-			product[x.Owner] = dev.Product
-		} else {
+	l.Each(func(dev scale.Device, x *scale.Lease, usable bool) {
+		switch {
+		case x == nil && usable:
 			free++
+		case x != nil && activities.OwnedByJob(*x) && !unknown[x.Owner]:
+			product[x.Owner] = dev.Product
+			held[x.Owner]++
+		default:
+			return
 		}
 		k := shelf{dev.Node, dev.Product}
 		if at[k] == nil {
 			at[k] = &jobs.Node{Name: dev.Node, Product: dev.Product, Memory: dev.Memory}
 		}
 		at[k].GPUs++
-	}
+	})
 	keys := slices.SortedFunc(maps.Keys(at), func(a, b shelf) int {
 		return cmp.Or(strings.Compare(a.node, b.node), strings.Compare(a.product, b.product))
 	})
@@ -248,7 +242,11 @@ func (d *Dispatcher) nodes(s *jobs.Snapshot, entries []*entry) (free int) {
 		s.Nodes = append(s.Nodes, *at[k])
 	}
 	for i := range s.Jobs {
-		s.Jobs[i].Product = product[activities.JobOwner(entries[i].key)]
+		j, owner := &s.Jobs[i], activities.JobOwner(entries[i].key)
+		j.Product = product[owner]
+		if j.Running() && entries[i].Life.Gang == nil { // it was let in a moment ago, and may have no leases yet
+			free -= max(0, j.GPUs-held[owner])
+		}
 	}
 	return free
 }
@@ -293,7 +291,7 @@ func (e *entry) job(now time.Time) jobs.Job {
 			j.Saved = e.Life.Saved.At
 		}
 	case under: // let in just now
-		j.Ranks, j.Started = next.ranks, now
+		j.Ranks, j.Started, j.On = next.ranks, now, next.on
 	}
 	if j.Leaving && (e.Life.Gang.Ask.Cause == job.CauseResized || under && next.action == jobs.Resize) {
 		j.Resizing = max(e.Life.Wanted, next.ranks)

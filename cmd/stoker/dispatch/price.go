@@ -3,7 +3,6 @@ package dispatch
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"stoker.dev/stoker/functions"
@@ -68,15 +67,11 @@ func (d *Dispatcher) charge(e *entry) {
 	if a.Product != "" {
 		return
 	}
-	l, first := d.Ledger.Newest(), e.gang(e.Life.Generation, g.Nodes).RankID(0) // all are of one product
-	held := slices.IndexFunc(l.Leases, func(x scale.Lease) bool { return x.Holder == first && len(x.Devices) > 0 })
-	if held < 0 {
-		return
-	}
-	device := slices.IndexFunc(l.Devices, func(x scale.Device) bool { return x.ID == l.Leases[held].Devices[0] })
-	if device < 0 {
-		return
-	}
-	a.Product = l.Devices[device].Product
-	a.PerHour, _ = d.Spending.PerHour(a.Product)
+	first := e.gang(e.Life.Generation, g.Nodes).RankID(0) // all are of one product
+	d.Ledger.Newest().Each(func(dev scale.Device, x *scale.Lease, _ bool) {
+		if x != nil && x.Holder == first {
+			a.Product = dev.Product
+			a.PerHour, _ = d.Spending.PerHour(a.Product)
+		}
+	})
 }
