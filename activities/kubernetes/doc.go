@@ -15,7 +15,7 @@
 //
 // The ledger has placed the replica before it comes here: the Pod names that node in its node
 // affinity, as a DaemonSet's Pods do, and the scheduler checks that it fits. A Pod API has no
-// names for GPUs, so the inventory makes them up: "gpu-<n>, which is unique on its node", as many as are allocatable.
+// names for GPUs, so the inventory makes them up: "gpu-<n>" on each node, as many as are allocatable.
 // Which of them Pods of others hold is not to be known either, only how many: the last ones that
 // none of ours holds.
 //

@@ -43,13 +43,14 @@ type Config struct {
 
 	RandomPorts bool `envconfig:"STOKER_RANDOM_PORTS" flag:"random-ports" desc:"choose free ports for a new data directory instead of the well-known ones"`
 
-	GPUs     int    `envconfig:"STOKER_GPUS" flag:"gpus" default:"0" desc:"simulated GPU slots, where there is no NVIDIA driver; 0: the driver's GPUs, or one simulated slot without a driver"`
-	Provider string `envconfig:"STOKER_PROVIDER" flag:"provider" default:"local" desc:"where replicas run: local, kubernetes, or simulated (instant, serves nothing)"`
-	Pool     string `envconfig:"STOKER_POOL" flag:"pool" default:"default" desc:"name of this platform's GPU pool"`
-	Training int    `envconfig:"STOKER_TRAINING_GPUS" flag:"training-gpus" default:"-1" desc:"GPUs that training jobs may hold by right; what inference leaves idle beyond them is lent to jobs that borrow, and recalled (-1: by right they may hold whatever is free)"`
-	Queues   string `envconfig:"STOKER_QUEUES" flag:"queues" desc:"file of the queues in which training jobs of namespaces wait, manifests of kind JobQueue, see deploy/queues/teams.yaml (default: one that all share)"`
-	Prices   string `envconfig:"STOKER_PRICES" flag:"prices" desc:"file of GPU prices, which of them the pool is had by, and budgets of namespaces, see deploy/prices/list.yaml (default: nothing is priced)"`
-	Agent    string `envconfig:"STOKER_AGENT" flag:"agent" desc:"path of stoker-agent (default: beside the executable, on PATH, or built once)"`
+	GPUs     int           `envconfig:"STOKER_GPUS" flag:"gpus" default:"0" desc:"simulated GPU slots, where there is no NVIDIA driver; 0: the driver's GPUs, or one simulated slot without a driver"`
+	Provider string        `envconfig:"STOKER_PROVIDER" flag:"provider" default:"local" desc:"where replicas run: local, kubernetes, or simulated (instant, serves nothing)"`
+	Pool     string        `envconfig:"STOKER_POOL" flag:"pool" default:"default" desc:"name of this platform's GPU pool"`
+	Training int           `envconfig:"STOKER_TRAINING_GPUS" flag:"training-gpus" default:"-1" desc:"GPUs that training jobs may hold by right; what inference leaves idle beyond them is lent to jobs that borrow, and recalled (-1: by right they may hold whatever is free)"`
+	GiveBack time.Duration `envconfig:"STOKER_LOAN_GIVE_BACK" flag:"loan-give-back" default:"2m" desc:"the longest that inference may wait for GPUs it has lent: jobs whose borrow.maxGiveBackSeconds is more are not taken"`
+	Queues   string        `envconfig:"STOKER_QUEUES" flag:"queues" desc:"file of the queues in which training jobs of namespaces wait, manifests of kind JobQueue, see deploy/queues/teams.yaml (default: one that all share)"`
+	Prices   string        `envconfig:"STOKER_PRICES" flag:"prices" desc:"file of GPU prices, which of them the pool is had by, and budgets of namespaces, see deploy/prices/list.yaml (default: nothing is priced)"`
+	Agent    string        `envconfig:"STOKER_AGENT" flag:"agent" desc:"path of stoker-agent (default: beside the executable, on PATH, or built once)"`
 
 	Kubeconfig    string `envconfig:"STOKER_KUBECONFIG" flag:"kubeconfig" desc:"with --provider kubernetes, the file that says which cluster (default: $KUBECONFIG, ~/.kube/config, or the cluster stoker runs in)"`
 	KubeNamespace string `envconfig:"STOKER_KUBE_NAMESPACE" flag:"kube-namespace" desc:"with --provider kubernetes, the namespace for what is the platform's own (default: the kubeconfig's)"`

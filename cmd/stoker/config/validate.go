@@ -26,6 +26,7 @@ func (c Config) Validate() error {
 		oneOf("log-format", c.LogFormat, "text", "json"),
 		atLeast("gpus", c.GPUs, 0),
 		atLeast("drain-grace", c.DrainGrace, 0),
+		atLeast("loan-give-back", c.GiveBack, time.Second),
 		c.syncInterval(),
 		c.pool(),
 		c.diskWatermark(),

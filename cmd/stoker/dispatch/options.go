@@ -61,10 +61,12 @@ type Options struct {
 	Claims *activities.Burst
 	// Guaranteed is how many GPUs training holds by right; below 0: whatever inference leaves.
 	Guaranteed int
-	Queues     Queues
-	Webhooks   Webhooks
-	Log        *slog.Logger
-	Now        func() time.Time // should not jump
+	// GiveBack is the longest that inference may wait for GPUs it has lent; 0: it does not say.
+	GiveBack time.Duration
+	Queues   Queues
+	Webhooks Webhooks
+	Log      *slog.Logger
+	Now      func() time.Time // should not jump
 }
 
 // Periods and bounds of the dispatcher.

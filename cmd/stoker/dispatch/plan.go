@@ -139,13 +139,13 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 	slices.SortFunc(entries, func(a, b *entry) int {
 		return cmp.Or(a.Life.Submitted.Compare(b.Life.Submitted), strings.Compare(a.key.String(), b.key.String()))
 	})
-	s := jobs.Snapshot{Now: now}
+	s := jobs.Snapshot{Now: now, Lender: jobs.Lender{Tolerance: d.GiveBack}}
 	own, lent := 0, 0
 	for _, e := range entries {
 		j := d.job(e, now)
 		d.aim(e, &j, now)
 		j.Drain = d.planner.Drains.Of(j.User, j.Name, e.rec.Job.Spec.Preemption.Grace.D())
-		if d.Guaranteed < 0 && j.Borrow == functions.UseAllowed { // nothing is training's alone, so all that it may borrow it does
+		if d.Guaranteed < 0 && j.Borrow == functions.UseAllowed && d.lends(j.GiveBack) { // nothing is training's alone, so all that it may borrow it does
 			j.Borrow = functions.UseOnly
 		}
 		s.Jobs = append(s.Jobs, j)
@@ -174,6 +174,11 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 		s.Lender.Offers = d.offers(idle, now)
 	}
 	return s, entries
+}
+
+// lends tells whether GPUs are lent to who gives them back within so long.
+func (d *Dispatcher) lends(giveBack time.Duration) bool {
+	return d.GiveBack == 0 || giveBack <= d.GiveBack
 }
 
 // offers are how many of the idle GPUs may be on loan until when: by what inference wanted at this time

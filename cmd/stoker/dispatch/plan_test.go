@@ -84,3 +84,33 @@ func TestGPUsOfAJobThatWasLetInAreNotFree(t *testing.T) {
 		}
 	}
 }
+
+// Inference says how long it can wait for what it has lent.
+func TestWhoGivesBackTooLateGetsNoLoan(t *testing.T) {
+	d, _ := twins(t, "L4")
+	d.GiveBack = time.Minute
+	e := waiting(d, "train", 1)
+	spec := &e.rec.Job.Spec
+	spec.Preemption.Preemptible, spec.Queue, spec.Placement.Pool, spec.Runtime.Local = true, functions.DefaultQueue, functions.DefaultPool, &functions.Local{}
+	for _, c := range []struct {
+		seconds int
+		borrow  functions.Use
+		lent    int
+		refused bool
+	}{
+		{60, functions.UseAllowed, 2, false}, {60, functions.UseOnly, 2, false},
+		{61, functions.UseAllowed, 0, true}, {61, functions.UseOnly, 0, true}, // submitted while more was allowed
+		{0, functions.UseNever, 0, false},
+	} {
+		spec.Borrow = functions.Borrow{IdleInference: c.borrow, MaxGiveBackSeconds: c.seconds}
+		s, _ := d.snapshot(origin)
+		plan, _ := jobs.Explain(&jobs.History{}, s)
+		lent := 0
+		for _, step := range plan.Steps {
+			lent += step.Lent
+		}
+		if errs := d.inadmissible(e.rec.Job); lent != c.lent || len(errs) > 0 != c.refused {
+			t.Errorf("%d s, %s: %d GPUs are lent, want %d; refused: %v", c.seconds, c.borrow, lent, c.lent, errs)
+		}
+	}
+}

@@ -139,6 +139,10 @@ func (d *Dispatcher) inadmissible(j functions.TrainingJob) []error {
 	if spec.Placement.Pool != functions.DefaultPool {
 		refuse("spec.placement.pool", "there is no pool %q; allowed: %s", spec.Placement.Pool, functions.DefaultPool)
 	}
+	if b := spec.Borrow; b.IdleInference != functions.UseNever && !d.lends(b.MaxGiveBack()) {
+		refuse("spec.borrow.maxGiveBackSeconds", "%d, and inference waits for GPUs that it has lent for %s at most (stoker up --loan-give-back); write at most %d, with a shorter spec.preemption.grace, or idleInference: never",
+			b.MaxGiveBackSeconds, d.GiveBack, int(d.GiveBack.Seconds()))
+	}
 	switch {
 	case spec.Spot == functions.UseOnly && !d.Spot:
 		refuse("spec.spot", "only, and no machine here is spot; write allowed, or submit it to a platform whose pool has plan: spot in the file of --prices")

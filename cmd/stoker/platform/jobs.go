@@ -42,7 +42,7 @@ func (p *Platform) makeDispatcher(ctx context.Context) error {
 		Records: durable[events.JobRecord]{records, synced.call}, State: state, Learned: durable[json.RawMessage]{learned, p.syncLearned}, Bus: p.bus, Ledger: p.ledger,
 		Workflows: workflows.Client{Temporal: p.servers.TemporalClient()}, Provider: p.provider,
 		Checkpoints: p.checkpoints(), Spending: p.spending, Spot: p.spending.Spot(), Shortage: func() int { return p.control.Shortage() }, Claims: &p.claims,
-		Guaranteed: p.Config.Training, Queues: queues, Webhooks: webhook.New(nil), Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
+		Guaranteed: p.Config.Training, GiveBack: p.Config.GiveBack, Queues: queues, Webhooks: webhook.New(nil), Log: p.Log.With("part", "jobs"), Now: p.steady.Now,
 	})
 	return nil
 }
