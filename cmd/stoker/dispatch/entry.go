@@ -19,6 +19,7 @@ type Stored struct {
 	UID      string        `json:"uid"`
 	Told     bool          `json:"told,omitempty"` // Life is its workflow's, not only what it begins with
 	Life     job.State     `json:"life"`
+	Said     job.State     `json:"said,omitzero"`      // of what was last announced: phase, cause, generation and checkpoint
 	Attempts []api.Attempt `json:"attempts,omitempty"` // the newest [maxAttempts]
 	Before   api.JobTime   `json:"before,omitzero"`    // of attempts that are no longer in Attempts
 	Progress api.Progress  `json:"progress,omitzero"`
@@ -42,9 +43,8 @@ type entry struct {
 	telling bool
 	retryAt time.Time // after an Update that failed
 	tries   int
-	seq     uint64    // of Life
-	said    job.State // what was last announced
-	unknown bool      // what its workflow says is still to be asked, after a restart
+	seq     uint64 // of Life
+	unknown bool   // what its workflow says is still to be asked, after a restart
 	planned planned
 	waiting *jobs.Waiting
 	// placedAt is when its gang was first seen placed, by this clock: the workflow's own may jump.

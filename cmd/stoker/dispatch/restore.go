@@ -56,7 +56,10 @@ func (d *Dispatcher) restoreOne(ctx context.Context, x events.Entry[events.JobRe
 	}
 	e.rev = rev
 	if stored.UID == e.rec.UID { // otherwise it is what an earlier job of the name has left
-		e.Stored, e.said = stored, stored.Life
+		e.Stored = stored
+		if e.Said.Phase == "" { // written before it was kept
+			e.Said = e.Life
+		}
 	}
 	e.unknown = e.live()
 	return e, nil

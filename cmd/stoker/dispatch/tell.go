@@ -151,40 +151,44 @@ func (d *Dispatcher) adrift(e *entry, sent []job.Event) {
 	})
 }
 
-// JobChanged implements [activities.Newsroom]: a step in the life of a job, told by its workflow.
+// JobChanged implements [activities.Newsroom]: a step in the life of a job, told by its workflow. It is announced before
+// that is stored, so that a kill in between has it announced again and not left out.
 func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error {
 	var before job.State
 	var e *entry
-	var stored Stored
-	var rev uint64
 	err := d.box.Call(ctx, func() {
 		e = d.jobs[n.Key]
 		if e == nil || e.rec.UID != n.UID {
 			e = nil
 			return
 		}
-		before = e.said
+		before = e.Said
 		e.placed.On, e.resumed = n.On, n.Resumed
 		d.update(e, n.State, n.Seq)
-		stored, rev = e.Stored, e.rev
-		// The loop goes on with its own while these are written.
-		stored.Attempts, stored.Progress.Losses = slices.Clone(e.Attempts), slices.Clone(e.Progress.Losses)
 		d.look(e)
 	})
 	if err != nil || e == nil {
+		return err
+	}
+	if err := d.announce(ctx, e, before, n.State); err != nil {
+		return err
+	}
+	var stored Stored
+	var rev uint64
+	err = d.box.Call(ctx, func() {
+		e.Said = job.State{Phase: n.State.Phase, Cause: n.State.Cause, Generation: n.State.Generation, Saved: n.State.Saved}
+		stored, rev = e.Stored, e.rev
+		// The loop goes on with its own while these are written.
+		stored.Attempts, stored.Progress.Losses = slices.Clone(e.Attempts), slices.Clone(e.Progress.Losses)
+	})
+	if err != nil {
 		return err
 	}
 	rev, err = events.Replace(ctx, d.State, events.StateKey(n.Key), stored, rev)
 	if err != nil {
 		return err
 	}
-	if err := d.box.Call(ctx, func() { e.rev = rev }); err != nil {
-		return err
-	}
-	if err := d.announce(ctx, e, before, n.State); err != nil {
-		return err
-	}
-	return d.box.Call(ctx, func() { e.said = n.State })
+	return d.box.Call(ctx, func() { e.rev = rev })
 }
 
 // look follows up on a step: what is known of the ranks may have waited for it.
