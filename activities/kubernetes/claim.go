@@ -34,6 +34,7 @@ const (
 type claim struct {
 	o       Options
 	lost    atomic.Pointer[error]
+	trouble atomic.Pointer[error]     // why it was not renewed, the last time that it was not
 	renewed atomic.Pointer[time.Time] // when the last renewal that went through was begun; monotonic
 }
 
@@ -48,7 +49,15 @@ func (c *claim) err() error {
 	if c.fresh() {
 		return nil
 	}
-	return fmt.Errorf("%w: the claim on pool %s could not be renewed for %v", activities.ErrNotNow, c.o.Pool, claimTrust)
+	what := fmt.Sprintf("the claim on pool %s could not be renewed for %v", c.o.Pool, claimTrust)
+	switch p := c.trouble.Load(); {
+	case p == nil: // the platform stood still
+		return fmt.Errorf("%w: %s", activities.ErrNotNow, what)
+	case neverSent(*p):
+		return fmt.Errorf("%w: the API server is away: %s: %w", activities.ErrNotNow, what, *p)
+	default:
+		return fmt.Errorf("%w: %s: %w", activities.ErrNotNow, what, *p)
+	}
 }
 
 func (c *claim) fresh() bool {
@@ -136,6 +145,8 @@ func (c *claim) others(l *coordinationv1.Lease) bool {
 func (c *claim) took(begun time.Time, err error) error {
 	if err == nil {
 		c.renewed.Store(&begun)
+	} else {
+		c.trouble.Store(&err)
 	}
 	return c.wrap(err)
 }
