@@ -38,11 +38,13 @@ type Dispatcher struct {
 
 // New makes a dispatcher; Run starts it.
 func New(o Options) *Dispatcher {
-	return &Dispatcher{
+	d := &Dispatcher{
 		Options: o, box: mailbox.New(inboxSize, api.ErrStopping), jobs: map[functions.Key]*entry{},
 		ready: make(chan struct{}), nextPlan: make(chan struct{}),
 		planner: planner{kept: kept{key: learnedKey}}, loans: loans{kept: kept{key: loansKey}},
 	}
+	d.loans.stored = d.begunLoans
+	return d
 }
 
 // Ready is closed once everything submitted and running is known again.

@@ -51,7 +51,9 @@ type entry struct {
 	placedAt time.Time
 	// unstarted: its workflow does not run yet. A plan looks at it first, so that it begins with its admission.
 	unstarted bool
-	cleared   time.Time // when its checkpoints were last cleared
+	// unbooked: its loan is not stored yet, and it is told nothing before.
+	unbooked bool
+	cleared  time.Time // when its checkpoints were last cleared
 
 	window     window      // in which its speed is measured
 	pulse      pulse       // whether it moves

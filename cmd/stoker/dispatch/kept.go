@@ -15,6 +15,7 @@ type kept struct {
 	rev     uint64
 	saving  bool
 	unsaved bool
+	stored  func() // called once all of it is; nil: nobody waits for that
 }
 
 // restore reads the value; what was never stored stays as it is.
@@ -58,6 +59,8 @@ func (d *Dispatcher) save(k *kept, v any) {
 			k.rev = now
 			if k.unsaved {
 				d.save(k, v)
+			} else if k.stored != nil {
+				k.stored()
 			}
 		})
 	})

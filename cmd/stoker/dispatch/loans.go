@@ -55,7 +55,19 @@ func (d *Dispatcher) booked(what, id string, err error) {
 // lend opens the loan of a gang that is admitted with so many GPUs on loan; 0: all are its own.
 func (d *Dispatcher) lend(e *entry, gpus int, until time.Time) {
 	if gpus > 0 {
+		e.unbooked = true
 		d.booked("lend", e.loan(), d.loans.Lend(loan.Loan{ID: e.loan(), Job: e.key.String(), Lender: lender, GPUs: gpus, Until: until}, d.Now()))
+	}
+}
+
+// begunLoans has those told of their admission whose loans are in the book by now: a gang that ran without one would be
+// taken for training's own after a kill.
+func (d *Dispatcher) begunLoans() {
+	for _, e := range d.jobs {
+		if e.unbooked {
+			e.unbooked = false
+			d.tell(e)
+		}
 	}
 }
 
@@ -125,9 +137,19 @@ func (d *Dispatcher) settleLoan(e *entry, l loan.Loan, before job.State) {
 		}
 	}
 	p, under := e.under()
+	if l.ID == e.loan() && l.State == loan.Recalled && e.Life.Gang != nil && e.Life.Phase != job.Draining && !under {
+		d.recallAgain(e, l) // the platform ended before its job was told
+		return
+	}
 	if holds := e.Life.Gang != nil || under && p.action == jobs.Admit; l.ID != e.loan() || !holds {
 		d.booked("release", l.ID, d.loans.Release(l.ID, string(e.Life.Cause), 0, d.Now()))
 	}
+}
+
+// recallAgain tells a job of a recall that it has not heard of, with all the time to go that it was promised.
+func (d *Dispatcher) recallAgain(e *entry, l loan.Loan) {
+	by := latest(l.Deadline, d.Now().Add(e.rec.Job.Spec.Borrow.MaxGiveBack()))
+	d.carryOut(e, jobs.Step{Action: jobs.Recall, Reason: jobs.Reason(l.Cause), Ranks: e.Life.Gang.Nodes, Lent: l.GPUs, KillAt: by})
 }
 
 // Loans implements [api.Jobs].

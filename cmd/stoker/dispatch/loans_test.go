@@ -133,6 +133,27 @@ func TestARecalledLoanIsTimedInEachOfItsParts(t *testing.T) {
 	}
 }
 
+// The platform may be killed between a recall's entry in the book and its word to the job, and afterwards nobody may want
+// the GPUs any more. What was recalled goes, with the time it was promised.
+func TestARecallThatWasNotHeardIsToldAgain(t *testing.T) {
+	l := newLending(t)
+	l.e.rec.Job.Spec.Borrow.MaxGiveBackSeconds = 30
+	l.borrow(1)
+	l.recalled(10, 30*time.Second)
+	l.e.pending = nil // it dies with the platform
+	l.now = l.now.Add(time.Minute)
+	l.again()
+	l.settle()
+	if p := l.e.pending; len(p) != 1 || p[0].Kind != job.Leave || p[0].Cause != job.CauseRecalled || !p[0].KillBy.Equal(l.now.Add(30*time.Second)) {
+		t.Errorf("at %v it is told %+v", l.now, p)
+	}
+	l.asked(1)
+	l.gone(1)
+	if s := l.loans.Since(origin, l.now); s.Open != 0 || s.Recalls != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // What is told together is taken apart again: notice, checkpoint and end may come in one answer.
 func TestALoanIsTimedAlsoWhereNewsComesLate(t *testing.T) {
 	l := newLending(t)

@@ -56,7 +56,7 @@ func (d *Dispatcher) plan() {
 		return
 	}
 	plan, waiting := jobs.Explain(&d.planner.History, s)
-	for _, e := range entries {
+	for _, e := range d.jobs {
 		e.waiting = nil
 	}
 	for i := range waiting {
@@ -132,7 +132,7 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 	var entries []*entry
 	for _, e := range d.jobs {
 		waits := e.Life.Phase == job.Queued || e.Life.Phase == job.Validated // which it is for a moment
-		if !e.unknown && (waits || e.Life.Phase.Holds()) {
+		if !e.unknown && (waits && d.unpriced(e.rec.Job.Spec) == nil || e.Life.Phase.Holds()) {
 			entries = append(entries, e)
 		}
 	}

@@ -1,7 +1,9 @@
 package dispatch
 
 import (
+	"encoding/json"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,5 +114,49 @@ func TestWhoGivesBackTooLateGetsNoLoan(t *testing.T) {
 		if errs := d.inadmissible(e.rec.Job); lent != c.lent || len(errs) > 0 != c.refused {
 			t.Errorf("%d s, %s: %d GPUs are lent, want %d; refused: %v", c.seconds, c.borrow, lent, c.lent, errs)
 		}
+	}
+}
+
+// A job whose bound was taken in with prices does not run beyond it on a platform that has none.
+func TestABoundThatNobodyCanHoldKeepsAJobWaiting(t *testing.T) {
+	d, _ := twins(t, "L4")
+	d.Checkpoints = &Checkpoints{Root: t.TempDir()}
+	e := waiting(d, "train", 1)
+	e.rec.Job.Spec.Budget.MaxCost = "10"
+	if _, entries := d.snapshot(origin); len(entries) != 1 {
+		t.Errorf("with prices %d jobs are planned", len(entries))
+	}
+	d.Spending = prices{}
+	if _, entries := d.snapshot(origin); len(entries) != 0 {
+		t.Errorf("without prices %d jobs are planned", len(entries))
+	}
+	if v := d.view(e, nil); !strings.Contains(v.Trouble, "no price is known of L4; give one with stoker up --prices") {
+		t.Errorf("people read %q", v.Trouble)
+	}
+}
+
+// A gang on loan does not begin before its loan is stored: after a kill nobody would know that it is one.
+func TestALoanIsInTheBookBeforeItsGangBegins(t *testing.T) {
+	d, _ := twins(t, "L4")
+	c := &clerk{fresh: true}
+	learned := &drawer[json.RawMessage]{power: &power{left: 2}, there: map[string]events.Entry[json.RawMessage]{}}
+	d.Workflows, d.Learned = c, learned
+	e := waiting(d, "train", 1)
+	e.unstarted = true
+	d.carryOut(e, jobs.Step{Action: jobs.Admit, Ranks: 1, Nodes: []string{"a"}, Lent: 2, Until: origin.Add(time.Hour)})
+	if d.tell(e); len(c.starts) > 0 || e.telling {
+		t.Fatal("it begins before that")
+	}
+	for len(c.starts) == 0 {
+		select {
+		case f := <-d.box.In():
+			f()
+		case <-time.After(time.Minute):
+			t.Fatal("it never begins")
+		}
+		d.box.Wait()
+	}
+	if string(learned.there[loansKey].Value) == "" || len(c.starts) != 1 {
+		t.Errorf("started %d times with %s in the book", len(c.starts), learned.there[loansKey].Value)
 	}
 }

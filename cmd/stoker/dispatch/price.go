@@ -37,6 +37,18 @@ func (d *Dispatcher) affords(e *entry, now time.Time) float64 {
 	return max(0, most-e.time(now).USD) / perHour * time.Hour.Seconds() / float64(e.perNode())
 }
 
+// unpriced is why a job may not be let in: nobody could hold its bound against what it costs. It was taken in by a
+// platform that knew prices.
+func (d *Dispatcher) unpriced(spec functions.JobSpec) error {
+	if _, bounded := maxUSD(spec); !bounded || spec.Resources.GPUsPerNode == 0 {
+		return nil
+	}
+	if _, err := d.dearest(spec); err != nil {
+		return fmt.Errorf("it is not started: maxCost: %w", err)
+	}
+	return nil
+}
+
 // dearest is the highest price of the GPUs that a job may get here, in USD per GPU-hour.
 func (d *Dispatcher) dearest(spec functions.JobSpec) (float64, error) {
 	ask := scale.Ask{GPUs: spec.Resources.GPUsPerNode, Products: spec.Resources.Products, Memory: spec.Resources.GPUMem.Bytes()}

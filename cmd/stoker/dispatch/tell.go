@@ -14,6 +14,9 @@ import (
 
 // tell sends what a workflow does not have yet, one Update at a time for each job, and first of all starts it.
 func (d *Dispatcher) tell(e *entry) {
+	if e.unbooked {
+		return
+	}
 	if e.unstarted {
 		d.start(e)
 		return

@@ -50,6 +50,9 @@ func (d *Dispatcher) view(e *entry, queues map[string]api.JobQueue) api.Job {
 		Progress: e.Progress, Saved: s.Saved, Resumed: e.resumed, Used: s.Used, Time: e.time(now), Attempts: slices.Clone(e.Attempts),
 		Goal: d.goalView(e, now), Stuck: e.stuckView(), Trouble: e.trouble, Workflow: workflows.JobWorkflowID(e.key, e.rec.UID), Manifest: e.rec.Job,
 	}
+	if err := d.unpriced(spec); err != nil && s.Phase == job.Queued {
+		v.Trouble = err.Error()
+	}
 	v.Progress.Losses = slices.Clone(e.Progress.Losses)
 	v.Manifest.Spec = functions.RedactJob(spec)
 	if s.Last.Class != "" {
