@@ -267,7 +267,7 @@ func (a *Gangs) place(rec events.JobRecord, r GangStart, leases []scale.Lease) (
 		addresses[i] = a.Address(l.Node)
 	}
 	return contract.Place{
-		Job: r.Key, Spec: rec.Job.Spec, Attempt: r.Attempt, Generation: r.Generation, Addresses: addresses, Port: r.Port,
+		Job: r.Key, Spec: rec.Job.Spec, Submitted: rec.Submitted, Attempt: r.Attempt, Generation: r.Generation, Addresses: addresses, Port: r.Port,
 		CheckpointDir: dir, ResumeFrom: from, Deadline: r.Deadline,
 	}, nil
 }
@@ -472,11 +472,13 @@ func (a *Gangs) ReleaseGang(ctx context.Context, g GangRef) error {
 
 // Keep asks for old checkpoints to be cleared.
 type Keep struct {
-	Key functions.Key `json:"key"`
-	UID string        `json:"uid"`
+	Key   functions.Key `json:"key"`
+	UID   string        `json:"uid"`
+	Saved job.Saved     `json:"saved,omitzero"` // the newest that was reported
 }
 
-// ClearCheckpoints removes what is beyond checkpoint.keep, and what was begun and never finished.
+// ClearCheckpoints removes what is beyond checkpoint.keep, and what was begun and never finished, of a job without a
+// gang.
 func (a *Gangs) ClearCheckpoints(ctx context.Context, k Keep) error {
 	rec, _, err := a.Jobs.Get(ctx, events.StateKey(k.Key))
 	if errors.Is(err, events.ErrNotFound) || err == nil && rec.UID != k.UID {
@@ -493,7 +495,8 @@ func (a *Gangs) ClearCheckpoints(ctx context.Context, k Keep) error {
 	if err != nil {
 		return err
 	}
-	return a.Checkpoints.Clear(dir, contract.Surplus(there, rec.Job.Spec.Checkpoint.Keep))
+	keeping := contract.Keeping{Checkpoint: rec.Job.Spec.Checkpoint, Submitted: rec.Submitted, Saved: k.Saved}
+	return a.Checkpoints.Clear(dir, keeping.Surplus(there))
 }
 
 // JobChanged tells of a step in the life of a job. That it has its GPUs is told once those have theirs that were let in

@@ -183,7 +183,7 @@ func (j *jobRun) release(ctx workflow.Context, c job.Command) error {
 		return err
 	}
 	j.killed, j.Placed = time.Time{}, Placed{}
-	keep := activities.Keep{Key: j.Key, UID: j.UID}
+	keep := activities.Keep{Key: j.Key, UID: j.UID, Saved: j.Life.Saved}
 	if err := j.do(ctx, "clear old checkpoints", j.gangs.ClearCheckpoints, keep, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("old checkpoints not cleared", "job", j.Key.String(), "error", err)
 	}

@@ -31,6 +31,7 @@ type fleet struct {
 	deaf    int    // so many of the next news are not taken
 	unknown []int  // ranks the provider knows nothing of
 	resumes string // what the ranks say that they begin with
+	keeps   string // what it was last told not to clear
 }
 
 func (f *fleet) note(what string) error {
@@ -94,6 +95,11 @@ func (f *fleet) release(_ context.Context, g activities.GangRef) error {
 	return nil
 }
 
+func (f *fleet) clear(_ context.Context, k activities.Keep) error {
+	f.keeps = k.Saved.Path
+	return nil
+}
+
 func (f *fleet) changed(_ context.Context, n activities.JobNews) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,7 +135,7 @@ func newJobRun(t *testing.T, f *fleet) *jobRun {
 	env.OnActivity(g.NoticeGang, anything, anything).Return(f.tell).Maybe()
 	env.OnActivity(g.KillGang, anything, anything).Return(f.kill).Maybe()
 	env.OnActivity(g.ReleaseGang, anything, anything).Return(f.release).Maybe()
-	env.OnActivity(g.ClearCheckpoints, anything, anything).Return(nil).Maybe()
+	env.OnActivity(g.ClearCheckpoints, anything, anything).Return(f.clear).Maybe()
 	env.OnActivity("JobChanged", anything, anything).Return(f.changed).Maybe()
 	return &jobRun{env: env, fleet: f}
 }
@@ -184,6 +190,9 @@ func TestAJobsWorkflowCarriesItToItsEnd(t *testing.T) {
 	}
 	if want := []string{"place", "start", "open", "release"}; !slices.Equal(r.fleet.did, want) {
 		t.Errorf("it did %v, want %v", r.fleet.did, want)
+	}
+	if r.fleet.keeps != "/ckpt/step-7" {
+		t.Errorf("%q may not be cleared, want what it has saved", r.fleet.keeps)
 	}
 	if r.last.Resumed != "/ckpt/step-3" {
 		t.Errorf("it began with %q, which its ranks alone could say", r.last.Resumed)

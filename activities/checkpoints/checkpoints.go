@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"stoker.dev/stoker/scale/job/contract"
 )
@@ -55,11 +56,25 @@ func List(dir string) ([]contract.Checkpoint, error) {
 		if err != nil {
 			return nil, err
 		}
-		if cp, is := contract.ReadCheckpoint(name, files); is {
-			out = append(out, cp)
-		}
+		cp, _ := contract.ReadCheckpoint(name, files)
+		cp.At = writtenAt(filepath.Join(dir, name))
+		out = append(out, cp)
 	}
 	return out, nil
+}
+
+// writtenAt is when a checkpoint was committed, or when the last file was begun in one that is not; zero for one
+// that has just gone away.
+func writtenAt(path string) (at time.Time) {
+	for _, marker := range contract.Markers() {
+		if info, err := os.Stat(filepath.Join(path, marker)); err == nil && info.ModTime().After(at) {
+			at = info.ModTime()
+		}
+	}
+	if info, err := os.Stat(path); err == nil && at.IsZero() {
+		at = info.ModTime()
+	}
+	return at
 }
 
 func list(dir string) ([]string, error) {
@@ -88,16 +103,29 @@ func isFile(path string) bool {
 func Clear(dir string, names []string) error {
 	var errs []error
 	for _, name := range names {
-		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
+		errs = append(errs, remove(filepath.Join(dir, name)))
 	}
 	return errors.Join(errs...)
 }
 
-// ClearOld removes what is beyond the newest keep, and what was begun and never finished.
-func ClearOld(dir string, keep int) error {
+// remove removes a checkpoint. First of all it is one no more: nobody begins with what was removed half. Of a
+// link only the link goes.
+func remove(path string) error {
+	if !isFile(path) {
+		for _, marker := range contract.Markers() {
+			if err := os.Remove(filepath.Join(path, marker)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(path)
+}
+
+// ClearOld removes what is beyond what is to be kept, and what was begun and never finished.
+func ClearOld(dir string, k contract.Keeping) error {
 	there, err := List(dir)
 	if err != nil {
 		return err
 	}
-	return Clear(dir, contract.Surplus(there, keep))
+	return Clear(dir, k.Surplus(there))
 }

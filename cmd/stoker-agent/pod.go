@@ -15,6 +15,7 @@ import (
 
 	"stoker.dev/stoker/activities/checkpoints"
 	"stoker.dev/stoker/functions"
+	"stoker.dev/stoker/scale/job"
 	"stoker.dev/stoker/scale/job/contract"
 )
 
@@ -131,13 +132,17 @@ func (a *agent) output() io.Writer {
 
 // clearOld removes old checkpoints beside the training, one look at a time. Rank 0 does it for all.
 func (a *agent) clearOld() {
-	if !a.inPod() || a.c.Rank.Rank != 0 || !a.pod.clearing.CompareAndSwap(false, true) {
+	saved := a.rank.Said().Saved
+	if !a.inPod() || a.c.Rank.Rank != 0 || saved == nil || !a.pod.clearing.CompareAndSwap(false, true) {
 		return
 	}
 	place := a.pod.place
+	keeping := contract.Keeping{
+		Checkpoint: place.Spec.Checkpoint, Submitted: place.Submitted, Saved: job.Saved{Path: saved.Path, Step: saved.Step}, AtWork: true,
+	}
 	go func() {
 		defer a.pod.clearing.Store(false)
-		if err := checkpoints.ClearOld(place.CheckpointDir, place.Spec.Checkpoint.Keep); err != nil {
+		if err := checkpoints.ClearOld(place.CheckpointDir, keeping); err != nil {
 			a.log.Warn("old checkpoints not cleared", "err", err)
 		}
 	}()

@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"stoker.dev/stoker/cmd/stoker-agent/rank"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job/contract"
@@ -133,5 +136,29 @@ func TestTheAgentInstallsItself(t *testing.T) {
 	}
 	if err := install(filepath.Join(path, "below")); err == nil {
 		t.Error("installed below a file")
+	}
+}
+
+// An attempt that begins from nothing commits steps below those that an earlier one has left.
+func TestARankInAPodKeepsWhatItHasJustCommitted(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"step-100", "step-9500", "step-10000"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, contract.Marker), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := events.RankConfig{Generation: generation, Place: json.RawMessage("{}")}
+	a := &agent{c: events.AgentConfig{Rank: &c}, rank: rank.NewProgress(c), log: slog.New(slog.DiscardHandler)}
+	a.pod.place = contract.Place{CheckpointDir: dir, Spec: functions.JobSpec{Checkpoint: functions.Checkpoint{Resume: functions.ResumeNever, Keep: 1}}}
+	a.rank.Line([]byte("committed step=100 path="+filepath.Join(dir, "step-100")), time.Now())
+	a.clearOld()
+	for a.pod.clearing.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "step-100")); err != nil {
+		t.Errorf("what it has just committed is gone: %v", err)
 	}
 }

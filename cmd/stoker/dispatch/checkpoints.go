@@ -81,12 +81,13 @@ func (d *Dispatcher) clear(e *entry, before job.State) {
 	}
 	e.cleared = now
 	rec := e.rec
+	keeping := contract.Keeping{Checkpoint: rec.Job.Spec.Checkpoint, Submitted: rec.Submitted, Saved: e.Life.Saved, AtWork: true}
 	d.box.Outside(func(context.Context) {
 		dir, err := d.Checkpoints.Dir(rec)
 		if err != nil {
 			return // a full or missing disk is the job's to tell of
 		}
-		if err := checkpoints.ClearOld(dir, rec.Job.Spec.Checkpoint.Keep); err != nil {
+		if err := checkpoints.ClearOld(dir, keeping); err != nil {
 			d.Log.Warn("old checkpoints not cleared", "job", rec.Job.Key().String(), "error", err)
 		}
 	})

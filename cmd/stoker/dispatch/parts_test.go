@@ -150,7 +150,7 @@ func TestCheckpointsAreListedAndCleared(t *testing.T) {
 	if newest, ok := contract.Newest(list); !ok || newest.Name != "step-2" || len(list) != 3 {
 		t.Errorf("listed %+v", list)
 	}
-	if err := c.Clear(dir, contract.Surplus(list, 1)); err != nil {
+	if err := c.Clear(dir, contract.Keeping{Checkpoint: functions.Checkpoint{Keep: 1}}.Surplus(list)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "step-1")); !errors.Is(err, os.ErrNotExist) {

@@ -33,6 +33,7 @@ const shutdownMargin = 2 * time.Second
 type Place struct {
 	Job           functions.Key
 	Spec          functions.JobSpec
+	Submitted     time.Time
 	Attempt       int // from 1
 	Generation    uint64
 	Rank          int
