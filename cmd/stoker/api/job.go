@@ -106,13 +106,14 @@ type Job struct {
 
 // Progress is what the program last reported.
 type Progress struct {
-	Step     int64     `json:"step"`
-	Loss     *float64  `json:"loss,omitempty"`
-	Diverged bool      `json:"diverged,omitempty"`
-	Percent  float64   `json:"percent,omitempty"`
-	ETASec   float64   `json:"etaSeconds,omitempty"`
-	At       time.Time `json:"at,omitzero"`
-	Losses   []float64 `json:"losses,omitempty"` // some of those reported, oldest first
+	Generation uint64    `json:"generation,omitempty"` // of the gang that reported it
+	Step       int64     `json:"step"`
+	Loss       *float64  `json:"loss,omitempty"`
+	Diverged   bool      `json:"diverged,omitempty"`
+	Percent    float64   `json:"percent,omitempty"`
+	ETASec     float64   `json:"etaSeconds,omitempty"`
+	At         time.Time `json:"at,omitzero"`      // by the clock of the rank's node
+	Losses     []float64 `json:"losses,omitempty"` // some of those reported, oldest first
 }
 
 // Attempt is the receipt of one gang.

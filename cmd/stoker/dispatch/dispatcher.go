@@ -108,7 +108,7 @@ func (d *Dispatcher) tick() {
 	now := d.Now()
 	for _, e := range d.jobs {
 		for n, r := range e.ranks {
-			e.conclude(n, r)
+			e.conclude(n, r, now)
 		}
 		d.overspent(e, now)
 		d.judge(e, now)

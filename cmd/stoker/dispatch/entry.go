@@ -25,6 +25,7 @@ type Stored struct {
 	Progress api.Progress  `json:"progress,omitzero"`
 	Warned   bool          `json:"warned,omitempty"` // that its budget is nearly spent
 	Scaling  jobs.Scaling  `json:"scaling,omitzero"` // as it was measured
+	Ends     float64       `json:"ends,omitempty"`   // the step with which it will be done, as was last foreseen; 0: nobody knows
 }
 
 // entry is what the loop knows of one job. Only the loop touches it.
@@ -67,6 +68,7 @@ type entry struct {
 type rank struct {
 	beat   events.Heartbeat
 	heard  time.Time
+	said   events.Rank // its newest report
 	status activities.ReplicaStatus
 	xids   []job.Xid // of its GPUs, with what they did to other jobs
 	told   toldOf
@@ -76,7 +78,8 @@ type rank struct {
 // toldOf is what the workflow was told of a rank.
 type toldOf struct {
 	arrived, saving, done, ended, silent bool
-	savedAt                              time.Time
+	savedAt                              time.Time // by its agent
+	commit                               time.Time // when it was told of a checkpoint, by this clock
 }
 
 // newEntry is a job of which nothing is known yet but its manifest.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stoker.dev/stoker/cmd/stoker/api"
+	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/jobs"
 )
@@ -37,22 +38,36 @@ func (e *entry) measure(step int64, now time.Time) {
 	}
 }
 
-// left is how many steps are still to be trained, by the share of them that is done or by what the program
-// expects; 0: not known.
-func (e *entry) left() float64 {
-	p, g := e.Progress, e.Life.Gang
-	if p.Percent <= 0 {
-		if g == nil || p.ETASec <= 0 {
-			return 0
+// foresee notes with which step the job will be done, by a report of a rank and the one before: by the share of the
+// work that is done, or else by the time that the program expects. That time is of this very gang, so it counts in
+// steps of its speed.
+func (e *entry) foresee(before, said events.Rank) {
+	g := e.Life.Gang
+	switch {
+	case said.Percent > 0:
+		if said.Percent != before.Percent { // or it is an earlier step's
+			e.Ends = float64(said.Step) * done / said.Percent
 		}
-		rate, _ := e.Scaling.Rate(g.Nodes)
-		return p.ETASec * rate
+	case g != nil:
+		if rate, basis := e.Scaling.Rate(g.Nodes); basis == jobs.Measured {
+			e.Ends = float64(said.Step) + said.ETASec*rate
+		}
 	}
-	at := p.Step
-	if g == nil { // it goes on from there
-		at = e.Life.Saved.Step
+}
+
+// left is how many steps are still to be trained; 0: not known.
+func (e *entry) left() float64 { return max(0, e.Ends-float64(e.at())) }
+
+// at is the step that the job is at: its gang's, or the one that its next gang begins with.
+func (e *entry) at() int64 {
+	switch p := e.Progress; {
+	case e.Life.Gang != nil && p.Generation == e.Life.Generation:
+		return p.Step
+	case e.rec.Job.Spec.Checkpoint.Resume == functions.ResumeNever:
+		return 0
+	default:
+		return e.Life.Saved.Step
 	}
-	return max(0, float64(p.Step)*done/p.Percent-float64(at))
 }
 
 // restart is the time on its GPUs that a change of size costs the job beside the work that is not

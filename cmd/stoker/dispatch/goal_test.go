@@ -65,7 +65,7 @@ func newHall(t *testing.T, spec functions.JobSpec, nodes int) *hall {
 	}
 	l.SetInventory(nil, devices, origin)
 	h.Dispatcher = New(Options{
-		Workflows: h.c, Ledger: still{l: l}, Bus: radio{said: h.said}, Provider: local{}, Guaranteed: 6, Shortage: func() int { return 0 },
+		Workflows: h.c, Ledger: still{l: l}, Bus: radio{said: h.said}, Provider: local{}, Checkpoints: &Checkpoints{Remote: true}, Guaranteed: 6, Shortage: func() int { return 0 },
 		Spending: prices{"L4": 2}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return h.now },
 	})
 	h.planner.saving = true // nothing stores it here
@@ -196,6 +196,35 @@ func TestAGoalThatWillBeMissedIsTold(t *testing.T) {
 	if v := h.view(h.e, nil).Goal; !v.Misses || v.Reason != jobs.ChoiceLate || v.Done.Before(v.By) {
 		t.Errorf("people see %+v", v)
 	}
+}
+
+// What is left is steps: a time that two nodes expect is not that of six.
+func TestWhatIsLeftDoesNotDependOnTheSize(t *testing.T) {
+	h := newHall(t, elastic(functions.Goal{Within: functions.Duration(time.Hour)}), 2)
+	h.e.Scaling.Learn(6, 300, 100*time.Second) // in an attempt before
+	for step := int64(1); step <= 200; step++ {
+		h.now = h.now.Add(time.Second)
+		h.says(0, events.Rank{Step: step, ETASec: float64(1000 - step), ReportedAt: h.now})
+	}
+	left := func(want float64) {
+		t.Helper()
+		if got := h.e.left(); math.Abs(got-want) > 1 {
+			t.Errorf("%v steps are left, want %v", got, want)
+		}
+	}
+	left(800)
+	h.again(150, 0)
+	left(850)
+	h.again(150, 6)
+	left(850)
+	h.now = h.now.Add(time.Second)
+	h.says(0, events.Rank{Step: 151, ReportedAt: h.now})
+	left(849)
+	h.says(0, events.Rank{Step: 250, ETASec: 250, ReportedAt: h.now.Add(time.Second)})
+	left(750)
+	h.e.rec.Job.Spec.Checkpoint.Resume = functions.ResumeNever
+	h.again(250, 0)
+	left(1000)
 }
 
 // A job ends before its cost and that of its grace exceed the bound, whichever names it.

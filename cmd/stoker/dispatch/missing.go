@@ -96,7 +96,7 @@ func (d *Dispatcher) missing(running []activities.ReplicaStatus) {
 			d.Log.Warn("rank is in no provider's list; taking it for gone", "job", e.key.String(), "rank", ref.RankID(n))
 			r.status = activities.ReplicaStatus{ID: ref.RankID(n), State: activities.RunGone, Cause: events.CauseAgentLost, Started: g.Placed, Ended: now}
 			r.told.ended = false
-			e.conclude(n, r)
+			e.conclude(n, r, now)
 		}
 		d.tell(e)
 	}

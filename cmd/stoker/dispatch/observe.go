@@ -1,12 +1,14 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 	"time"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
@@ -22,10 +24,10 @@ func (d *Dispatcher) beat(k functions.Key, h events.Heartbeat) {
 	r := e.seen(n)
 	r.beat, r.heard = h, d.Now()
 	d.faulted(e, r)
-	e.reported(*h.Rank)
+	e.reported(r, *h.Rank)
 	e.measure(h.Rank.Step, r.heard)
 	e.moves(r, r.heard)
-	e.conclude(n, r)
+	e.conclude(n, r, d.Now())
 	d.tell(e)
 }
 
@@ -67,9 +69,9 @@ func (d *Dispatcher) observe(s activities.ReplicaStatus) {
 	if s.Last != nil && s.Last.Rank != nil && s.Last.Rank.Generation == generation {
 		r.beat = *s.Last
 		d.faulted(e, r)
-		e.reported(*s.Last.Rank)
+		e.reported(r, *s.Last.Rank)
 	}
-	e.conclude(n, r)
+	e.conclude(n, r, d.Now())
 	d.tell(e)
 }
 
@@ -92,17 +94,58 @@ func (d *Dispatcher) stray(s activities.ReplicaStatus) {
 	})
 }
 
-// reported takes progress of any rank: the furthest counts, and the loss of whoever tells one.
-func (e *entry) reported(r events.Rank) {
-	p := &e.Progress
-	if r.ReportedAt.IsZero() || !r.ReportedAt.After(p.At) {
+// reported takes a report of a rank. What counts is the furthest of those of its gang, and for what not all of
+// them tell the furthest of those that do. The clock of an agent is compared with itself alone.
+func (e *entry) reported(r *rank, said events.Rank) {
+	if !said.ReportedAt.After(r.said.ReportedAt) {
 		return
 	}
-	p.At, p.Step, p.Percent, p.ETASec, p.Diverged = r.ReportedAt, r.Step, r.Percent, r.ETASec, r.Diverged
-	if r.Loss != nil {
-		p.Loss = r.Loss
-		p.Losses = addLoss(p.Losses, *r.Loss)
+	before, p := r.said, &e.Progress
+	r.said = said
+	if p.Generation != said.Generation { // it begins further back
+		*p = api.Progress{Generation: said.Generation, Loss: p.Loss, Losses: p.Losses}
 	}
+	known := p.At.Equal(said.ReportedAt) // from before a restart
+	p.At, p.Step = said.ReportedAt, e.furthest(func(events.Rank) bool { return true }).said.Step
+	if x := e.furthest(func(s events.Rank) bool { return s.Percent > 0 }); x != nil {
+		p.Percent = x.said.Percent
+	}
+	if x := e.furthest(func(s events.Rank) bool { return s.ETASec > 0 }); x != nil {
+		p.ETASec = x.said.ETASec
+	}
+	if r == e.furthest(func(s events.Rank) bool { return s.Percent > 0 || s.ETASec > 0 }) {
+		e.foresee(before, said)
+	}
+	if x := e.furthest(func(s events.Rank) bool { return s.Loss != nil || s.Diverged }); x == r {
+		e.takeLoss(said, known)
+	}
+}
+
+// takeLoss takes the loss of a report; one that is known already is not drawn again.
+func (e *entry) takeLoss(said events.Rank, known bool) {
+	p := &e.Progress
+	p.Diverged = said.Diverged
+	if said.Loss == nil {
+		return
+	}
+	p.Loss = said.Loss
+	if !known {
+		p.Losses = addLoss(p.Losses, *said.Loss)
+	}
+}
+
+// furthest is the rank that is furthest on of those whose newest report tells something; of two the lower one. nil:
+// none does.
+func (e *entry) furthest(tells func(events.Rank) bool) (best *rank) {
+	for _, r := range e.ranks {
+		if r.said.ReportedAt.IsZero() || !tells(r.said) {
+			continue
+		}
+		if best == nil || cmp.Or(cmp.Compare(r.said.Step, best.said.Step), cmp.Compare(best.said.Rank, r.said.Rank)) > 0 {
+			best = r
+		}
+	}
+	return best
 }
 
 // done is the share of the work, in percent, of a job that has finished.
@@ -110,7 +153,7 @@ const done = 100
 
 // conclude notes what the workflow does not know of a rank yet. It is derived from what agent and
 // provider say now, so it may be repeated at any time.
-func (e *entry) conclude(n int, r *rank) {
+func (e *entry) conclude(n int, r *rank, now time.Time) {
 	g := e.Life.Gang
 	if g == nil || n >= len(g.Ranks) {
 		return
@@ -127,7 +170,7 @@ func (e *entry) conclude(n int, r *rank) {
 		say(&r.told.arrived, job.Event{Kind: job.Arrive})
 	}
 	if said != nil {
-		e.concludeWork(r, *said, say)
+		e.concludeWork(r, *said, now, say)
 	}
 	switch r.status.State {
 	case activities.RunUnknown:
@@ -144,12 +187,11 @@ func (e *entry) conclude(n int, r *rank) {
 
 // concludeWork notes what a rank has reported of its work. Steps alone are no news: the workflow hears
 // of them with a checkpoint, and at the end.
-func (e *entry) concludeWork(r *rank, said events.Rank, say func(*bool, job.Event)) {
+func (e *entry) concludeWork(r *rank, said events.Rank, now time.Time, say func(*bool, job.Event)) {
 	at := job.Event{Kind: job.Progress, Step: said.Step, Done: said.Percent >= done}
-	if s := said.Saved; s != nil && s.At.After(r.told.savedAt) && (e.leaving(r) || s.At.Sub(r.told.savedAt) >= commitsEvery) {
-		r.told.savedAt, r.told.saving = s.At, false
-		e.pending = slices.DeleteFunc(e.pending, func(ev job.Event) bool { return ev.Kind == job.Commit }) // the newest counts
-		e.tellLater(job.Event{Kind: job.Commit, Generation: e.Life.Generation, Step: s.Step, Path: s.Path})
+	if s := said.Saved; s != nil && s.At.After(r.told.savedAt) && (e.leaving(r) || now.Sub(r.told.commit) >= commitsEvery) {
+		r.told.savedAt, r.told.commit, r.told.saving = s.At, now, false
+		e.committed(*s)
 	} else if said.Saving && !e.leaving(r) {
 		say(&r.told.saving, job.Event{Kind: job.SaveBegan})
 	}
@@ -160,6 +202,18 @@ func (e *entry) concludeWork(r *rank, said events.Rank, say func(*bool, job.Even
 		at.Generation = e.Life.Generation
 		e.tellLater(at)
 	}
+}
+
+// committed notes a checkpoint for the workflow. Of those that it has not heard of the furthest counts: ranks tell of
+// theirs in any order.
+func (e *entry) committed(s events.RankSaved) {
+	next := job.Event{Kind: job.Commit, Generation: e.Life.Generation, Step: s.Step, Path: s.Path}
+	waits := func(ev job.Event) bool { return ev.Kind == job.Commit && ev.Generation == next.Generation }
+	if slices.ContainsFunc(e.pending, func(ev job.Event) bool { return waits(ev) && ev.Step > next.Step }) {
+		return
+	}
+	e.pending = slices.DeleteFunc(e.pending, waits)
+	e.tellLater(next)
 }
 
 // leaving tells whether a rank goes, or has gone: then every checkpoint it still commits counts.

@@ -197,7 +197,7 @@ func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error
 // look follows up on a step: what is known of the ranks may have waited for it.
 func (d *Dispatcher) look(e *entry) {
 	for n, r := range e.ranks {
-		e.conclude(n, r)
+		e.conclude(n, r, d.Now())
 	}
 	d.tell(e)
 }
