@@ -51,6 +51,7 @@ type Sender struct {
 // New makes a sender that trusts servers whose certificates these have signed; nil: those that the machine trusts.
 func New(roots *x509.CertPool) *Sender {
 	t := http.DefaultTransport.(*http.Transport).Clone() // net/http documents the type
+	t.Proxy = nil // it would dial the address in our place, and nobody would look which it is
 	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	t.DialContext = (&net.Dialer{Timeout: tryTimeout, Control: allowed}).DialContext
 	return &Sender{first: firstPause, client: &http.Client{
@@ -111,7 +112,7 @@ func (s *Sender) post(ctx context.Context, address string, e event.Event) error 
 		return unnamed(err)
 	}
 	_ = resp.Body.Close() // what it says is nobody's business
-	return judge(resp)
+	return s.judge(resp)
 }
 
 // unnamed is an error of the client without the address, which it names.
@@ -126,16 +127,25 @@ func unnamed(err error) error {
 }
 
 // judge tells what is told from what is to be tried again, and both from what was refused.
-func judge(resp *http.Response) error {
+func (s *Sender) judge(resp *http.Response) error {
 	switch code := resp.StatusCode; {
 	case code >= 200 && code < 300:
 		return nil
 	case code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code == http.StatusTooEarly:
-		if after, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && after >= 0 {
-			return fmt.Errorf("HTTP %d: %w", code, backoff.RetryAfter(after))
+		if after := retryAfter(resp); after >= s.first {
+			return fmt.Errorf("HTTP %d: %w", code, &backoff.RetryAfterError{Duration: after})
 		}
 		return fmt.Errorf("HTTP %d", code)
 	default:
 		return backoff.Permanent(fmt.Errorf("%w: HTTP %d", ErrRefused, code))
 	}
+}
+
+// retryAfter is the pause that a server asks for, [Patience] at most; 0: none.
+func retryAfter(resp *http.Response) time.Duration {
+	seconds, err := strconv.ParseFloat(resp.Header.Get("Retry-After"), 64)
+	if err != nil || !(seconds > 0) {
+		return 0
+	}
+	return time.Duration(min(seconds, Patience.Seconds()) * float64(time.Second))
 }

@@ -118,3 +118,29 @@ func TestEventsBeyondTheBoundAreRefused(t *testing.T) {
 		t.Errorf("with %d on their way: %v", s.pending.Load(), err)
 	}
 }
+
+// A server may ask for a pause, and not for none, nor for one that never ends.
+func TestAPauseIsNeitherNoneNorForEver(t *testing.T) {
+	for after, want := range map[string][2]int64{"0": {1, 6}, "-1": {1, 6}, "NaN": {1, 6}, "9223372037": {1, 1}, "1e400": {1, 6}, "99999999999999999999": {1, 1}} {
+		var tries atomic.Int64
+		s, address := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			tries.Add(1)
+			w.Header().Set("Retry-After", after)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		s.first = 50 * time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		err := s.Send(ctx, address, ended())
+		cancel()
+		if n := tries.Load(); err == nil || n < want[0] || n > want[1] {
+			t.Errorf("with Retry-After: %s it is tried %d times: %v; want %v", after, n, err, want)
+		}
+	}
+}
+
+// A proxy would dial what we refuse to.
+func TestNoProxyStandsBetween(t *testing.T) {
+	if New(nil).client.Transport.(*http.Transport).Proxy != nil { //nolint:forcetypeassert // 2026-11-28: New makes it
+		t.Error("the address of a proxy is all that is looked at")
+	}
+}
