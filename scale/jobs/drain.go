@@ -41,6 +41,17 @@ func (d *Drains) Learn(user, name string, took time.Duration) {
 	d.Programs = d.Programs[max(0, len(d.Programs)-MaxPrograms):]
 }
 
+// Forget drops a tenth of the programs, those that left longest ago, for who has no room for all; false: there
+// is none.
+func (d *Drains) Forget() bool {
+	n := len(d.Programs)
+	if n == 0 {
+		return false
+	}
+	d.Programs = slices.Clone(d.Programs[1+n/10:])
+	return true
+}
+
 func (d *Drains) find(user, name string) int {
 	return slices.IndexFunc(d.Programs, func(p Drain) bool { return p.User == user && p.Name == name })
 }

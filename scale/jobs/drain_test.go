@@ -40,3 +40,19 @@ func TestDrainsAreBounded(t *testing.T) {
 		t.Errorf("%d programs; the one that left longest ago is to be forgotten", len(d.Programs))
 	}
 }
+
+func TestDrainsForgetWhoLeftLongestAgo(t *testing.T) {
+	var d Drains
+	for i := range 20 {
+		d.Learn("u", fmt.Sprint(i), time.Second)
+	}
+	if !d.Forget() || len(d.Programs) != 17 || d.Programs[0].Name != "3" {
+		t.Errorf("left are %+v", d.Programs)
+	}
+	for d.Forget() {
+		continue
+	}
+	if len(d.Programs) > 0 {
+		t.Errorf("never forgotten: %+v", d.Programs)
+	}
+}

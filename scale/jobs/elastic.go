@@ -38,10 +38,10 @@ func (t *turn) trim() {
 }
 
 // resizable tells whether a running job may come back with another size now. One that has just begun may
-// not: a restart has to be worked for first.
+// not: a restart has to be worked for first. Nor may one on a loan, which nobody may have for it once it is back.
 func (t *turn) resizable(o *standing) bool {
 	j := &t.s.Jobs[o.index]
-	if !j.Running() || t.gone[o.index] || len(j.Sizes) == 0 || j.freeAt().IsZero() {
+	if !j.Running() || t.gone[o.index] || t.loans[o.index] > 0 || len(j.Sizes) == 0 || j.freeAt().IsZero() {
 		return false
 	}
 	if at := j.freeAt(); at.After(t.s.Now) {
@@ -86,7 +86,7 @@ func (t *turn) widenSeat(st *seat) {
 // grow has a running job come back with more ranks.
 func (t *turn) grow(o *standing) {
 	j := &t.s.Jobs[o.index]
-	if t.loans[o.index] > 0 || !t.resizable(o) {
+	if !t.resizable(o) {
 		return
 	}
 	rest := cmp.Or(j.Rest.Seconds(), t.h.table(j).rest(j.Service(t.s.Now)))

@@ -12,8 +12,8 @@ import (
 
 const (
 	// MaxClasses bounds how many classes of jobs are remembered, all users, sizes and names together; those that
-	// no job was of for the longest time are forgotten. Stored they are a megabyte at most, which is what
-	// brokers take as one message by default.
+	// no job was of for the longest time are forgotten. Stored, classes of a job each are half a megabyte; of
+	// many jobs a class is up to three times as large (see [History.Forget]).
 	MaxClasses = 1500
 	// maxRecent bounds the jobs that wait to be among the classes.
 	maxRecent = 1000
@@ -85,14 +85,22 @@ func (h *History) Learn(j Job, now time.Time) {
 	for _, l := range h.Recent {
 		h.take(l)
 	}
-	h.Recent, h.tables = nil, nil
-	h.forget()
+	h.Recent = nil
+	h.keep(MaxClasses)
 }
 
-// forget drops the classes that are too many. The class of all jobs and those of sizes that are in use are
-// never among them, since each of their jobs was one of theirs; of one job's the narrowest go first.
-func (h *History) forget() {
-	over := len(h.Classes) - MaxClasses
+// Forget drops a tenth of the classes, for who has no room for all; false: there is none.
+func (h *History) Forget() bool {
+	n := len(h.Classes)
+	h.keep(n - 1 - n/10)
+	return n > 0
+}
+
+// keep drops the classes beyond so many. The class of all jobs and those of sizes that are in use come last,
+// since each job was one of theirs; of one job's the narrowest go first.
+func (h *History) keep(most int) {
+	h.tables = nil
+	over := len(h.Classes) - max(0, most)
 	if over <= 0 {
 		return
 	}

@@ -226,6 +226,25 @@ func TestAMachineOfTwoProductsIsTwoNodes(t *testing.T) {
 	}
 }
 
+// TestHistoryForgetsTheNarrowestFirst, and all of it in the end.
+func TestHistoryForgetsTheNarrowestFirst(t *testing.T) {
+	h, short := &History{}, Job{User: "short", GPUs: 1, Started: now.Add(-time.Minute)}
+	for i := range 100 {
+		h.Learn(Job{User: fmt.Sprint("user", i), GPUs: 1, Started: now.Add(-time.Hour)}, now)
+	}
+	for range 100 {
+		h.Learn(short, now)
+	}
+	for n := len(h.Classes); h.Forget(); n = len(h.Classes) {
+		if len(h.Classes) >= n || len(h.Classes) > 3 && (!h.knows(&short) || h.Classes["all"] == nil) {
+			t.Fatalf("of %d classes %d are left, and what is in use is forgotten", n, len(h.Classes))
+		}
+	}
+	if len(h.Classes) > 0 {
+		t.Errorf("%d classes are never forgotten", len(h.Classes))
+	}
+}
+
 // TestHistoryIsBounded: of more users and names than are remembered those of long ago are forgotten, and who comes
 // again and again is known.
 func TestHistoryIsBounded(t *testing.T) {

@@ -247,6 +247,9 @@ var goldenTurns = []struct {
 	{"not before the last restart is worked for", func() Snapshot {
 		return snapshot(8, "6 0s 0s 1m").with(changes{"a": both(elastic(2, 4, 6), func(j *Job) { j.Wish = 4 })})
 	}, ""},
+	{"nor on a loan, which it might not get again", func() Snapshot {
+		return snapshot(0, "8 0s 0s 48h").lent(offer(8, time.Hour)).with(changes{"a": both(both(onLoan(time.Hour), elastic(4, 8)), func(j *Job) { j.Wish = 4 })})
+	}, ""},
 	{"it comes back first", func() Snapshot {
 		return snapshot(8, "2 10h", "4 0s 1h").with(changes{"b": both(elastic(2, 4), func(j *Job) { j.Resizing = 4 })})
 	}, "admit b back 4, admit a turn 2"},

@@ -44,6 +44,7 @@ func New(o Options) *Dispatcher {
 		planner: planner{kept: kept{key: learnedKey}}, loans: loans{kept: kept{key: loansKey}},
 	}
 	d.loans.stored = d.begunLoans
+	d.planner.kept.forget = d.planner.learned.forget
 	return d
 }
 

@@ -9,9 +9,14 @@ import (
 	"stoker.dev/stoker/events"
 )
 
+// maxKept is what a value may have in bytes. Brokers take a megabyte (1 MiB) as one message by default, with
+// its headers.
+const maxKept = 1_000_000
+
 // kept is a value of the loop's that is stored whenever it changes, one write at a time.
 type kept struct {
 	key     string
+	forget  func() bool // makes the value smaller; nil: it is small
 	rev     uint64
 	saving  bool
 	unsaved bool
@@ -41,6 +46,9 @@ func (d *Dispatcher) save(k *kept, v any) {
 		return
 	}
 	data, err := json.Marshal(v)
+	for err == nil && len(data) > maxKept && k.forget != nil && k.forget() {
+		data, err = json.Marshal(v)
+	}
 	if err != nil {
 		d.Log.Error("what is known of jobs is not stored", "key", k.key, "error", err)
 		return

@@ -96,6 +96,7 @@ func (d *Dispatcher) settle() {
 	}
 	for _, l := range d.loans.Overdue(d.Now()) {
 		d.Log.Warn("a loan is overdue: its job is killed by its workflow", "job", l.Job, "gpus", l.GPUs, "deadline", l.Deadline)
+		d.booked("overdue", l.ID, nil)
 	}
 	there := map[string]*entry{}
 	for k, e := range d.jobs {

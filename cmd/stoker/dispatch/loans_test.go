@@ -3,6 +3,7 @@ package dispatch
 import (
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,7 +175,17 @@ func TestALoanThatIsHeldAtItsDeadlineIsOverdue(t *testing.T) {
 	l.borrow(2)
 	l.recalled(10, 30*time.Second)
 	l.asked(0)
-	l.gone(30.1)
+	var log strings.Builder
+	l.Log = slog.New(slog.NewTextHandler(&log, nil))
+	l.now = l.now.Add(30 * time.Second)
+	for range 3 {
+		l.settle()
+	}
+	l.again()
+	if n := strings.Count(log.String(), "a loan is overdue"); n != 1 {
+		t.Errorf("it is logged %d times:\n%s", n, &log)
+	}
+	l.gone(0.1)
 	if s := l.loans.Since(origin, l.now); s.Overdue != 1 || s.GiveBack.P99 != 30.1 {
 		t.Errorf("%+v", s)
 	}

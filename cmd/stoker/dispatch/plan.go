@@ -35,6 +35,12 @@ type learned struct {
 	Usage map[string]jobs.Usage `json:"usage,omitempty"`
 }
 
+// forget drops a part of it, what was not used for longest; false: there is nothing to be dropped.
+func (l *learned) forget() bool {
+	classes, programs := l.History.Forget(), l.Drains.Forget()
+	return classes || programs
+}
+
 // planner is what plans are made with.
 type planner struct {
 	learned

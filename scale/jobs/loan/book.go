@@ -142,7 +142,7 @@ func (b *Book) Save(id string, now time.Time) error {
 	})
 }
 
-// Overdue are the loans whose deadline has passed. Each is marked, and returned until it is released.
+// Overdue are the loans whose deadline has passed since it was last asked. Each is marked, and returned once.
 func (b *Book) Overdue(now time.Time) (out []Loan) {
 	for i := range b.Open {
 		if l := &b.Open[i]; b.late(l, now) {
@@ -152,15 +152,13 @@ func (b *Book) Overdue(now time.Time) (out []Loan) {
 	return out
 }
 
-// late marks a loan whose deadline has passed.
+// late marks a loan whose deadline has passed; false: it has not, or the loan is marked already.
 func (b *Book) late(l *Loan, now time.Time) bool {
-	if l.Deadline.IsZero() || now.Before(l.Deadline) {
+	if l.Killed || l.Deadline.IsZero() || now.Before(l.Deadline) {
 		return false
 	}
-	if !l.Killed {
-		l.Killed = true
-		b.credit(l.Lender).Overdue++
-	}
+	l.Killed = true
+	b.credit(l.Lender).Overdue++
 	return true
 }
 
