@@ -51,7 +51,8 @@ type Sender struct {
 // New makes a sender that trusts servers whose certificates these have signed; nil: those that the machine trusts.
 func New(roots *x509.CertPool) *Sender {
 	t := http.DefaultTransport.(*http.Transport).Clone() // net/http documents the type
-	t.Proxy = nil // it would dial the address in our place, and nobody would look which it is
+	// A proxy would dial the address in our place, and nobody would look which it is.
+	t.Proxy = nil
 	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	t.DialContext = (&net.Dialer{Timeout: tryTimeout, Control: allowed}).DialContext
 	return &Sender{first: firstPause, client: &http.Client{
