@@ -62,6 +62,7 @@ type JobNews struct {
 
 	On      []string // the node of every rank of the gang that holds GPUs
 	Resumed string   // the checkpoint the newest gang began with
+	Trouble string   // why it does not get on
 }
 
 // Newsroom hears of every step in the life of a job.
@@ -114,7 +115,12 @@ func (g GangRef) each(ctx context.Context, do func(ctx context.Context, rank int
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(gangWidth)
 	for rank := range g.Nodes {
-		group.Go(func() error { return do(ctx, rank) })
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil { // another one has failed
+				return err
+			}
+			return do(ctx, rank)
+		})
 	}
 	return group.Wait()
 }
@@ -198,7 +204,8 @@ type Refusal struct {
 // GangStarted is what came of a start.
 type GangStarted struct {
 	Refused []Refusal `json:"refused,omitempty"` // for good
-	Lost    bool      `json:"lost,omitempty"`    // the GPUs went to somebody else before anything was started
+	NotNow  string    `json:"notNow,omitempty"`  // why the rest is not started, and will not be before that passes
+	Lost    bool      `json:"lost,omitempty"`    // the GPUs are somebody else's; only in histories, of platforms that did not tell NotNow
 	Resumed string    `json:"resumed,omitempty"` // the checkpoint that it begins with, where the platform sees it
 }
 
@@ -214,7 +221,7 @@ func (a *Gangs) StartGang(ctx context.Context, r GangStart) (GangStarted, error)
 	}
 	leases, err := a.reserve(ctx, r.PlaceRequest)
 	if errors.Is(err, scale.ErrNoCapacity) || errors.Is(err, scale.ErrTombstone) {
-		return GangStarted{Lost: true}, nil
+		return GangStarted{NotNow: err.Error()}, nil
 	}
 	if err != nil {
 		return GangStarted{}, fmt.Errorf("look for the GPUs of %s: %w", r.GangRef, err)
@@ -228,7 +235,7 @@ func (a *Gangs) StartGang(ctx context.Context, r GangStart) (GangStarted, error)
 		refused[rank], err = a.startRank(ctx, r.GangRef, place, rank, leases[rank])
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotNow) {
 		return GangStarted{}, err
 	}
 	out := GangStarted{Resumed: place.ResumeFrom}
@@ -236,6 +243,9 @@ func (a *Gangs) StartGang(ctx context.Context, r GangStart) (GangStarted, error)
 		if x != nil {
 			out.Refused = append(out.Refused, *x)
 		}
+	}
+	if err != nil && len(out.Refused) == 0 {
+		out.NotNow = err.Error()
 	}
 	return out, nil
 }
@@ -290,6 +300,8 @@ func (a *Gangs) startRank(ctx context.Context, g GangRef, place contract.Place, 
 	switch {
 	case Permanent(err):
 		return &Refusal{rank, err.Error()}, nil
+	case errors.Is(err, ErrNotNow): // it names the rank, and people see it as it is
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("start rank %s: %w", id, err)
 	}

@@ -125,20 +125,7 @@ func TestKubernetesQuotaExceeded(t *testing.T) {
 	c := newCluster(t, 2)
 	p := c.platform(t, harness.Options{})
 	p.Start()
-	quotas := c.Client().CoreV1().ResourceQuotas(harness.Namespace)
-	hard := func(gpus string) *corev1.ResourceQuota {
-		return &corev1.ResourceQuota{
-			ObjectMeta: metav1.ObjectMeta{Name: "gpus"},
-			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"requests.nvidia.com/gpu": resource.MustParse(gpus)}},
-		}
-	}
-	if _, err := quotas.Create(t.Context(), hard("0"), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	harness.Eventually(t, "the quota counts", func() (bool, any) {
-		q, err := quotas.Get(t.Context(), "gpus", metav1.GetOptions{})
-		return err == nil && len(q.Status.Hard) > 0, err
-	})
+	grow := c.quota(t, "0")
 	f := p.Function("poor")
 	f.Spec.Queue.Deadline = functions.Duration(10 * time.Minute)
 	p.Apply(f)
@@ -152,15 +139,37 @@ func TestKubernetesQuotaExceeded(t *testing.T) {
 		t.Errorf("%v syncs in %v, want 1 to %d", n, quotaWatched, fewSyncs)
 	}
 	awaitSaid(t, p, "poor", "exceeded quota: gpus")
-	if _, err := quotas.Update(t.Context(), hard("1"), metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	grow("1")
 	if rec := p.AwaitRecords("poor", []string{id})[id]; rec.Status != events.StatusOK || rec.Attempt != 1 {
 		t.Errorf("%s at attempt %d: %s", rec.Status, rec.Attempt, rec.Message)
 	}
 	p.AwaitZero("poor")
 	if f := p.Get("poor"); f.Failure != nil {
 		t.Errorf("a start without room counts as failed: %+v", f.Failure)
+	}
+}
+
+// quota gives the functions' namespace so many GPUs, and waits until that counts; the result gives it others.
+func (c *cluster) quota(t *testing.T, gpus string) (grow func(gpus string)) {
+	t.Helper()
+	quotas := c.Client().CoreV1().ResourceQuotas(harness.Namespace)
+	hard := func(gpus string) *corev1.ResourceQuota {
+		return &corev1.ResourceQuota{
+			ObjectMeta: metav1.ObjectMeta{Name: "gpus"},
+			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"requests.nvidia.com/gpu": resource.MustParse(gpus)}},
+		}
+	}
+	if _, err := quotas.Create(t.Context(), hard(gpus), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the quota counts", func() (bool, any) {
+		q, err := quotas.Get(t.Context(), "gpus", metav1.GetOptions{})
+		return err == nil && len(q.Status.Hard) > 0, err
+	})
+	return func(gpus string) {
+		if _, err := quotas.Update(t.Context(), hard(gpus), metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

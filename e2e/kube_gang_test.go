@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -8,9 +9,12 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
+	"stoker.dev/stoker/activities/kubernetes"
 	"stoker.dev/stoker/cmd/stoker/api"
 	"stoker.dev/stoker/e2e/harness"
+	"stoker.dev/stoker/events"
 	"stoker.dev/stoker/functions"
 	"stoker.dev/stoker/scale/job"
 )
@@ -85,4 +89,49 @@ func refusedWithoutPods(t *testing.T, p *harness.Platform) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
+}
+
+// TestKubernetesGangNotStarted submits a gang beyond its namespace's quota: what can be started of it goes again, which costs
+// nothing, and all of it starts when the quota grows. One with an image that nobody has is over once that is given up.
+func TestKubernetesGangNotStarted(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2)
+	c.hostNode(t, "host-2", 2)
+	c.AddClaim(t, harness.Namespace, checkpointClaim)
+	p := c.platform(t, harness.Options{})
+	p.Start()
+	mistyped := p.Job("mistyped", 2)
+	mistyped.Spec.Runtime.Image = "e2e.example/nowhere:1"
+	p.Submit(mistyped)
+	pulls := p.AwaitJob("mistyped", "is to pull its image", func(j api.Job) bool {
+		return len(j.Ranks) == 2 && j.Ranks[1].State == "starting: "+events.CauseImagePull
+	})
+	hurry := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"1s"}}}`, kubernetes.AnnotationTimeout) // for what takes five minutes
+	if _, err := c.Client().CoreV1().Pods(harness.Namespace).Patch(t.Context(), pulls.Ranks[1].ID, types.MergePatchType, hurry, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	failed := p.AwaitPhase("mistyped", job.Failed)
+	if failed.Last.Class != job.ClassConfig || failed.Attempt != 1 || !strings.Contains(strings.Join(failed.Last.Evidence, ""), "ErrImagePull") {
+		t.Errorf("an image that nobody has, in attempt %d: %+v", failed.Attempt, failed.Last)
+	}
+
+	grow := c.quota(t, "1")
+	poor := strings.Repeat("poor-", 12) + "too" // as long as a name may be
+	p.Submit(p.Job(poor, 2))
+	waits := p.AwaitJob(poor, "is tried again", func(j api.Job) bool {
+		return j.Attempt > 2 && strings.Contains(j.Trouble, "exceeded quota: gpus")
+	})
+	contains(t, "stoker job describe", stoker(t, p, "job", "describe", poor), "exceeded quota: gpus")
+	contains(t, "stoker job explain", stoker(t, p, "job", "explain", poor), "exceeded quota: gpus")
+	if waits.Used.Infra+waits.Used.User > 0 || waits.Last.Class != job.ClassUnplaced {
+		t.Errorf("its gang cannot be started now: retries %+v, last %+v", waits.Used, waits.Last)
+	}
+	grow("2")
+	trains := p.AwaitJob(poor, "trains", harness.Trains(10))
+	if len(c.pods(t)) != 2 || trains.Used.Infra+trains.Used.User > 0 || trains.Trouble != "" {
+		t.Errorf("it trains in %v, retries %+v, trouble %q", names(c.pods(t)), trains.Used, trains.Trouble)
+	}
+	steerJob(t, p, poor, api.JobCancel)
+	p.AwaitPhase(poor, job.Cancelled)
+	c.awaitClean(t)
 }

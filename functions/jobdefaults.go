@@ -22,6 +22,9 @@ const (
 	// DefaultStuckAfter is what NCCL's watchdog and gloo leave a collective operation by default: up to then
 	// the program ends by itself and says more than anybody else can.
 	DefaultStuckAfter = 30 * time.Minute
+	// BarrierTimeout is how long the ranks of a gang wait for each other, whatever a manifest says: the largest
+	// images take some minutes to be pulled, and GPUs that wait for a rank that will never come are lost.
+	BarrierTimeout = 15 * time.Minute
 )
 
 // The exit codes whose meaning a manifest need not say: 75 and 78 are those of sysexits.h.

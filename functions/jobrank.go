@@ -1,10 +1,11 @@
 package functions
 
 // Rank is what one rank of a job needs of its node and runs there, as providers know it from the
-// replicas of functions: its program, its resources and its grace. It has none of what serves requests.
+// replicas of functions: its program, its resources, its grace
+// and how long it may take to begin. It has none of what serves requests.
 func (s JobSpec) Rank() Spec {
 	run := s.Runtime.program()
-	run.Drain.Grace = s.Preemption.Grace
+	run.Drain.Grace, run.Ready.Timeout = s.Preemption.Grace, Duration(BarrierTimeout)
 	r := s.Resources
 	return Spec{
 		Runtime:   run,

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -33,7 +34,7 @@ type jobRun struct {
 	retryAt time.Time // of the command at the head, after it failed
 	tries   int       // it failed so often
 	trouble string    // the last error
-	short   string    // why there was no room for the last gang that was let in
+	short   string    // why there was no room for the last gang that was let in, or why it was not started
 	killed  time.Time // when the gang was last killed
 	news    bool      // the state has changed since it was told
 	newsAt  time.Time // when that is told, after it failed
@@ -276,6 +277,9 @@ func (j *jobRun) failed(ctx workflow.Context, c job.Command, err error) {
 	workflow.GetLogger(ctx).Warn("to be tried again", "job", j.Key.String(), "command", c.Do, "error", err)
 }
 
+// why is what keeps the job from getting on, as far as that is not in its state.
+func (j *jobRun) why() string { return cmp.Or(j.trouble, j.short) }
+
 // cause is what an activity said, without Temporal's words around it.
 func cause(err error) error {
 	var app *temporal.ApplicationError
@@ -300,7 +304,7 @@ func (j *jobRun) publish(ctx workflow.Context) {
 	}
 	j.news, j.newsAt = false, time.Time{}
 	local := locally(ctx, tellPatience, fmt.Sprintf("%s: %s", j.Life.Phase, j.Life.Cause))
-	news := activities.JobNews{Key: j.Key, UID: j.UID, State: j.Life, Seq: j.Seq, On: j.Placed.On, Resumed: j.Resumed}
+	news := activities.JobNews{Key: j.Key, UID: j.UID, State: j.Life, Seq: j.Seq, On: j.Placed.On, Resumed: j.Resumed, Trouble: j.why()}
 	if err := workflow.ExecuteLocalActivity(local, activityJobChanged, news).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("change not told, trying again", "job", j.Key.String(), "phase", j.Life.Phase, "error", err)
 		j.news, j.newsAt = true, workflow.Now(ctx).Add(tellPatience)

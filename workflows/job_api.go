@@ -71,7 +71,7 @@ type JobStatus struct {
 	Placed  Placed    `json:"placed,omitzero"`
 	Resumed string    `json:"resumed,omitempty"`
 	Trouble string    `json:"trouble,omitempty"` // why the last command did not get through; it is tried again
-	Short   string    `json:"short,omitempty"`   // why there was no room for the last gang that was let in
+	Short   string    `json:"short,omitempty"`   // why there was no room for the last gang that was let in, or why it was not started
 	Refused []string  `json:"refused,omitempty"` // events of this tell that can never be right
 	Runs    int       `json:"runs,omitempty"`
 }

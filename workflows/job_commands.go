@@ -87,7 +87,11 @@ func (j *jobRun) start(ctx workflow.Context, c job.Command) error {
 	if err := j.do(ctx, fmt.Sprintf("start %d ranks", c.Nodes), j.gangs.StartGang, req, &out); err != nil {
 		return err
 	}
-	j.Resumed = out.Resumed
+	j.Resumed, j.short = out.Resumed, out.NotNow
+	if out.NotNow != "" {
+		j.happened(ctx, job.Event{Kind: job.Unplace, Generation: c.Generation})
+		return nil
+	}
 	now := workflow.Now(ctx)
 	for _, x := range out.Refused {
 		j.happened(ctx, job.Event{Kind: job.End, Generation: c.Generation, Rank: x.Rank, Evidence: &job.Evidence{

@@ -79,8 +79,8 @@ func (j *jobRun) page() string {
 		}
 	}
 	j.table(&b)
-	if j.trouble != "" {
-		fmt.Fprintf(&b, "\n**Trouble:** %s\n", plain(j.trouble))
+	if why := j.why(); why != "" {
+		fmt.Fprintf(&b, "\n**Trouble:** %s\n", plain(why))
 	}
 	return b.String()
 }

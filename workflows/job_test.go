@@ -28,10 +28,12 @@ type fleet struct {
 	did     []string
 	notice  time.Time
 	news    []job.Phase
-	deaf    int    // so many of the next news are not taken
-	unknown []int  // ranks the provider knows nothing of
-	resumes string // what the ranks say that they begin with
-	keeps   string // what it was last told not to clear
+	trouble []string // that was told with the news
+	deaf    int      // so many of the next news are not taken
+	unknown []int    // ranks the provider knows nothing of
+	resumes string   // what the ranks say that they begin with
+	keeps   string   // what it was last told not to clear
+	notNow  int      // so many of the next starts cannot be
 }
 
 func (f *fleet) note(what string) error {
@@ -69,7 +71,16 @@ func (f *fleet) place(_ context.Context, r activities.PlaceRequest) (activities.
 }
 
 func (f *fleet) start(context.Context, activities.GangStart) (activities.GangStarted, error) {
-	return activities.GangStarted{}, f.note("start")
+	if err := f.note("start"); err != nil {
+		return activities.GangStarted{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.notNow > 0 {
+		f.notNow--
+		return activities.GangStarted{NotNow: "exceeded quota: gpus"}, nil
+	}
+	return activities.GangStarted{}, nil
 }
 
 func (f *fleet) open(context.Context, activities.GangRef) (activities.GangOpened, error) {
@@ -107,6 +118,7 @@ func (f *fleet) changed(_ context.Context, n activities.JobNews) error {
 		f.deaf--
 		return errors.New("the disk is full")
 	}
+	f.trouble = append(f.trouble, n.Trouble)
 	if len(f.news) == 0 || f.news[len(f.news)-1] != n.State.Phase {
 		f.news = append(f.news, n.State.Phase)
 	}
@@ -273,6 +285,32 @@ func TestAJobWithoutRoomWaitsAgain(t *testing.T) {
 	var canceled *temporal.CanceledError
 	if !errors.As(r.env.GetWorkflowError(), &canceled) || r.last.Life.Generation != 2 || f.count("release") != 0 {
 		t.Errorf("ended with %v as %+v after %v", r.env.GetWorkflowError(), r.last.Life, f.did)
+	}
+}
+
+// A gang that cannot be started now goes, and is let in again after a pause, however often: that spends no retry, keeps it
+// away from no node, and people see why.
+func TestAJobThatCannotBeStartedNowWaitsAgain(t *testing.T) {
+	f := &fleet{nodes: 2, notNow: 2, unknown: []int{0, 1}}
+	r := newJobRun(t, f)
+	for i := range 3 {
+		r.at(t, time.Duration(i+1)*time.Minute, gang(job.Admit, uint64(i+1), 0))
+	}
+	r.at(t, 4*time.Minute, gang(job.Arrive, 3, 0), gang(job.Arrive, 3, 1))
+	r.at(t, time.Hour, gang(job.End, 3, 0), gang(job.End, 3, 1))
+	s := carried(func(s *functions.JobSpec) { s.Retry.InfraErrors, s.Retry.UserErrors = 0, 0 })
+	r.env.ExecuteWorkflow(workflows.Job, s)
+	if err := r.env.GetWorkflowError(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"place", "start", "kill", "release", "place", "start", "kill", "release", "place", "start", "open", "release"}; !slices.Equal(f.did, want) {
+		t.Errorf("it did %v, want %v", f.did, want)
+	}
+	if got := r.last.Life; got.Used.Infra+got.Used.User > 0 || len(got.Avoid) > 0 || r.last.Short != "" {
+		t.Errorf("it has spent %+v, avoids %v, and is short of %q", got.Used, got.Avoid, r.last.Short)
+	}
+	if !slices.Contains(f.news, job.Recovering) || !slices.Contains(f.trouble, "exceeded quota: gpus") {
+		t.Errorf("people were told %v, %q", f.news, f.trouble)
 	}
 }
 

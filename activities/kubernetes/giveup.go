@@ -15,21 +15,36 @@ type verdict struct {
 	cause, message string
 }
 
-// verdictOn says when to give up on a starting Pod. One that is refused by the very node it was
-// placed on has [ScheduleTimeout]; any other has the manifest's time to become ready, since images
-// are pulled and clusters grow in minutes.
-func verdictOn(p *corev1.Pod) verdict {
-	cause, message := waitingFor(p)
-	if cause == events.CauseUnschedulable && p.Spec.Affinity != nil {
-		since := startOf(p)
-		if c := condition(p, corev1.PodScheduled); c.LastTransitionTime.After(since) {
-			since = c.LastTransitionTime.Time
-		}
-		return verdict{since.Add(ScheduleTimeout), cause, message}
-	}
+// verdictOn says when to give up on a starting Pod, which has been failing since then to get what it waits for. One that
+// is refused by the very node it was placed on has [ScheduleTimeout], and a rank that fails [faultTimeout]; any other has
+// the manifest's time to become ready, since images are pulled and clusters grow in minutes.
+func verdictOn(p *corev1.Pod, failing time.Time) verdict {
 	limit := timeoutOf(p)
-	if cause == "" {
-		cause, message = events.CauseNeverReady, fmt.Sprintf("its containers did not run within %v", limit)
+	v := verdict{at: startOf(p).Add(limit)}
+	v.cause, v.message = waitingFor(p)
+	switch {
+	case v.cause == "":
+		v.cause, v.message = events.CauseNeverReady, fmt.Sprintf("its containers did not run within %v", limit)
+	case v.cause == events.CauseUnschedulable && p.Spec.Affinity != nil:
+		v.at = latest(startOf(p), condition(p, corev1.PodScheduled).LastTransitionTime.Time).Add(ScheduleTimeout)
+	case hopeless(p):
+		v.at = startOf(p)
+	case v.cause != events.CauseUnschedulable && isRank(p):
+		v.at = earliest(v.at, failing.Add(faultTimeout))
 	}
-	return verdict{startOf(p).Add(limit), cause, message}
+	return v
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -151,13 +151,9 @@ func (p *Provider) endNoted(id string) {
 	if p.ctx.Err() != nil || pod == nil || !undeleted(pod) {
 		return
 	}
-	grace := time.Duration(0)
-	if pod.Annotations[AnnotationAsked] == AskedDrain && pod.Spec.TerminationGracePeriodSeconds != nil {
-		grace = time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
-	}
 	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
 	defer cancel()
-	if err := p.end(ctx, r, pod, pod.Annotations[AnnotationAsked], "", grace); err != nil {
+	if err := p.end(ctx, r, pod, pod.Annotations[AnnotationAsked], "", graceOf(pod)); err != nil {
 		p.o.Logger.Warn("a Pod that is to go is not asked to yet", "replica", id, "err", err)
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -262,9 +258,22 @@ func (p *Provider) nodeChanged(before, now *corev1.Node) {
 	}
 }
 
+// verdict is when to give up on a replica whose Pod is now as it is there.
+func (p *Provider) verdict(r *replica, pod *corev1.Pod) verdict {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return verdictOn(pod, r.failing)
+}
+
 // judge sets the time at which a starting replica is given up; the provider is locked.
 func (p *Provider) judge(r *replica) {
-	v, id := verdictOn(r.pod), r.pod.Name
+	switch cause, _ := waitingFor(r.pod); {
+	case cause == "":
+		r.failing = time.Time{}
+	case r.failing.IsZero():
+		r.failing = p.o.Now()
+	}
+	v, id := verdictOn(r.pod, r.failing), r.pod.Name
 	p.wait(r, v.at.Sub(p.o.Now()), func() { p.endStart(id, v) })
 }
 
@@ -298,7 +307,7 @@ func (p *Provider) endStart(id string, v verdict) {
 	now, err := p.o.Client.CoreV1().Pods(pod.Namespace).Get(ctx, id, metav1.GetOptions{})
 	if err == nil {
 		p.seen(now)
-		if v = verdictOn(now); now.UID != pod.UID || !p.starting(now) || v.at.After(p.o.Now()) {
+		if v = p.verdict(r, now); now.UID != pod.UID || !p.starting(now) || v.at.After(p.o.Now()) {
 			p.judgeAgain(r) // it runs, or what it waits for is another thing by now, with a time of its own
 			return
 		}

@@ -1,16 +1,22 @@
 package kubernetes
 
 import (
+	"context"
+	"maps"
+	"strconv"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"stoker.dev/stoker/activities"
+	"stoker.dev/stoker/events"
 )
 
 // blind is a provider that is told everything by its test.
@@ -113,5 +119,120 @@ func TestNewsOfAnEarlierPodIsNone(t *testing.T) {
 	p.vanished(late)
 	if s := boardState(p); s != activities.RunRunning {
 		t.Errorf("the replica that runs is said to be %q", s)
+	}
+}
+
+// TestSinceWhenARankFails: what passes in between is forgotten, so that another failure has its time, too.
+func TestSinceWhenARankFails(t *testing.T) {
+	p := blind(t)
+	now := began
+	p.o.Now = func() time.Time { return now }
+	p.closed = true // nobody acts on it
+	version := 10
+	see := func(after time.Duration, reason string) time.Time {
+		now = began.Add(after)
+		version++
+		p.seen(told("own", strconv.Itoa(version), func(pod *corev1.Pod) {
+			pod.Labels[LabelFunction], pod.Status.Phase = rankSpec().Key.Name, corev1.PodPending
+			pod.Status.ContainerStatuses[0].State = waiting(reason, "")
+		}))
+		return p.replicas[scenario(pendingPod).Name].failing
+	}
+	for _, c := range []struct {
+		after  time.Duration
+		reason string
+		since  time.Duration // 0: it does not
+	}{
+		{time.Minute, "ContainerCreating", 0},
+		{2 * time.Minute, "ErrImagePull", 2 * time.Minute},
+		{3 * time.Minute, "ImagePullBackOff", 2 * time.Minute},
+		{4 * time.Minute, "PodInitializing", 0},
+		{5 * time.Minute, "CreateContainerConfigError", 5 * time.Minute},
+	} {
+		want := time.Time{}
+		if c.since > 0 {
+			want = began.Add(c.since)
+		}
+		if got := see(c.after, c.reason); !got.Equal(want) {
+			t.Errorf("%s after %v: it fails since %v, want %v", c.reason, c.after, got, want)
+		}
+	}
+}
+
+// lists counts how often all Pods are looked through.
+type lists struct {
+	kubernetes.Interface
+	n int
+}
+
+func (l *lists) CoreV1() typedcorev1.CoreV1Interface     { return listsCore{l: l} }
+func (c listsCore) Pods(string) typedcorev1.PodInterface { return listsPods{l: c.l} }
+
+type listsCore struct {
+	typedcorev1.CoreV1Interface
+	l *lists
+}
+
+type listsPods struct {
+	typedcorev1.PodInterface
+	l *lists
+}
+
+func (p listsPods) List(context.Context, metav1.ListOptions) (*corev1.PodList, error) {
+	p.l.n++
+	return &corev1.PodList{}, nil
+}
+
+// TestWhatWasNeverStartedIsNotLookedFor: a gang of 512 ranks that was refused must not cost 512 looks at every Pod.
+func TestWhatWasNeverStartedIsNotLookedFor(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		age   time.Duration // of the platform
+		doubt bool          // its creation was not answered
+		want  int
+	}{
+		{"nobody asked for it", time.Hour, false, 0},
+		{"it may be there", time.Hour, true, 1},
+		{"an earlier platform may have asked for it", time.Second, false, 1},
+	} {
+		p := blind(t)
+		l := &lists{}
+		p.o.Client, p.began = l, time.Now().Add(-c.age)
+		r := p.take("train-1-0")
+		r.doubt = c.doubt
+		if err := p.findUnseen(t.Context(), r, "train-1-0"); err != nil || l.n != c.want {
+			t.Errorf("%s: %d looks at all Pods, want %d (%v)", c.name, l.n, c.want, err)
+		}
+		p.leave("train-1-0", r)
+	}
+}
+
+// TestWhatWasNotedKeepsItsGrace: the platform died, or the API server did, before a Pod was asked to go.
+func TestWhatWasNotedKeepsItsGrace(t *testing.T) {
+	noted := func(notes map[string]string, rank bool) *corev1.Pod {
+		return scenario(func(p *corev1.Pod) {
+			p.Spec.TerminationGracePeriodSeconds = new(int64(61))
+			maps.Copy(p.Annotations, notes)
+			if rank {
+				p.Labels[LabelFunction] = rankSpec().Key.Name
+			}
+		})
+	}
+	for _, c := range []struct {
+		name  string
+		notes map[string]string
+		rank  bool
+		want  time.Duration
+	}{
+		{"a recall's", map[string]string{AnnotationAsked: AskedDrain, AnnotationGrace: "5s"}, true, 5 * time.Second},
+		{"none: all that a rank has", map[string]string{AnnotationAsked: AskedDrain}, true, time.Minute},
+		{"none: all that a replica has", map[string]string{AnnotationAsked: AskedDrain}, false, 61 * time.Second},
+		{"an edited one", map[string]string{AnnotationAsked: AskedDrain, AnnotationGrace: "soon"}, false, 61 * time.Second},
+		{"killed", map[string]string{AnnotationAsked: AskedKill, AnnotationGrace: "5s"}, true, 0},
+		{"given up", map[string]string{AnnotationAsked: events.CauseImagePull}, true, 0},
+	} {
+		if got := graceOf(noted(c.notes, c.rank)); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
 	}
 }

@@ -30,6 +30,9 @@ const (
 	// and tries again whenever a Pod on the node goes; what is still refused then lost its GPU to
 	// somebody else.
 	ScheduleTimeout = 10 * time.Second
+	// faultTimeout is how long the containers of a rank may fail to be made for what does not pass by itself. A
+	// registry may be away for a moment, and a Secret come late; all other ranks hold their GPUs meanwhile.
+	faultTimeout = 5 * time.Minute
 	// defaultReadyTimeout is that of a manifest without defaults.
 	defaultReadyTimeout = 5 * time.Minute
 )

@@ -1,7 +1,9 @@
 package kubernetes
 
 import (
+	"cmp"
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/events"
@@ -67,6 +70,9 @@ func (o Options) pod(r activities.ReplicaSpec, now time.Time) *corev1.Pod {
 			}}},
 		},
 	}
+	if p.Labels[LabelFunction] != r.Key.Name {
+		p.Annotations[AnnotationName] = r.Key.Name
+	}
 	if r.Gang != nil {
 		o.rankPod(p, r)
 	}
@@ -74,10 +80,28 @@ func (o Options) pod(r activities.ReplicaSpec, now time.Time) *corev1.Pod {
 }
 
 func (o Options) labels(r activities.ReplicaSpec) map[string]string {
+	name := labelValue(r.Key.Name)
 	return map[string]string{
-		LabelPool: o.Pool, LabelFunction: r.Key.Name, LabelRevision: r.Revision,
-		"app.kubernetes.io/name": r.Key.Name, "app.kubernetes.io/managed-by": "stoker",
+		LabelPool: o.Pool, LabelFunction: name, LabelRevision: r.Revision,
+		"app.kubernetes.io/name": name, "app.kubernetes.io/managed-by": "stoker",
 	}
+}
+
+// labelValue is a name as a label may have it: [events.RankKey] makes that of a job longer than what people may write. In
+// place of what is too long is a hash of it all, so that selectors tell two such names apart.
+func labelValue(name string) string {
+	if len(name) <= validation.LabelValueMaxLength {
+		return name
+	}
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	hash := fmt.Sprintf("-%08x", h.Sum32())
+	return name[:validation.LabelValueMaxLength-len(hash)] + hash
+}
+
+// keyOf undoes it.
+func keyOf(p *corev1.Pod) functions.Key {
+	return functions.Key{Namespace: p.Namespace, Name: cmp.Or(p.Annotations[AnnotationName], p.Labels[LabelFunction])}
 }
 
 // onNode pins a Pod to the node its lease is on, by the node's name as a DaemonSet does: the

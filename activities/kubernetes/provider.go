@@ -30,6 +30,7 @@ type Provider struct {
 	stopped *stoppedIDs
 	claim   *claim
 	changed chan struct{} // holds one announcement
+	began   time.Time
 
 	ctx    context.Context //nolint:containedctx // 2026-11-27: of what the informers set off, which has no caller
 	cancel context.CancelFunc
@@ -59,6 +60,7 @@ type replica struct {
 	doubt   bool        // a Pod of it may be there that nobody has seen: its creation was not answered
 	past    types.UID   // a Pod that was taken out of sight, and of which the watch may still tell
 	endAt   time.Time   // when its end was seen
+	failing time.Time   // since when it is seen to wait for what does not pass by itself; zero: it does not
 	overdue time.Time   // when it was first seen to start too long
 	timer   *time.Timer // of what is done if nothing happens: it is given up, or its end tried again
 }
@@ -69,7 +71,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{o: o, replicas: map[string]*replica{}, stopped: newStoppedIDs(o), claim: &claim{o: o}, changed: make(chan struct{}, 1)}
+	p := &Provider{o: o, replicas: map[string]*replica{}, stopped: newStoppedIDs(o), claim: &claim{o: o}, changed: make(chan struct{}, 1), began: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := p.begin(ctx); err != nil {
 		return nil, fmt.Errorf("look at the cluster: %w", errors.Join(err, p.Close()))

@@ -37,7 +37,7 @@ type Volume struct {
 
 // isRank tells whether a Pod is that of a rank.
 func isRank(p *corev1.Pod) bool {
-	_, is := events.JobOfRank(functions.Key{Namespace: p.Namespace, Name: p.Labels[LabelFunction]})
+	_, is := events.JobOfRank(keyOf(p))
 	return is
 }
 

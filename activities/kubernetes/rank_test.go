@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/events"
@@ -37,6 +38,29 @@ func rankSpec() activities.ReplicaSpec {
 
 // TestPodOfARank shows what is created: testdata/rank.yaml is to be read by people.
 func TestPodOfARank(t *testing.T) { checkGolden(t, "rank.yaml", rankSpec()) }
+
+// TestARankOfALongNameHasAPod: what its ranks go by is longer than a label may be.
+func TestARankOfALongNameHasAPod(t *testing.T) {
+	o := Options{Pool: "default", Checkpoints: Volume{"shared", "/mnt/shared"}}
+	labels := map[string]bool{}
+	for _, n := range []int{59, 60, 62, 63} {
+		r := rankSpec()
+		r.Key = events.RankKey(functions.Key{Namespace: "team-a", Name: strings.Repeat("n", n)})
+		p := o.pod(r, began)
+		for k, v := range p.Labels {
+			if problems := validation.IsValidLabelValue(v); len(problems) > 0 {
+				t.Errorf("a name of %d bytes: label %s: %v", n, k, problems)
+			}
+		}
+		labels[p.Labels[LabelFunction]] = true
+		if s := statusOf(p, false); s.Key != r.Key || !isRank(p) {
+			t.Errorf("a name of %d bytes is read as %v", n, s.Key)
+		}
+	}
+	if len(labels) != 4 {
+		t.Errorf("four jobs have the labels %v", labels)
+	}
+}
 
 func TestTheAgentOfARankIsToldItsPlace(t *testing.T) {
 	r := rankSpec()

@@ -10,14 +10,13 @@ import (
 
 	"stoker.dev/stoker/activities"
 	"stoker.dev/stoker/events"
-	"stoker.dev/stoker/functions"
 )
 
 // statusOf says what a Pod is in a provider's words. lost: its node is out of reach, or deleted
 // and not yet collected.
 func statusOf(p *corev1.Pod, lost bool) activities.ReplicaStatus {
 	s := activities.ReplicaStatus{
-		ID: p.Name, Key: functions.Key{Namespace: p.Namespace, Name: p.Labels[LabelFunction]},
+		ID: p.Name, Key: keyOf(p),
 		Revision: p.Labels[LabelRevision], Epoch: epochOf(p), Node: p.Spec.NodeName,
 		State: stateOf(p, lost), Started: startOf(p), Address: p.Status.PodIP,
 	}

@@ -243,6 +243,11 @@ func TestTheAgentsLastWord(t *testing.T) {
 
 func TestWhenAStartIsGivenUp(t *testing.T) {
 	refused := because(corev1.PodScheduled, corev1.ConditionFalse, "Unschedulable", "no GPU")
+	failing := began.Add(2 * time.Minute)
+	rankIn := func(p *corev1.Pod) {
+		p.Labels[LabelFunction] = rankSpec().Key.Name
+		p.Annotations[AnnotationTimeout] = readyTimeout(rankSpec().Spec.Runtime).String()
+	}
 	refused.LastTransitionTime = metav1.NewTime(began.Add(3 * time.Second).Truncate(time.Second))
 	for _, c := range []struct {
 		name   string
@@ -257,11 +262,28 @@ func TestWhenAStartIsGivenUp(t *testing.T) {
 			p.Status.Conditions, p.Spec.Affinity = []corev1.PodCondition{refused}, nil
 		}, 5 * time.Minute, events.CauseUnschedulable},
 		{"pulls for ever", func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State = waiting("ErrImagePull", "") }, 5 * time.Minute, events.CauseImagePull},
+		{"is to pull what cannot be", func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State = waiting("InvalidImageName", "") }, 0, events.CauseImagePull},
+		{"its registry is away", func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State = waiting("RegistryUnavailable", "") }, 5 * time.Minute, events.CauseNeverReady},
+		{"a rank", func(p *corev1.Pod) { pending(p); rankIn(p) }, 15 * time.Minute, events.CauseNeverReady},
+		{"a rank that pulls for ever", func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[0].State = waiting("ImagePullBackOff", "")
+			rankIn(p)
+		}, failing.Sub(began) + faultTimeout, events.CauseImagePull},
+		{"a rank that begins to fail late", func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[0].State = waiting("ImagePullBackOff", "")
+			rankIn(p)
+			p.Annotations[AnnotationTimeout] = "6m0s"
+		}, 6 * time.Minute, events.CauseImagePull},
+		{"a rank that no node takes", func(p *corev1.Pod) {
+			pending(p)
+			rankIn(p)
+			p.Status.Conditions, p.Spec.Affinity = []corev1.PodCondition{refused}, nil
+		}, 15 * time.Minute, events.CauseUnschedulable},
 		{"nobody says why", pending, 5 * time.Minute, events.CauseNeverReady},
 		{"its own timeout", func(p *corev1.Pod) { pending(p); p.Annotations[AnnotationTimeout] = "20m0s" }, 20 * time.Minute, events.CauseNeverReady},
 		{"an edited timeout", func(p *corev1.Pod) { pending(p); p.Annotations[AnnotationTimeout] = "soon" }, 5 * time.Minute, events.CauseNeverReady},
 	} {
-		v := verdictOn(scenario(c.change))
+		v := verdictOn(scenario(c.change), failing)
 		if v.at.Sub(began) != c.after || v.cause != c.cause {
 			t.Errorf("%s: %q after %v; want %q after %v", c.name, v.cause, v.at.Sub(began), c.cause, c.after)
 		}

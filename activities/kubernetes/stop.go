@@ -38,10 +38,22 @@ func (p *Provider) Stop(ctx context.Context, id string, grace time.Duration) err
 	return err
 }
 
-// findUnseen asks for a Pod that nobody here has seen: the call that made it was not answered, or
-// the watch is behind. What it says is gone must not hold GPUs.
+// lateCall is how long a call of an earlier platform may still make a Pod, and the watch take to tell of it: an
+// API server is at a call for a minute at most, and a watch may be late by another.
+const lateCall = 2 * time.Minute
+
+// mayBeUnseen tells whether there may be a Pod that nobody here has seen: the call that made it was not answered,
+// or was an earlier platform's. Of any other it is known that there is none, and a large gang of which nothing was
+// started must not cost a look at all Pods for each rank.
+func (p *Provider) mayBeUnseen(r *replica) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return r.pod == nil && (r.doubt || time.Since(p.began) < lateCall)
+}
+
+// findUnseen asks for such a Pod. What it says is gone must not hold GPUs.
 func (p *Provider) findUnseen(ctx context.Context, r *replica, id string) error {
-	if p.known(r) != nil || p.isAbsent(r) || p.stopped.has(id) {
+	if !p.mayBeUnseen(r) || p.stopped.has(id) {
 		return nil
 	}
 	pods, err := p.o.Client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
@@ -65,6 +77,9 @@ func (p *Provider) end(ctx context.Context, r *replica, pod *corev1.Pod, cause, 
 	}
 	if was := pod.Annotations[AnnotationAsked]; was == "" || was == AskedDrain && cause == AskedKill {
 		note := map[string]string{AnnotationAsked: cause}
+		if cause == AskedDrain {
+			note[AnnotationGrace] = grace.String()
+		}
 		if message != "" {
 			note[AnnotationWhy] = message
 		}
@@ -86,6 +101,25 @@ func (p *Provider) end(ctx context.Context, r *replica, pod *corev1.Pod, cause, 
 		return fmt.Errorf("delete Pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil
+}
+
+// graceOf is what a Pod that was noted to go has from its being asked. One without a note of it was noted by
+// somebody else, and has all that its manifest gives it.
+func graceOf(pod *corev1.Pod) time.Duration {
+	if pod.Annotations[AnnotationAsked] != AskedDrain {
+		return 0
+	}
+	if noted, err := time.ParseDuration(pod.Annotations[AnnotationGrace]); err == nil && noted > 0 {
+		return noted
+	}
+	var grace time.Duration
+	if s := pod.Spec.TerminationGracePeriodSeconds; s != nil {
+		grace = time.Duration(*s) * time.Second
+	}
+	if isRank(pod) {
+		grace -= rankWord
+	}
+	return grace
 }
 
 // Forget implements [activities.Provider]: the ID is forbidden, then the Pod may go.
@@ -136,7 +170,7 @@ func (p *Provider) forgotten(id string, r *replica) {
 	if r.pod != nil && !r.absent {
 		r.past = r.pod.UID
 	}
-	r.pod, r.absent, r.overdue, r.endAt = nil, false, time.Time{}, time.Time{}
+	r.pod, r.absent, r.failing, r.overdue, r.endAt = nil, false, time.Time{}, time.Time{}, time.Time{}
 	p.tidy(id, r)
 	p.board.Drop(id)
 }

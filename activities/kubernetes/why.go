@@ -158,16 +158,26 @@ func waitingFor(p *corev1.Pod) (cause, message string) {
 	if c := condition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
 		return events.CauseUnschedulable, sentence(c.Reason, c.Message)
 	}
-	for _, name := range []string{AgentContainer, ModelContainer} {
-		c := container(p, name)
-		if c == nil || c.State.Waiting == nil {
-			continue
-		}
-		if cause := waits[c.State.Waiting.Reason]; cause != "" {
-			return cause, sentence(name+": "+c.State.Waiting.Reason, c.State.Waiting.Message)
-		}
+	if name, w := waitingContainer(p); w != nil {
+		return waits[w.Reason], sentence(name+": "+w.Reason, w.Message)
 	}
 	return "", ""
+}
+
+// waitingContainer is the container that waits for what does not pass by itself, nil if none does.
+func waitingContainer(p *corev1.Pod) (string, *corev1.ContainerStateWaiting) {
+	for _, name := range []string{AgentContainer, ModelContainer} {
+		if c := container(p, name); c != nil && c.State.Waiting != nil && waits[c.State.Waiting.Reason] != "" {
+			return name, c.State.Waiting
+		}
+	}
+	return "", nil
+}
+
+// hopeless tells whether a Pod waits for what will never come, however long it waits.
+func hopeless(p *corev1.Pod) bool {
+	_, w := waitingContainer(p)
+	return w != nil && (w.Reason == "InvalidImageName" || w.Reason == "ErrImageNeverPull")
 }
 
 // waits are the reasons for which a container waits that do not pass by themselves. Those that do,
@@ -177,7 +187,7 @@ var waits = map[string]string{
 	"ImagePullBackOff":           events.CauseImagePull,
 	"InvalidImageName":           events.CauseImagePull,
 	"ErrImageNeverPull":          events.CauseImagePull,
-	"RegistryUnavailable":        events.CauseImagePull,
+	"RegistryUnavailable":        events.CauseNeverReady, // no fault of whoever named the image
 	"ImageInspectError":          events.CauseImagePull,
 	"CreateContainerConfigError": events.CauseSpawnFailed, // a Secret that is not there, say
 	"CreateContainerError":       events.CauseSpawnFailed,

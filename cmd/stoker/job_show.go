@@ -320,6 +320,9 @@ func (a *app) jobExplainCommand() *cobra.Command {
 					g := *j.Goal
 					fmt.Fprintf(w, "Its goal: %s.\nIt is to have %s: %s.\nExpected: %s.\n", goalText(g, a.now()), count(g.Nodes, "node"), g.Meaning, doneText(g, a.now()))
 				}
+				if j.Trouble != "" {
+					fmt.Fprintf(w, "Trouble: %s\n", terminal.Line(j.Trouble))
+				}
 				if j.Waiting == nil {
 					fmt.Fprintln(w, "It waits for nothing.")
 					return nil

@@ -14,7 +14,7 @@ func Announce(before, after State) (functions.JobEvent, bool) {
 	case Queued:
 		return functions.JobPreempted, before.Phase == Draining && after.Cause.makesRoom()
 	case Recovering:
-		return functions.JobRetrying, true
+		return functions.JobRetrying, after.Cause != CauseUnplaced // nothing has failed, and it may go on for days
 	case Succeeded:
 		return functions.JobSucceeded, true
 	case Failed:

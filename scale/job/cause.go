@@ -50,7 +50,7 @@ var causes = []cause{
 	{CauseNodeDrain, "people empty its node", "", true},
 	{CauseResized, "it goes on with another number of nodes", "", true},
 	{CauseResumed, "people let it go on", "", true},
-	{CauseUnplaced, "the GPUs it was admitted to are not to be had", "", false},
+	{CauseUnplaced, "the GPUs it was admitted to are not to be had, or not all of it could be started on them", "", false},
 	{CausePaused, "people paused it", "", false},
 	{CauseCancelled, "people cancelled it", Cancelled, false},
 	{CauseQueueTimeout, "it waited for its first admission longer than queueTimeout", TimedOut, false},

@@ -16,12 +16,14 @@ const (
 	ClassDone      Class = "done"
 	ClassStopped   Class = "stopped"
 	ClassPreempted Class = "preempted"
+	ClassUnplaced  Class = "unplaced"
 	ClassNodeLost  Class = "node-lost"
 	ClassHardware  Class = "gpu-hardware"
 	ClassDeclared  Class = "declared-infra"
 	ClassPermanent Class = "permanent"
 	ClassLeft      Class = "left"
 	ClassBarrier   Class = "barrier"
+	ClassNeverRan  Class = "never-ran"
 	ClassNetwork   Class = "network"
 	ClassStorage   Class = "storage"
 	ClassHostOOM   Class = "host-oom"
@@ -68,6 +70,9 @@ var classes = []class{
 		class: ClassPreempted, meaning: "it was asked to make room, and went",
 		fits: wentAsAsked, action: ActionRequeue,
 	}, {
+		class: ClassUnplaced, meaning: "not all of it could be started then, for a reason that may pass",
+		fits: func(t Trial, e Evidence) bool { return t.Asked == CauseUnplaced && e.echo() }, action: ActionRetry,
+	}, {
 		class: ClassNodeLost, meaning: "its node is gone: the lease expired and the agent is dead",
 		fits: shows(Evidence.nodeLost), action: ActionElsewhere, spends: SpendsInfra,
 	}, {
@@ -87,6 +92,9 @@ var classes = []class{
 	}, {
 		class: ClassBarrier, meaning: "not every rank was there in time",
 		fits: askedFor(CauseBarrier), action: ActionElsewhere, spends: SpendsInfra, adjust: blameMissing,
+	}, {
+		class: ClassNeverRan, meaning: "a rank was given up before it ran: its node had no room for it, or its containers did not begin",
+		fits: shows(func(e Evidence) bool { return e.GivenUp != "" }), action: ActionElsewhere, spends: SpendsInfra,
 	}, {
 		class: ClassNetwork, meaning: "collective operations broke down on several ranks, and nothing else did before",
 		fits: brokeDown, action: ActionElsewhere, spends: SpendsInfra, adjust: onceAt(ClassNetwork),

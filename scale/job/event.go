@@ -18,7 +18,7 @@ const (
 	Admit    Kind = "admit"    // the queue lets a gang of Nodes in
 
 	Place     Kind = "place"      // the GPUs of the gang are bound
-	Unplace   Kind = "unplace"    // they are not to be had any more
+	Unplace   Kind = "unplace"    // they are not to be had any more, or nothing can be started on them now
 	Arrive    Kind = "arrive"     // Rank is at the barrier
 	Progress  Kind = "progress"   // the gang is at Step; Done: it says it has finished
 	SaveBegan Kind = "save-began" // a checkpoint is being written

@@ -45,6 +45,7 @@ type Evidence struct {
 	Signal    int           `json:"signal,omitempty"`   // that ended it; 0: none
 	Sender    Sender        `json:"sender,omitempty"`
 	Refused   string        `json:"refused,omitempty"`  // why it could not be started at all
+	GivenUp   string        `json:"givenUp,omitempty"`  // why the platform gave it up before it ran, though it may run another time
 	LastHeard time.Time     `json:"lastHeard,omitzero"` // set only if its node is lost: the lease expired and the agent is known to be dead
 	OOMKills  int           `json:"oomKills,omitempty"` // processes the kernel killed in its cgroup for want of memory
 	Xids      []Xid         `json:"xids,omitempty"`     // oldest first
@@ -79,8 +80,9 @@ func (e Evidence) hardware() bool {
 // raised tells whether the program ended by an exception, as far as it says.
 func (e Evidence) raised() bool { return e.Error != nil || tracebackText.MatchString(e.Output) }
 
-// collective tells whether a collective operation broke down, as far as the program says.
-func (e Evidence) collective() bool { return collectiveText.MatchString(e.said()) }
+// collective tells whether a collective operation broke down, as far as the program says. A registry that
+// breaks a connection is none.
+func (e Evidence) collective() bool { return e.Refused == "" && collectiveText.MatchString(e.said()) }
 
 // signal is what ended the rank, also where a shell or launcher has made an exit code of it.
 func (e Evidence) signal() int {
@@ -93,7 +95,7 @@ func (e Evidence) signal() int {
 
 // clean tells whether nothing went wrong with the rank.
 func (e Evidence) clean() bool {
-	return e.ExitCode == 0 && e.Signal == 0 && e.Refused == "" && !e.nodeLost() && e.OOMKills == 0
+	return e.ExitCode == 0 && e.Signal == 0 && e.Refused == "" && e.GivenUp == "" && !e.nodeLost() && e.OOMKills == 0
 }
 
 // echo tells whether the rank ended because the platform ended it, with nothing wrong of its own.
@@ -144,6 +146,8 @@ func (e Evidence) quote() []string {
 	switch {
 	case e.Refused != "":
 		say("could not be started: %.200q", firstLine(e.Refused))
+	case e.GivenUp != "":
+		say("given up before it ran: %.200q", firstLine(e.GivenUp))
 	case e.nodeLost():
 		say("node %s is lost, last heard at %s", e.Node, e.LastHeard.UTC().Format(time.RFC3339))
 	case e.Signal != 0:

@@ -39,6 +39,7 @@ func anyEvidence(t *rapid.T, rank int) *job.Evidence {
 		e.ExitCode = 1
 		e.Error = &job.ProgramError{At: origin.Add(time60(t)), Message: rapid.SampledFrom([]string{"ValueError: x", "CUDA out of memory", "[Errno 28] No space left on device", "SignalException: 15"}).Draw(t, "error")}
 	case 9:
+		e.GivenUp = rapid.SampledFrom([]string{"", "no GPU is free there"}).Draw(t, "given up")
 		e.ExitCode, e.Output = 1, "Watchdog caught collective operation timeout"
 	}
 	return e

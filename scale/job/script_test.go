@@ -166,7 +166,7 @@ func at(offset string) time.Time {
 func evidence(p pairs, ended time.Time, details []string) (*job.Evidence, error) {
 	e := &job.Evidence{
 		Rank: p.number("rank"), Node: p.text("node"), Ended: ended, ExitCode: p.number("code"), Signal: p.number("signal"),
-		Sender: job.Sender(p.text("sender")), Refused: p.text("refused"), LastHeard: p.moment("lost"), OOMKills: p.number("oom"), Recovery: p.number("recovery"),
+		Sender: job.Sender(p.text("sender")), Refused: p.text("refused"), GivenUp: p.text("given-up"), LastHeard: p.moment("lost"), OOMKills: p.number("oom"), Recovery: p.number("recovery"),
 	}
 	if own := p.moment("ended"); !own.IsZero() {
 		e.Ended = own

@@ -9,9 +9,8 @@ import (
 
 // Limits of the lifecycle.
 const (
-	// BarrierTimeout is how long the ranks of a gang wait for each other: the largest images take
-	// some minutes to be pulled, and GPUs that wait for a rank that will never come are lost.
-	BarrierTimeout = 15 * time.Minute
+	// BarrierTimeout is how long the ranks of a gang wait for each other.
+	BarrierTimeout = functions.BarrierTimeout
 	// MaxAvoided is the number of nodes that a job keeps away from, the newest of those at fault.
 	MaxAvoided = 16
 	// maxDoubling ends the doubling of pauses where the longest one is reached in any case.

@@ -119,10 +119,15 @@ func (m *machine) place(Event) error {
 	return nil
 }
 
+// unplace sends the job back to its queue. Of a gang that was placed some ranks may be there: they go first.
 func (m *machine) unplace(Event) error {
-	if m.Phase == Admitted {
+	switch m.Phase {
+	case Admitted:
 		m.release()
 		m.requeue(CauseUnplaced)
+	case Placed, Barrier:
+		m.ask(CauseUnplaced, m.now)
+	default: // the whole gang is there, or on its way out
 	}
 	return nil
 }

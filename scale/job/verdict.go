@@ -94,6 +94,8 @@ func (t Trial) allClean() Verdict {
 	case t.Asked.makesRoom() && !t.Done:
 		v.Class, v.Action = ClassPreempted, ActionRequeue
 		v.Hint = "it exited with 0 when asked to go and had not reported 100 %, so it goes on; exit with 75 after saving to say so yourself"
+	case t.Asked == CauseUnplaced:
+		v.Class, v.Action = ClassUnplaced, ActionRetry
 	case t.Started.IsZero() && !t.Asked.makesRoom():
 		return t.neverWhole(t.Ranks[0])
 	}

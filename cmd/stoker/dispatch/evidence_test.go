@@ -67,6 +67,37 @@ func TestWhatTheDriverSaysIsEvidence(t *testing.T) {
 	}
 }
 
+// What ended before its agent could say anything is judged by what its provider says.
+func TestWhatItsProviderSaysIsEvidence(t *testing.T) {
+	l := newLending(t)
+	for _, c := range []struct {
+		cause, message string
+		want           job.Class
+		node           string // to be kept away from
+	}{
+		{events.CauseImagePull, "model: ErrImagePull: no such image", job.ClassConfig, ""},
+		{events.CauseSpawnFailed, "", job.ClassConfig, ""},
+		{events.CauseUnschedulable, "Insufficient nvidia.com/gpu", job.ClassNeverRan, ""},
+		{events.CauseNeverReady, "model: RegistryUnavailable: 503", job.ClassNeverRan, "n1"},
+		{events.CauseOutOfMemory, "", job.ClassHostOOM, ""},
+		{events.CauseNodeLost, "", job.ClassNodeLost, "n1"},
+		{events.CausePodDeleted, "", job.ClassKilled, "n1"},
+	} {
+		ev := ended(t, l.Dispatcher, c.cause, nil, activities.ReplicaStatus{Node: "n1", Cause: c.cause, Message: c.message, ExitCode: 137, Started: origin})
+		v := job.Judge(job.Trial{Ranks: []job.Evidence{ev}})
+		node := ""
+		if v.Action == job.ActionElsewhere {
+			node = v.Node
+		}
+		if v.Class != c.want || node != c.node {
+			t.Errorf("%s: %s, away from %q; want %s, %q: %v", c.cause, v.Class, node, c.want, c.node, v.Evidence)
+		}
+		if c.message != "" && !strings.Contains(strings.Join(v.Evidence, "\n"), c.message) {
+			t.Errorf("%s: %v does not say %q", c.cause, v.Evidence, c.message)
+		}
+	}
+}
+
 // A worker of a program that the kernel kills for want of memory is not the main process, whose end the agent sees.
 func TestTheCountOfACgroupIsEvidence(t *testing.T) {
 	l := newLending(t)

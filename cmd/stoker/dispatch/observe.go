@@ -243,18 +243,8 @@ func (e *entry) evidence(n int, r *rank) *job.Evidence {
 		ev.LastHeard = latest(r.heard, s.Started)
 	}
 	end := r.beat.Rank
-	if end == nil || end.End == nil { // the agent had no time to say
-		ev.ExitCode = 0
-		ev.Signal = sigKILL
-		if s.Cause == events.CauseKilled || s.Cause == events.CauseDrained {
-			ev.Sender, ev.OOMKills = job.SenderPlatform, 0
-		}
-		if s.Cause == events.CauseSpawnFailed {
-			ev.Signal, ev.Refused = 0, s.Message
-		}
-		if s.Cause == events.CauseOutOfMemory { // also where the provider does not count
-			ev.OOMKills = max(ev.OOMKills, 1)
-		}
+	if end == nil || end.End == nil {
+		untold(&ev, s)
 		return &ev
 	}
 	x := end.End
@@ -277,6 +267,26 @@ func (e *entry) evidence(n int, r *rank) *job.Evidence {
 		}
 	}
 	return &ev
+}
+
+// untold completes the evidence of a rank whose agent had no time to say how it ended, or never ran.
+func untold(ev *job.Evidence, s activities.ReplicaStatus) {
+	ev.ExitCode = 0
+	why := cmp.Or(s.Message, s.Cause)
+	switch s.Cause {
+	case events.CauseSpawnFailed, events.CauseImagePull:
+		ev.Refused = why
+	case events.CauseUnschedulable: // the node had no room left, and is none to keep away from
+		ev.GivenUp, ev.Output, ev.Node = why, "", ""
+	case events.CauseNeverReady:
+		ev.GivenUp, ev.Output = why, ""
+	case events.CauseKilled, events.CauseDrained:
+		ev.Signal, ev.Sender, ev.OOMKills = sigKILL, job.SenderPlatform, 0
+	case events.CauseOutOfMemory: // also where the provider does not count
+		ev.Signal, ev.OOMKills = sigKILL, max(ev.OOMKills, 1)
+	default:
+		ev.Signal = sigKILL
+	}
 }
 
 // othersDoing are the ends of a rank that its agent cannot tell from the platform's: it was asked to go.

@@ -166,7 +166,7 @@ func (d *Dispatcher) JobChanged(ctx context.Context, n activities.JobNews) error
 			return
 		}
 		before = e.Said
-		e.placed.On, e.resumed = n.On, n.Resumed
+		e.placed.On, e.resumed, e.trouble = n.On, n.Resumed, n.Trouble
 		d.update(e, n.State, n.Seq)
 		d.look(e)
 	})
