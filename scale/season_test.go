@@ -174,6 +174,7 @@ func TestSeasonNeverFlaps(t *testing.T) {
 		s.Season.Used[len(s.Season.Used)-1] |= 1
 		last, _ := s.Season.last()
 		now := slotTime(last)
+		s.Habits.Since = now.Add(-time.Duration(len(s.Season.Used)) * 24 * time.Hour) // its error budget is not that of a first minute
 		end := now.Add(weekDays * 24 * time.Hour)
 		spec := Spec{Revision: "a", Max: 3, Slots: 1, Wait: 5 * time.Second, WaitAt: 0.99, KeepAlive: AutoKeepAlive, GPUs: 1}
 		obs := Observation{FreeGPUs: 8, Ended: 1, Replicas: []Replica{{ID: "r", Revision: "a", Phase: Ready, Since: now}}}

@@ -79,7 +79,7 @@ func startJumping(t *testing.T, clock *jumps) (*Platform, *api.Client) {
 	p, err := Start(t.Context(), Options{
 		Config: config.Config{
 			DataDir: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1", RandomPorts: true, Provider: "simulated", Pool: "default",
-			LogLevel: "warn", LogFormat: "text", DiskWatermark: "64Mi", Records: 1000, RecordRoom: "64Mi", DrainGrace: time.Second,
+			LogLevel: "warn", LogFormat: "text", DiskWatermark: "64Mi", Records: 1000, RecordRoom: "64Mi", DrainGrace: time.Second, GiveBack: time.Minute,
 		},
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Progress: t.Output(), Clock: clock.clock(),
 		Simulated: simulated.Options{GPUs: 8, Fate: func(r activities.ReplicaSpec, _ *rand.Rand) simulated.Fate {
