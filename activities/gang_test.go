@@ -84,11 +84,13 @@ func TestAGangThatCannotBeStartedNow(t *testing.T) {
 // A rank that can never be started ends the job, whatever keeps the others from being started now; of an error that
 // says neither nobody knows what became of the rank.
 func TestAGangThatCanNeverBeStarted(t *testing.T) {
+	asked := make(chan struct{}) // for the one that never can
 	bad := &gangWorld{fate: func(id string) error {
 		if strings.HasSuffix(id, "-0") {
+			close(asked)
 			return fmt.Errorf("%w: no such namespace", activities.ErrBadSpec)
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-asked
 		return fmt.Errorf("%w: exceeded quota", activities.ErrNotNow)
 	}}
 	if out, err := bad.start(t, 2); err != nil || len(out.Refused) != 1 || out.Refused[0].Rank != 0 || out.NotNow != "" {

@@ -155,8 +155,14 @@ func TestARankInAPodKeepsWhatItHasJustCommitted(t *testing.T) {
 	a.pod.place = contract.Place{CheckpointDir: dir, Spec: functions.JobSpec{Checkpoint: functions.Checkpoint{Resume: functions.ResumeNever, Keep: 1}}}
 	a.rank.Line([]byte("committed step=100 path="+filepath.Join(dir, "step-100")), time.Now())
 	a.clearOld()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for a.pod.clearing.Load() {
-		time.Sleep(time.Millisecond)
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("it clears without end")
+		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "step-100")); err != nil {
 		t.Errorf("what it has just committed is gone: %v", err)
