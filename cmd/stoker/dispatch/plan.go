@@ -143,7 +143,7 @@ func (d *Dispatcher) snapshot(now time.Time) (jobs.Snapshot, []*entry) {
 		}
 	}
 	slices.SortFunc(entries, func(a, b *entry) int {
-		return cmp.Or(a.Life.Submitted.Compare(b.Life.Submitted), strings.Compare(a.key.String(), b.key.String()))
+		return cmp.Or(a.rec.Submitted.Compare(b.rec.Submitted), strings.Compare(a.key.String(), b.key.String()))
 	})
 	s := jobs.Snapshot{Now: now, Lender: jobs.Lender{Tolerance: d.GiveBack}}
 	own, lent := 0, 0
@@ -280,7 +280,7 @@ func (e *entry) job(now time.Time) jobs.Job {
 	spec := e.rec.Job.Spec
 	sizes := spec.Sizes()
 	j := jobs.Job{
-		ID: e.key.String(), User: e.user(), Name: program(e.key.Name), Priority: spec.Priority, Submitted: e.Life.Submitted,
+		ID: e.key.String(), User: e.user(), Name: program(e.key.Name), Priority: spec.Priority, Submitted: e.rec.Submitted,
 		Preemptible: spec.Preemption.Preemptible, MinRuntime: spec.Preemption.MinRuntime.D(), Loss: spec.Checkpoint.Interval.D()/2 + e.restart(),
 		Products: spec.Resources.Products, Memory: spec.Resources.GPUMem.Bytes(), Avoid: e.Life.Avoid,
 		Borrow: spec.Borrow.IdleInference, GiveBack: spec.Borrow.MaxGiveBack(),

@@ -160,3 +160,14 @@ func TestALoanIsInTheBookBeforeItsGangBegins(t *testing.T) {
 		t.Errorf("started %d times with %s in the book", len(c.starts), learned.there[loansKey].Value)
 	}
 }
+
+// Jobs wait in the order in which they were submitted, whichever of their workflows began first.
+func TestJobsWaitInTheOrderOfTheirSubmission(t *testing.T) {
+	d, _ := twins(t, "L4")
+	second, first := waiting(d, "a", 1), waiting(d, "b", 1)
+	second.rec.Submitted = origin.Add(1)
+	second.Life.Submitted, first.Life.Submitted = origin, origin.Add(time.Second)
+	if s, entries := d.snapshot(origin.Add(time.Minute)); entries[0] != first || !s.Jobs[0].Submitted.Equal(origin) {
+		t.Errorf("first is %s, submitted at %v", entries[0].key, s.Jobs[0].Submitted)
+	}
+}

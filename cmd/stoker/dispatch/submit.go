@@ -36,6 +36,7 @@ func (d *Dispatcher) Submit(ctx context.Context, js []functions.TrainingJob, fro
 		taken := map[functions.Key]bool{}
 		for i, j := range js {
 			plans[i] = d.admit(j, from)
+			plans[i].rec.Submitted = plans[i].rec.Submitted.Add(time.Duration(i)) // they wait in their order
 			if taken[j.Key()] {
 				plans[i].refused = append(plans[i].refused, fmt.Errorf("job %s: it is there twice in one submission; give each a name of its own", j.Key()))
 			}
