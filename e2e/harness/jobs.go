@@ -92,7 +92,9 @@ func (p *Platform) AwaitPhase(name string, phase job.Phase) api.Job {
 	return p.AwaitJob(name, string(phase), func(j api.Job) bool { return j.Phase == phase })
 }
 
-// Trains tells whether a job trains and has reported a step beyond one.
+// Trains tells whether a job trains and its gang, not one before, has reported a step beyond one.
 func Trains(beyond int64) func(api.Job) bool {
-	return func(j api.Job) bool { return j.Phase.Trains() && j.Progress.Step > beyond }
+	return func(j api.Job) bool {
+		return j.Phase.Trains() && j.Progress.Generation == j.Generation && j.Progress.Step > beyond
+	}
 }

@@ -91,6 +91,9 @@ func variable(env []byte, name string) string {
 // Signal sends a signal to a process of the platform; one that is gone meanwhile is fine.
 func Signal(t testing.TB, pid int, sig unix.Signal) {
 	t.Helper()
+	if pid <= 0 {
+		t.Fatalf("signal %d to pid %d, which is no process but a group of them, this test's own perhaps", sig, pid)
+	}
 	if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
 		t.Errorf("signal %d to pid %d: %v", sig, pid, err)
 	}
