@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,25 +27,12 @@ func verdictOn(p *corev1.Pod, failing time.Time) verdict {
 	case v.cause == "":
 		v.cause, v.message = events.CauseNeverReady, fmt.Sprintf("its containers did not run within %v", limit)
 	case v.cause == events.CauseUnschedulable && p.Spec.Affinity != nil:
-		v.at = latest(startOf(p), condition(p, corev1.PodScheduled).LastTransitionTime.Time).Add(ScheduleTimeout)
+		refused := condition(p, corev1.PodScheduled).LastTransitionTime.Time
+		v.at = slices.MaxFunc([]time.Time{startOf(p), refused}, time.Time.Compare).Add(ScheduleTimeout)
 	case hopeless(p):
 		v.at = startOf(p)
 	case v.cause != events.CauseUnschedulable && isRank(p):
-		v.at = earliest(v.at, failing.Add(faultTimeout))
+		v.at = slices.MinFunc([]time.Time{v.at, failing.Add(faultTimeout)}, time.Time.Compare)
 	}
 	return v
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func earliest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
